@@ -1,0 +1,1 @@
+"""The workstation side of seld-edge: scenes, training, quantization, evaluation, export."""

@@ -1,0 +1,46 @@
+"""Angles, unit vectors and first-order ambisonic gains, in one sign convention for the whole project.
+
+Azimuth in degrees counter-clockwise from the front (x), elevation in degrees up from the horizon, y to the left, z up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+SPEED_OF_SOUND_M_S = 343.0
+
+
+def unit_vector(azimuth_deg: ArrayLike, elevation_deg: ArrayLike) -> NDArray[np.float64]:
+    """Azimuth and elevation, each (...), to xyz unit vectors (..., 3)."""
+    azimuth, elevation = np.deg2rad(azimuth_deg), np.deg2rad(elevation_deg)
+    return np.stack(
+        np.broadcast_arrays(
+            np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)
+        ),
+        axis=-1,
+    )
+
+
+def azimuth_elevation_deg(vectors: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Vectors (..., 3) of any length to (azimuth, elevation) in degrees, azimuth in (-180, 180]. The origin gives (0, 0)."""
+    v = np.asarray(vectors, dtype=np.float64)
+    azimuth = np.rad2deg(np.arctan2(v[..., 1], v[..., 0]))
+    elevation = np.rad2deg(np.arctan2(v[..., 2], np.hypot(v[..., 0], v[..., 1])))
+    return azimuth, elevation
+
+
+def angle_between_deg(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """Great-circle angle in degrees between vectors (..., 3); a zero vector is 90 degrees from everything but another zero vector."""
+    a64, b64 = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    cross = np.linalg.norm(np.cross(a64, b64), axis=-1)
+    dot = np.sum(a64 * b64, axis=-1)
+    angle = np.rad2deg(np.arctan2(cross, dot))
+    one_is_zero = (np.linalg.norm(a64, axis=-1) == 0) != (np.linalg.norm(b64, axis=-1) == 0)
+    return np.where(one_is_zero, 90.0, angle)
+
+
+def foa_gains(vectors: ArrayLike) -> NDArray[np.float64]:
+    """Plane-wave gains (..., 4) of the FOA channels W, Y, Z, X (ACN/SN3D) for unit vectors (..., 3) toward the source."""
+    v = np.asarray(vectors, dtype=np.float64)
+    return np.stack([np.ones(v.shape[:-1]), v[..., 1], v[..., 2], v[..., 0]], axis=-1)

@@ -1,0 +1,61 @@
+"""What is carried from stage to stage: five frozen records.
+
+Indices are integers and absolute (counted from the start of the stream); seconds and degrees exist only in `Event`.
+Azimuth runs counter-clockwise from the front (x axis), y is left, z is up. FOA channels are ACN/SN3D: W, Y, Z, X.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+ComplexArray = NDArray[np.complex64]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioBlock:
+    """A run of samples from one source."""
+
+    samples: FloatArray  # (n, channels), full scale = 1
+    start: int  # absolute index of the first sample
+    lost: int = 0  # samples missing between the previous block and this one
+
+
+@dataclass(frozen=True, slots=True)
+class Spectra:
+    """A group of short-time spectra, always one label frame long."""
+
+    bins: ComplexArray  # (frames, channels, bins)
+    start: int  # absolute index of the first STFT frame
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFrames:
+    """Real-valued maps computed from one group of spectra."""
+
+    maps: FloatArray  # (frames, bands, maps)
+    start: int  # absolute index of the first STFT frame
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFrames:
+    """What a system says about a run of label frames. Slots are a set: their order carries no identity over time."""
+
+    activity: FloatArray  # (labels, slots, classes), probability of each class; all zero where a slot is empty
+    direction: FloatArray  # (labels, slots, 3), unit vectors; zero where a slot is empty
+    start: int  # absolute index of the first label frame
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One finished sound event."""
+
+    name: str
+    onset_s: float
+    offset_s: float
+    azimuth_deg: float
+    elevation_deg: float
+    score: float  # mean class probability over the event, 0..1

@@ -1,0 +1,1 @@
+"""Board and array profiles shipped with seld-edge."""
