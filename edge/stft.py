@@ -1,0 +1,104 @@
+"""AudioBlock -> Spectra, one label frame at a time.
+
+Frames are centred as in librosa and the DCASE baselines: frame t looks at `window_samples` samples around sample
+t * hop, and the stream is taken to be silent before its start. The window is shorter than the transform and sits in
+its middle, so a group is complete as soon as the last sample of its label frame is there: no extra latency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+
+from edge.framing import Framer
+from edge.types import AudioBlock, FloatArray, Spectra
+
+
+@dataclass(frozen=True, slots=True)
+class StftSettings:
+    """Short-time Fourier transform of CoLoC (section 3.6) and of the DCASE 2022 baseline."""
+
+    sample_rate_hz: int = 24000
+    window_samples: int = 960
+    hop_samples: int = 480
+    nfft: int = 1024
+    frames_per_label: int = 5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hop_samples <= self.window_samples <= self.nfft:
+            raise ValueError(
+                f"got hop {self.hop_samples}, window {self.window_samples}, nfft {self.nfft}, "
+                "wanted 0 < hop <= window <= nfft"
+            )
+
+    @property
+    def bins(self) -> int:
+        """Number of frequency bins, nfft / 2 + 1."""
+        return self.nfft // 2 + 1
+
+    @property
+    def label_samples(self) -> int:
+        """Samples in one label frame."""
+        return self.hop_samples * self.frames_per_label
+
+    @property
+    def label_s(self) -> float:
+        """Seconds in one label frame."""
+        return self.label_samples / self.sample_rate_hz
+
+
+class Stft:
+    """Streaming transform. Groups always have the same size, so the result does not depend on the block length."""
+
+    def __init__(self, settings: StftSettings, channels: int) -> None:
+        self._settings = settings
+        self._channels = channels
+        self._window = scipy.signal.get_window("hann", settings.window_samples).astype(np.float32)
+        self._offset = (settings.nfft - settings.window_samples) // 2
+        self._frames = np.zeros((settings.frames_per_label, channels, settings.nfft), dtype=np.float32)
+        overlap = settings.window_samples - settings.hop_samples
+        self._framer = Framer(settings.label_samples + overlap, settings.label_samples, (channels,), history=overlap)
+        self._label = 0  # label frame that the next group belongs to
+        self._skip = 0  # samples to drop until that label frame begins (after a gap)
+        self._next_sample = 0  # sample index that continues the stream without a gap
+
+    def push(self, block: AudioBlock) -> Iterator[Spectra]:
+        """Yield a `Spectra` of `frames_per_label` frames for every label frame that `block` completes.
+
+        After a gap the unfinished group is dropped and the next one begins at the first whole label frame.
+        """
+        if block.lost or block.start != self._next_sample:
+            self._restart(block.start)
+        self._next_sample = block.start + len(block.samples)
+        skipped = min(self._skip, len(block.samples))
+        self._skip -= skipped
+        for window in self._framer.push(block.samples[skipped:]):
+            yield Spectra(self._transform(window), self._label * self._settings.frames_per_label)
+            self._label += 1
+
+    def finish(self) -> Iterator[Spectra]:
+        """End of stream: complete the last label frame with silence, if any of it was heard."""
+        if self._framer.pending > 0:
+            silence = np.zeros((self._settings.label_samples - self._framer.pending, self._channels), np.float32)
+            yield from self.push(AudioBlock(silence, self._next_sample))
+
+    def reset(self) -> None:
+        """Forget the past: the next block is expected at sample 0."""
+        self._framer.reset()
+        self._label = self._skip = self._next_sample = 0
+
+    def _restart(self, sample: int) -> None:
+        self._framer.reset()
+        self._label = -(-sample // self._settings.label_samples)
+        self._skip = self._label * self._settings.label_samples - sample
+
+    def _transform(self, window: FloatArray) -> np.ndarray:
+        size, hop = self._settings.window_samples, self._settings.hop_samples
+        for frame in range(self._settings.frames_per_label):
+            cut = window[frame * hop : frame * hop + size]  # (window_samples, channels)
+            np.multiply(cut.T, self._window, out=self._frames[frame, :, self._offset : self._offset + size])
+        return scipy.fft.rfft(self._frames, axis=-1)
