@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from edge.stft import StftSettings
 from edge.types import ComplexArray, FeatureFrames, FloatArray, Spectra
 
-POWER_FLOOR = np.float32(1e-10)  # -100 dB, as librosa's power_to_db
+POWER_FLOOR = np.float32(1e-10)  # as librosa's power_to_db
+FLOOR_DB = np.float32(-100.0)
 INTENSITY_FLOOR = np.float32(1e-8)  # as the DCASE baseline
 
 

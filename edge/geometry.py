@@ -44,3 +44,12 @@ def foa_gains(vectors: ArrayLike) -> NDArray[np.float64]:
     """Plane-wave gains (..., 4) of the FOA channels W, Y, Z, X (ACN/SN3D) for unit vectors (..., 3) toward the source."""
     v = np.asarray(vectors, dtype=np.float64)
     return np.stack([np.ones(v.shape[:-1]), v[..., 1], v[..., 2], v[..., 0]], axis=-1)
+
+
+def perturb_angles(directions: NDArray[np.float32], most_deg: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Move azimuth and elevation of each nonzero direction (..., 3) by up to `most_deg` (CoLoC, section 3.3)."""
+    azimuth, elevation = azimuth_elevation_deg(directions)
+    azimuth = azimuth + rng.uniform(-most_deg, most_deg, azimuth.shape)
+    elevation = np.clip(elevation + rng.uniform(-most_deg, most_deg, elevation.shape), -90.0, 90.0)
+    occupied = np.any(directions != 0, axis=-1, keepdims=True)
+    return np.where(occupied, unit_vector(azimuth, elevation), 0.0).astype(np.float32)

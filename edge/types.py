@@ -1,4 +1,4 @@
-"""What is carried from stage to stage: five frozen records.
+"""What is carried from stage to stage: six frozen records.
 
 Indices are integers and absolute (counted from the start of the stream); seconds and degrees exist only in `Event`.
 Azimuth runs counter-clockwise from the front (x axis), y is left, z is up. FOA channels are ACN/SN3D: W, Y, Z, X.
@@ -59,3 +59,14 @@ class Event:
     azimuth_deg: float
     elevation_deg: float
     score: float  # mean class probability over the event, 0..1
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRow:
+    """One event in one label frame, as DCASE writes it."""
+
+    frame: int  # label frame of 100 ms, from the start of the stream
+    class_index: int
+    track: int  # tells simultaneous events of one class apart
+    azimuth_deg: int
+    elevation_deg: int

@@ -1,0 +1,188 @@
+"""Folders of sound clips -> a library of mono clips with classes, decoded when asked for.
+
+A folder either has a `clips.csv` (columns split, file, class, group, source, licence, seconds), or one sub-folder per
+class, or the latter once for each split (`train/dog_bark/x.wav`). The class `interferer` holds sounds that are heard
+but never labelled.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import resample_poly
+
+from edge.types import FloatArray
+
+INTERFERER = "interferer"
+SPLITS = ("train", "test")
+HOP_S = 0.01  # resolution of envelopes and activity
+TRIM_DB = 40.0  # under the peak of the envelope: silence at either end of a clip
+ACTIVE_DB = 30.0  # under the peak of the envelope: no longer heard as active
+_COLUMNS = ("split", "file", "class", "group", "source", "licence", "seconds")
+_CACHED_CLIPS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One sound file: what it holds, where it comes from and under which licence."""
+
+    path: Path
+    class_name: str
+    split: str  # "train", "test", or "" where the folder knows no splits
+    group: str  # clips of one recording or one speaker share a group
+    source: str
+    licence: str
+    seconds: float  # length of the file, before trimming
+
+
+@dataclass(frozen=True, slots=True)
+class ClipLibrary:
+    """Clips of one split. `class_names` are sorted, without `interferer`, and the same for every split of a folder."""
+
+    clips: tuple[Clip, ...]
+    class_names: tuple[str, ...]
+    sample_rate_hz: int
+
+    def of_class(self, name: str) -> dict[str, tuple[Clip, ...]]:
+        """The clips of one class by group; empty if there are none."""
+        groups: dict[str, list[Clip]] = {}
+        for clip in self.clips:
+            if clip.class_name == name:
+                groups.setdefault(clip.group, []).append(clip)
+        return {group: tuple(clips) for group, clips in groups.items()}
+
+    def samples(self, clip: Clip) -> FloatArray:
+        """Samples (n,) of a clip, read-only, full scale 1: mono, resampled, without DC or silence at the ends."""
+        return decode_clip(clip.path, self.sample_rate_hz)
+
+    def licences(self) -> tuple[tuple[str, str], ...]:
+        """The distinct (source, licence) pairs of all clips, sorted: what a model card has to name."""
+        return tuple(sorted({(clip.source, clip.licence) for clip in self.clips}))
+
+
+def load_clip_library(folder: Path | str, split: str | None = None, sample_rate_hz: int = 24000) -> ClipLibrary:
+    """List the clips of a folder, strictly those of `split` (None: all of them).
+
+    Raises ValueError for an unknown split, a folder without (such) clips, a bad `clips.csv`, or a split asked of a
+    folder that has none.
+    """
+    root = Path(folder)
+    if split is not None and split not in SPLITS:
+        raise ValueError(f"got split {split!r}, wanted one of {SPLITS} or None")
+    if not root.is_dir():
+        raise ValueError(f"got clip folder {root}, wanted a folder that exists")
+    table = root / "clips.csv"
+    everything = _clips_of_table(table) if table.is_file() else _clips_of_folders(root)
+    if split is not None and any(not clip.split for clip in everything):
+        raise ValueError(
+            f"got split {split!r} for {root}, wanted None: this folder has neither clips.csv nor train/ and test/"
+        )
+    clips = tuple(clip for clip in everything if split in (None, clip.split))
+    if not clips:
+        raise ValueError(f"got no clips of split {split!r} in {root}, wanted at least one")
+    return ClipLibrary(clips, _class_names(everything), sample_rate_hz)
+
+
+def merge_libraries(libraries: Sequence[ClipLibrary]) -> ClipLibrary:
+    """One library of all clips, with the union of the class names.
+
+    Raises ValueError for no library or for different sample rates.
+    """
+    rates = {library.sample_rate_hz for library in libraries}
+    if len(rates) != 1:
+        raise ValueError(f"got libraries with the sample rates {sorted(rates)} Hz, wanted one rate")
+    clips = tuple(clip for library in libraries for clip in library.clips)
+    names = {name for library in libraries for name in library.class_names}
+    return ClipLibrary(clips, tuple(sorted(names)), rates.pop())
+
+
+@lru_cache(maxsize=_CACHED_CLIPS)
+def decode_clip(path: Path, sample_rate_hz: int) -> FloatArray:
+    """Decode one file to mono samples (n,), resampled, trimmed 40 dB under the peak of its envelope, without DC.
+
+    The last clips are kept, per process. Raises ValueError naming the file if it cannot be read or is silent.
+    """
+    try:
+        audio, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise ValueError(f"got {path}, wanted a readable audio file ({error})") from error
+    mono = audio.mean(axis=1)
+    if rate_hz != sample_rate_hz and len(mono):
+        common = gcd(rate_hz, sample_rate_hz)
+        mono = resample_poly(mono, sample_rate_hz // common, rate_hz // common)
+    mono = mono - (mono.mean() if len(mono) else 0.0)
+    if not len(mono) or not np.isfinite(mono).all() or np.max(np.abs(mono)) < 1e-6:
+        raise ValueError(f"got {path}, wanted a clip that is not silent or broken")
+    hop = round(HOP_S * sample_rate_hz)
+    loud = np.flatnonzero(active_hops(mono, sample_rate_hz, TRIM_DB))
+    trimmed = np.ascontiguousarray(mono[loud[0] * hop : (loud[-1] + 1) * hop], dtype=np.float32)
+    trimmed.flags.writeable = False
+    return trimmed
+
+
+def draw_clip(clips: Sequence[Clip], rng: np.random.Generator) -> Clip:
+    """Any one of the clips."""
+    return clips[int(rng.integers(len(clips)))]
+
+
+def active_hops(samples: FloatArray, sample_rate_hz: int, below_peak_db: float = ACTIVE_DB) -> NDArray[np.bool_]:
+    """Hops of 10 ms (ceil(n / hop),) where the 30 ms envelope of samples (n,) is within `below_peak_db` of its peak."""
+    hop = round(HOP_S * sample_rate_hz)
+    hops = -(-len(samples) // hop)
+    power = np.pad(np.square(samples, dtype=np.float64), (0, hops * hop - len(samples))).reshape(hops, hop).mean(axis=1)
+    envelope = uniform_filter1d(power, 3, mode="constant")
+    return np.asarray(envelope > envelope.max() * 10 ** (-below_peak_db / 10))
+
+
+def _clips_of_table(table: Path) -> list[Clip]:
+    with table.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"got {table} without the columns {missing}, wanted {_COLUMNS}")
+        return [_clip_of_row(table, line, row) for line, row in enumerate(reader, start=2)]
+
+
+def _clip_of_row(table: Path, line: int, row: dict[str, str]) -> Clip:
+    if row["split"] not in SPLITS:
+        raise ValueError(f"{table}:{line}: got split {row['split']!r}, wanted one of {SPLITS}")
+    path = table.parent / row["file"]
+    if not path.is_file():
+        raise ValueError(f"{table}:{line}: got {path}, wanted a file that exists")
+    try:
+        seconds = float(row["seconds"])
+    except (TypeError, ValueError):
+        raise ValueError(f"{table}:{line}: got seconds {row['seconds']!r}, wanted a number") from None
+    return Clip(path, row["class"], row["split"], row["group"], row["source"], row["licence"], seconds)
+
+
+def _clips_of_folders(root: Path) -> list[Clip]:
+    splits = [split for split in SPLITS if (root / split).is_dir()]
+    parents = {split: root / split for split in splits} or {"": root}
+    suffixes = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus", ".aif", ".oga"}
+    return [
+        Clip(path, path.parent.name, split, f"{path.parent.name}/{path.stem}", str(root), "unknown", _seconds(path))
+        for split, parent in parents.items()
+        for path in sorted(parent.glob("*/*"))
+        if path.suffix.lower() in suffixes
+    ]
+
+
+def _seconds(path: Path) -> float:
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise ValueError(f"got {path}, wanted a readable audio file ({error})") from error
+
+
+def _class_names(clips: Sequence[Clip]) -> tuple[str, ...]:
+    return tuple(sorted({clip.class_name for clip in clips} - {INTERFERER}))

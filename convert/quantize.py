@@ -1,0 +1,58 @@
+"""Trained Keras net -> TFLite flatbuffer, float or full int8."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def fold_norms(trained: keras.Model, deployed: keras.Model) -> None:
+    """Copy weights from `trained` into `deployed`, which has the same layers; make each batch norm an identity.
+
+    `NAME_norm` is folded into `NAME_conv` and, where there is one, `NAME_condition`: their sum is what was normalised,
+    so TFLite's own folding, which wants a norm right behind one convolution, would not reach it.
+    """
+    norms = [layer for layer in trained.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in trained.layers:
+        if layer.weights and layer not in norms:
+            deployed.get_layer(layer.name).set_weights(layer.get_weights())
+    for norm in norms:
+        block = norm.name.removesuffix("_norm")
+        gamma, beta, mean, variance = norm.get_weights()
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        kernel, bias = trained.get_layer(f"{block}_conv").get_weights()
+        deployed.get_layer(f"{block}_conv").set_weights([kernel * scale, (bias - mean) * scale + beta])
+        if f"{block}_condition" in {layer.name for layer in trained.layers}:
+            (kernel,) = trained.get_layer(f"{block}_condition").get_weights()
+            deployed.get_layer(f"{block}_condition").set_weights([kernel * scale])
+
+
+def to_tflite(model: keras.Model, calibration: Iterable[Mapping[str, np.ndarray]] | None = None) -> bytes:
+    """Flatbuffer of `model` for batches of one; full int8 (inputs and outputs too) when `calibration` examples are given.
+
+    Examples are dicts by input name, without the batch axis. They are fed by signature name: the converter has an input
+    order of its own.
+    """
+    signature = {
+        tensor.name: keras.InputSpec(shape=(1, *tensor.shape[1:]), dtype="float32", name=tensor.name)
+        for tensor in model.inputs
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, format="tf_saved_model", input_signature=[signature], verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if calibration is not None:
+
+            def examples() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+                for example in calibration:
+                    yield "serving_default", {name: value[None].astype(np.float32) for name, value in example.items()}
+
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = examples
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = tf.int8
+            converter.inference_output_type = tf.int8
+        return bytes(converter.convert())

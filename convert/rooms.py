@@ -1,0 +1,284 @@
+"""A shoebox room and a source position -> the impulse response of a microphone array in it.
+
+Early part: image sources (Allen & Berkley 1979; positions and wall damping from pyroomacoustics), each a plane wave
+with its delay, its 1/r, its damping per octave band and the array's response to its direction. Late part: diffuse noise
+that decays per octave band, matched in energy to the last images. The direct sound of a source at 1 m has gain 1. The
+array is a function, so that any array can be put here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pyroomacoustics as pra
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft, sparse
+from scipy.signal import oaconvolve
+
+from edge.geometry import SPEED_OF_SOUND_M_S, foa_gains
+from edge.types import FloatArray
+
+Array64 = NDArray[np.float64]
+ArrayResponse = Callable[[Array64], Array64]
+"""Unit vectors (n, 3) toward the source -> impulse responses (n, channels, taps), taps = 1 for plain gains."""
+
+OCTAVES_HZ = 125.0 * 2.0 ** np.arange(7)
+_AIR_PER_M = (
+    np.array([0.1, 0.3, 0.6, 1.0, 1.9, 5.8, 20.3]) * 1e-3
+)  # energy lost per metre, 20 degrees C, 30-50 % humidity (pyroomacoustics)
+_FILTER_TAPS = 511
+_SINC_HALF = 15  # samples on either side of a fractional delay
+_MAX_IMAGES = 1000  # inside the radius that the early part covers
+_MAX_EARLY_S = 0.08
+_FADE_S = 0.01  # from images to noise
+_MATCH_S = 0.02  # the stretch of images that sets the level of the noise
+_WALLS = ("west", "east", "south", "north", "floor", "ceiling")
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A rectangular room with one corner at the origin, and a microphone array in it."""
+
+    size_m: Array64  # (3,)
+    microphone_m: Array64  # (3,)
+    rt60_s: float  # mean of the octaves at 500 and 1000 Hz
+    band_rt60_s: Array64  # (bands,)
+    absorption: Array64  # (6 walls, bands), share of the energy
+
+    @property
+    def early_s(self) -> float:
+        """Time after which diffuse noise stands in for the images."""
+        radius_m = (3 * _MAX_IMAGES * float(np.prod(self.size_m)) / (4 * np.pi)) ** (1 / 3)
+        return min(radius_m / SPEED_OF_SOUND_M_S, _MAX_EARLY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The image sources of one source within the radius of the early part."""
+
+    directions: Array64  # (n, 3), unit vectors from the microphone
+    distances_m: Array64  # (n,)
+    gains: Array64  # (n, bands), 1/r, walls and air
+
+
+def foa_array(directions: Array64) -> Array64:
+    """An ideal first-order ambisonic microphone: (n, 3) -> (n, 4, 1), channels W, Y, Z, X."""
+    return foa_gains(directions)[..., None]
+
+
+def make_room(
+    size_m: ArrayLike,
+    microphone_m: ArrayLike,
+    rt60_s: float,
+    wall_weights: ArrayLike = (1, 1, 1, 1, 1, 1),
+    low_ratio: float = 1.15,
+    high_ratio: float = 0.6,
+) -> Room:
+    """A room with a wanted reverberation time at 500-1000 Hz.
+
+    The absorption follows from Eyring's formula with air. `wall_weights` (6,) says how absorbing the walls (x = 0,
+    x = L, y = 0, y = L, floor, ceiling) are against each other; `low_ratio` and `high_ratio` are the reverberation time
+    at 125 and at 8000 Hz over `rt60_s`. Raises ValueError if the microphone is outside the room, or if the
+    reverberation time is not positive or longer than air allows.
+    """
+    size, microphone, weights = (np.asarray(value, dtype=np.float64) for value in (size_m, microphone_m, wall_weights))
+    if size.shape != (3,) or microphone.shape != (3,) or not np.all((microphone > 0) & (microphone < size)):
+        raise ValueError(f"got a microphone at {microphone.tolist()} m, wanted it inside the room of {size.tolist()} m")
+    ratios = np.interp(np.arange(7), [0, 2, 3, 6], [low_ratio, 1, 1, high_ratio])
+    volume_m3, walls_m2 = float(np.prod(size)), np.prod(size) / np.repeat(size, 2)
+    if rt60_s <= 0:
+        raise ValueError(f"got a reverberation time of {rt60_s} s, wanted more than 0")
+    exponent = (
+        0.161 * volume_m3 / (rt60_s * ratios) - 4 * _AIR_PER_M * volume_m3
+    ) / walls_m2.sum()  # -ln(1 - absorption)
+    if exponent.min() <= 0:
+        raise ValueError(f"got a reverberation time of {rt60_s} s, wanted less than air alone allows")
+    shares = weights * walls_m2.sum() / np.dot(weights, walls_m2)
+    return Room(size, microphone, float(rt60_s), rt60_s * ratios, 1 - np.exp(-np.outer(shares, exponent)))
+
+
+def random_room(
+    rng: np.random.Generator,
+    rt60_range_s: tuple[float, float] = (0.15, 0.9),
+    size_range_m: Sequence[tuple[float, float]] = ((3, 10), (3, 8), (2.4, 4)),
+    microphone_height_m: tuple[float, float] = (0.8, 1.8),
+    wall_distance_m: float = 0.5,
+) -> Room:
+    """Draw a room with uneven walls and a microphone that keeps its distance from them."""
+    size = np.array([rng.uniform(*limits) for limits in size_range_m])
+    height = rng.uniform(microphone_height_m[0], min(microphone_height_m[1], size[2] - wall_distance_m))
+    microphone = np.array([*rng.uniform(wall_distance_m, size[:2] - wall_distance_m), height])
+    weights = np.exp(rng.normal(0, 0.4, 6))
+    return make_room(
+        size, microphone, rng.uniform(*rt60_range_s), weights, rng.uniform(1.0, 1.3), rng.uniform(0.5, 0.8)
+    )
+
+
+def reach_m(room: Room, directions: ArrayLike, margin_m: float = 0.2) -> Array64:
+    """How far (...) a source may be from the microphone in directions (..., 3), `margin_m` from the walls at least."""
+    vectors = np.asarray(directions, dtype=np.float64)
+    limits = np.where(vectors > 0, room.size_m - margin_m, margin_m) - room.microphone_m
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.min(np.where(vectors == 0, np.inf, limits / vectors), axis=-1)
+
+
+def image_sources(room: Room, sources_m: ArrayLike) -> list[Images]:
+    """The image sources of each of the source positions (k, 3).
+
+    Raises ValueError for a position outside the room.
+    """
+    sources = np.atleast_2d(np.asarray(sources_m, dtype=np.float64))
+    if not np.all((sources > 0) & (sources < room.size_m)):
+        raise ValueError(
+            f"got source positions {sources.tolist()} m, wanted them inside the room of {room.size_m.tolist()} m"
+        )
+    radius_m = room.early_s * SPEED_OF_SOUND_M_S
+    materials = {
+        wall: pra.Material({"coeffs": row, "center_freqs": OCTAVES_HZ})
+        for wall, row in zip(_WALLS, room.absorption, strict=True)
+    }
+    order = (
+        int(np.ceil(radius_m * np.linalg.norm(1 / room.size_m))) + 3
+    )  # every image inside the radius has a lower order
+    shoebox = pra.ShoeBox(room.size_m, fs=2 * int(OCTAVES_HZ[-1] * np.sqrt(2)), materials=materials, max_order=order)
+    shoebox.add_microphone(room.microphone_m)
+    for source in sources:
+        shoebox.add_source(source)
+    shoebox.image_source_model()
+    images = []
+    for source in shoebox.sources:
+        offsets = source.images.T.astype(np.float64) - room.microphone_m
+        distances = np.linalg.norm(offsets, axis=1)
+        near = distances < radius_m
+        offsets, distances = offsets[near], distances[near]
+        damping = source.damping.T[near] * np.exp(-0.5 * distances[:, None] * _AIR_PER_M)
+        images.append(Images(offsets / distances[:, None], distances, damping / distances[:, None]))
+    return images
+
+
+def early_response(
+    room: Room, images: Images, sample_rate_hz: int = 24000, array: ArrayResponse = foa_array
+) -> FloatArray:
+    """Direct sound and early reflections: (n, channels), the source emits at sample 0."""
+    delays = images.distances_m / SPEED_OF_SOUND_M_S * sample_rate_hz
+    left = (room.early_s - images.distances_m / SPEED_OF_SOUND_M_S) / _FADE_S
+    gains = images.gains * np.sin(np.pi / 2 * np.clip(left, 0, 1))[:, None]
+    response = array(images.directions)  # (images, channels, taps)
+    bands, (_, channels, taps) = gains.shape[1], response.shape
+    filters = octave_filters(sample_rate_hz)
+    length = int(room.early_s * sample_rate_hz) + taps + _FILTER_TAPS
+    waves = (gains[:, :, None, None] * response[:, None]).reshape(len(gains), -1).astype(np.float32)
+    arrivals = (_fractional_delays(delays, length) @ waves).reshape(length, bands, channels, taps)
+    summed = arrivals[..., 0]
+    for tap in range(1, taps):
+        summed[tap:] += arrivals[:-tap, ..., tap]
+    size = fft.next_fast_len(length + _FILTER_TAPS, real=True)
+    spectra = fft.rfft(summed, size, axis=0) * fft.rfft(filters, size, axis=1).T[..., None]
+    half = _FILTER_TAPS // 2
+    return fft.irfft(spectra.sum(axis=1), size, axis=0)[half : half + length]
+
+
+def late_response(
+    room: Room,
+    early: FloatArray,
+    rng: np.random.Generator,
+    sample_rate_hz: int = 24000,
+    array: ArrayResponse = foa_array,
+) -> FloatArray:
+    """Diffuse reverberation (n, channels) that takes over from `early` (m, channels) with the level of its end."""
+    length = int(max(room.band_rt60_s.max(), room.early_s + 0.05) * sample_rate_hz)
+    time_s = np.arange(length) / sample_rate_hz
+    fade = np.cos(np.pi / 2 * np.clip((room.early_s - time_s) / _FADE_S, 0, 1)).astype(np.float32)
+    match = slice(*(int((room.early_s - _FADE_S - back_s) * sample_rate_hz) for back_s in (_MATCH_S, 0.0)))
+    middle_s = room.early_s - _FADE_S - _MATCH_S / 2
+    size = fft.next_fast_len(length + _FILTER_TAPS, real=True)
+    filters = octave_filters(sample_rate_hz)
+    noise = diffuse_spectrum(size, rng, array)
+    tail = np.zeros((length, noise.shape[1]), np.float32)
+    for taps, response, rt60_s in zip(filters, fft.rfft(filters, size, axis=1), room.band_rt60_s, strict=True):
+        band = fft.irfft(noise * response[:, None], size, axis=0)[:length]
+        wanted = np.mean(np.square(oaconvolve(early, taps[:, None], mode="same", axes=0)[match]))
+        decay = np.exp(-np.log(1e3) / rt60_s * (time_s - middle_s)) * np.sqrt(wanted / np.mean(np.square(band)))
+        tail += (decay.astype(np.float32) * fade)[:, None] * band
+    return tail
+
+
+def impulse_response(
+    room: Room,
+    source_m: ArrayLike,
+    rng: np.random.Generator,
+    sample_rate_hz: int = 24000,
+    array: ArrayResponse = foa_array,
+) -> FloatArray:
+    """The whole response (n, channels) from a position (3,) in metres to the array, the source emits at sample 0."""
+    images = image_sources(room, source_m)[0]
+    early = early_response(room, images, sample_rate_hz, array)
+    return join_parts(early, late_response(room, early, rng, sample_rate_hz, array))
+
+
+def join_parts(early: FloatArray, late: FloatArray) -> FloatArray:
+    """The sum of two responses (n, channels) and (m, channels) that start together: (max(n, m), channels)."""
+    joined = np.zeros((max(len(early), len(late)), early.shape[1]), np.float32)
+    joined[: len(early)] += early
+    joined[: len(late)] += late
+    return joined
+
+
+def diffuse_spectrum(size: int, rng: np.random.Generator, array: ArrayResponse = foa_array) -> NDArray[np.complex64]:
+    """Spectrum (size // 2 + 1, channels) of white noise of power 1 from everywhere alike, for an inverse real FFT."""
+    mixing = _diffuse_mixing(array)  # (bins, channels, channels), one bin if the array is the same at all frequencies
+    bins, channels = size // 2 + 1, mixing.shape[1]
+    noise = rng.standard_normal((bins, channels, 2), np.float32).view(np.complex64)[..., 0] * np.float32(
+        np.sqrt(size / 2)
+    )
+    if np.array_equal(mixing, np.diag(np.diagonal(mixing[0]))[None]):
+        return noise * np.diagonal(mixing[0]).real.astype(np.float32)
+    places = np.linspace(0, len(mixing) - 1, bins)
+    lower = np.minimum(places.astype(int), max(len(mixing) - 2, 0))
+    weight = (places - lower)[:, None, None]
+    upper = np.minimum(lower + 1, len(mixing) - 1)
+    return np.einsum("fij,fj->fi", (1 - weight) * mixing[lower] + weight * mixing[upper], noise).astype(np.complex64)
+
+
+@lru_cache(maxsize=8)
+def octave_filters(sample_rate_hz: int) -> FloatArray:
+    """Linear-phase octave filters (bands, taps) that add up to a delayed unit impulse."""
+    size = 4096
+    octave = np.log2(np.maximum(fft.rfftfreq(size, 1 / sample_rate_hz), 1.0) / OCTAVES_HZ[0])
+    distance = np.abs(np.clip(octave, 0, len(OCTAVES_HZ) - 1)[None] - np.arange(len(OCTAVES_HZ))[:, None])
+    zero_phase = fft.irfft(np.cos(np.pi / 2 * np.clip(distance, 0, 1)) ** 2, size, axis=1)
+    half = _FILTER_TAPS // 2
+    taps = np.roll(zero_phase, half, axis=1)[:, :_FILTER_TAPS] * np.hanning(_FILTER_TAPS + 2)[1:-1]
+    return taps.astype(np.float32)
+
+
+def _fractional_delays(delays_samples: Array64, length: int) -> sparse.csr_matrix:
+    """Sparse (length, n): in each column a windowed sinc around its delay."""
+    whole = np.floor(delays_samples).astype(int)
+    offsets = np.arange(-_SINC_HALF, _SINC_HALF + 1)
+    rows = whole[:, None] + offsets
+    distance = rows - delays_samples[:, None]
+    values = np.sinc(distance) * np.cos(np.pi / 2 * np.clip(distance / (_SINC_HALF + 1), -1, 1)) ** 2
+    columns = np.broadcast_to(np.arange(len(whole))[:, None], rows.shape)
+    inside = (rows >= 0) & (rows < length)
+    return sparse.csr_matrix(
+        (values[inside].astype(np.float32), (rows[inside], columns[inside])), shape=(length, len(whole))
+    )
+
+
+@lru_cache(maxsize=8)
+def _diffuse_mixing(array: ArrayResponse) -> NDArray[np.complex128]:
+    """Factors (bins, channels, channels) that turn independent noises into an isotropic field at the array."""
+    points = 1000
+    index = np.arange(points) + 0.5
+    height, angle = 1 - 2 * index / points, np.pi * (1 + np.sqrt(5)) * index  # a Fibonacci lattice
+    ring = np.sqrt(1 - height**2)
+    responses = array(np.stack([ring * np.cos(angle), ring * np.sin(angle), height], axis=-1))
+    taps = responses.shape[2]
+    spectra = fft.rfft(responses, 4 * taps, axis=2) if taps > 1 else responses
+    covariance = np.einsum("pif,pjf->fij", spectra, spectra.conj()) / points
+    factors = np.linalg.cholesky(covariance + 1e-6 * np.eye(responses.shape[1]))
+    return np.where(np.abs(factors) < 1e-3, 0, factors).astype(np.complex128)

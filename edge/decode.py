@@ -1,0 +1,209 @@
+"""TrackFrames -> events and decoded label frames.
+
+The slots of a system are a set, so identity over time is made here: detections of one label frame are matched to the
+tracks of the frame before by angle and class, their class probabilities and directions are smoothed, and an event is
+switched on and off with hysteresis. Everything is decided a fixed number of label frames after it was heard, so the
+result does not depend on how the stream was cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from edge.geometry import angle_between_deg, azimuth_elevation_deg
+from edge.types import Event, FloatArray, FrameRow, TrackFrames
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSettings:
+    """When an event is on. Probabilities are of the most likely class, smoothed over time."""
+
+    on: float = 0.5  # an event begins at this probability
+    off: float = 0.3  # and ends below this one
+    smoothing: float = 0.6  # share of the past in the smoothed values, per label frame
+    join_deg: float = 30.0  # a detection this far from a track is another source
+    unlike_class_deg: float = 30.0  # added to the angle between detections of wholly different classes
+    min_duration_labels: int = 3  # shorter events are dropped
+    max_gap_labels: int = 3  # longer silences end an event
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.off <= self.on < 1.0:
+            raise ValueError(f"got on {self.on} and off {self.off}, wanted 0 < off <= on < 1")
+        if not 0.0 <= self.smoothing < 1.0:
+            raise ValueError(f"got smoothing {self.smoothing}, wanted 0 up to, not including, 1")
+        if self.join_deg <= 0.0 or self.unlike_class_deg < 0.0:
+            raise ValueError(f"got join_deg {self.join_deg}, unlike_class_deg {self.unlike_class_deg}, wanted > 0, >= 0")
+        if self.min_duration_labels < 1 or self.max_gap_labels < 0:
+            raise ValueError(
+                f"got min_duration_labels {self.min_duration_labels}, max_gap_labels {self.max_gap_labels}, "
+                "wanted at least 1 and 0"
+            )
+
+    @property
+    def delay_labels(self) -> int:
+        """Label frames between a detection and the decision whether it belongs to an event."""
+        return self.min_duration_labels + self.max_gap_labels
+
+
+@dataclass(slots=True)
+class _Occurrence:
+    """An event in the making: one class heard by one track."""
+
+    class_index: int
+    number: int  # tells events apart in the csv
+    onset: int  # label index
+    last: int  # label index of the last detection
+    direction_sum: FloatArray
+    probability_sum: float = 0.0
+    heard: int = 0  # detections
+    unwritten: dict[int, FloatArray] = field(default_factory=dict)  # label -> direction, for the rows to come
+
+    def add(self, label: int, direction: FloatArray, probability: float) -> None:
+        """Take one detection; the label frames since the one before are filled with its direction."""
+        for missed in range(self.last + 1, label):
+            self.unwritten[missed] = self.unwritten.get(missed - 1, direction)
+        self.unwritten[label] = direction
+        self.direction_sum = self.direction_sum + direction
+        self.probability_sum += probability
+        self.heard += 1
+        self.last = label
+
+
+@dataclass(slots=True)
+class _Track:
+    """A direction that is followed."""
+
+    direction: FloatArray  # unit vector
+    probability: FloatArray  # (classes,), smoothed
+    last: int  # label of the last detection
+    occurrence: _Occurrence | None = None
+
+
+class Decoder:
+    """Follows tracks and turns them into events. Rows and events leave in order of time, `delay_labels` late at least."""
+
+    def __init__(self, settings: DecodeSettings, class_names: Sequence[str], label_s: float) -> None:
+        self._settings = settings
+        self._class_names = class_names
+        self._label_s = label_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all tracks."""
+        self._tracks: list[_Track] = []
+        self._closed: list[_Occurrence] = []  # over, but rows not all written yet
+        self._next_label = 0
+        self._written = 0  # rows of labels before this one have left
+        self._numbers = 0
+
+    def push(self, frames: TrackFrames) -> Iterator[Event | FrameRow]:
+        """Take the answers of a system; yield what is decided by them. A jump in `start` ends all events."""
+        if frames.start != self._next_label:
+            yield from self.finish()
+            self._next_label = self._written = frames.start
+        for activity, direction in zip(frames.activity, frames.direction, strict=True):
+            yield from self._advance(activity, direction)
+
+    def finish(self) -> Iterator[Event | FrameRow]:
+        """End of stream: close and yield everything that is open."""
+        for track in self._tracks:
+            yield from self._close(track)
+        self._tracks = []
+        yield from self._write_rows(self._next_label)
+
+    def _advance(self, activity: FloatArray, direction: FloatArray) -> Iterator[Event | FrameRow]:
+        """One label frame: activity (slots, classes), direction (slots, 3)."""
+        label = self._next_label
+        slots = [slot for slot in range(len(direction)) if np.any(direction[slot] != 0)]
+        matched = self._match(activity[slots], direction[slots])
+        for track, found in zip(self._tracks, matched, strict=True):
+            heard = np.zeros_like(track.probability) if found is None else activity[slots[found]]
+            self._follow(track, label, heard, None if found is None else direction[slots[found]])
+        taken = set(matched)
+        for index, slot in enumerate(slots):
+            if index not in taken:
+                self._tracks.append(_Track(direction[slot], activity[slot].copy(), label))
+        for track in self._tracks:
+            yield from self._switch(track, label)
+        kept = [track for track in self._tracks if label - track.last <= self._settings.max_gap_labels]
+        for track in self._tracks:
+            if label - track.last > self._settings.max_gap_labels:
+                yield from self._close(track)
+        self._tracks = kept
+        self._next_label = label + 1
+        yield from self._write_rows(label + 1 - self._settings.delay_labels)
+
+    def _match(self, activity: FloatArray, direction: FloatArray) -> list[int | None]:
+        """For every track the index of its detection, or None. The cost is the angle plus a charge for another class."""
+        matched: list[int | None] = [None] * len(self._tracks)
+        if not self._tracks or not len(direction):
+            return matched
+        angle = angle_between_deg(np.stack([track.direction for track in self._tracks])[:, None], direction[None])
+        overlap = np.minimum(np.stack([track.probability for track in self._tracks])[:, None], activity[None]).sum(-1)
+        cost = angle + self._settings.unlike_class_deg * (1.0 - np.clip(overlap, 0.0, 1.0))
+        cost[angle > self._settings.join_deg] = 1e6
+        for row, column in zip(*linear_sum_assignment(cost), strict=True):
+            if angle[row, column] <= self._settings.join_deg:
+                matched[row] = int(column)
+        return matched
+
+    def _follow(self, track: _Track, label: int, heard: FloatArray, direction: FloatArray | None) -> None:
+        past = np.float32(self._settings.smoothing)
+        track.probability = past * track.probability + (np.float32(1.0) - past) * heard
+        if direction is not None:
+            mixed = past * track.direction + (np.float32(1.0) - past) * direction
+            track.direction = mixed / max(float(np.linalg.norm(mixed)), 1e-6)
+            track.last = label
+
+    def _switch(self, track: _Track, label: int) -> Iterator[Event]:
+        """Begin, go on or end the event of a track."""
+        best = int(np.argmax(track.probability))
+        current = track.occurrence
+        if current is not None:
+            faded = track.probability[current.class_index] < self._settings.off
+            replaced = best != current.class_index and track.probability[best] >= self._settings.on
+            if faded or replaced:
+                yield from self._close(track)
+                current = None
+        if current is None and track.last == label and track.probability[best] >= self._settings.on:
+            current = track.occurrence = _Occurrence(best, self._numbers, label, label, np.zeros_like(track.direction))
+            self._numbers += 1
+        if current is not None and track.last == label:
+            current.add(label, track.direction, float(track.probability[current.class_index]))
+
+    def _close(self, track: _Track) -> Iterator[Event]:
+        occurrence, track.occurrence = track.occurrence, None
+        if occurrence is None or not self._lasts(occurrence):
+            return
+        self._closed.append(occurrence)
+        azimuth, elevation = azimuth_elevation_deg(occurrence.direction_sum)
+        yield Event(
+            name=self._class_names[occurrence.class_index],
+            onset_s=occurrence.onset * self._label_s,
+            offset_s=(occurrence.last + 1) * self._label_s,
+            azimuth_deg=float(azimuth),
+            elevation_deg=float(elevation),
+            score=occurrence.probability_sum / occurrence.heard,
+        )
+
+    def _lasts(self, occurrence: _Occurrence) -> bool:
+        return occurrence.last + 1 - occurrence.onset >= self._settings.min_duration_labels
+
+    def _write_rows(self, end: int) -> Iterator[FrameRow]:
+        """Rows of all label frames before `end`. Old enough ones are decided: see `delay_labels`."""
+        opened = [track.occurrence for track in self._tracks if track.occurrence is not None]
+        lasting = [occurrence for occurrence in (*self._closed, *opened) if self._lasts(occurrence)]
+        for label in range(self._written, end):
+            for occurrence in lasting:
+                direction = occurrence.unwritten.pop(label, None)
+                if direction is not None:
+                    azimuth, elevation = azimuth_elevation_deg(direction)
+                    yield FrameRow(
+                        label, occurrence.class_index, occurrence.number, round(float(azimuth)), round(float(elevation))
+                    )
+        self._written = max(self._written, end)
+        self._closed = [occurrence for occurrence in self._closed if occurrence.unwritten]

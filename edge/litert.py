@@ -1,0 +1,21 @@
+"""The TFLite interpreter: ai-edge-litert where it is installed, its predecessor tflite-runtime otherwise."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_PACKAGES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
+
+
+def _find() -> tuple[str, Any]:
+    for package, module in _PACKAGES.items():
+        try:
+            return package, importlib.import_module(module).Interpreter
+        except ModuleNotFoundError as error:
+            if error.name != module.partition(".")[0]:
+                raise
+    raise ModuleNotFoundError("no TFLite runtime is installed: pip install ai-edge-litert (or tflite-runtime)")
+
+
+RUNTIME, Interpreter = _find()

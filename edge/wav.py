@@ -1,0 +1,195 @@
+"""Wav file -> samples (n, channels) float32 with full scale 1, block by block; and a PCM16 writer.
+
+Reads RIFF and RF64: PCM of 16, 24 and 32 bits, float of 32 and 64 bits, plain or WAVE_FORMAT_EXTENSIBLE. Unknown chunks
+are skipped. Whatever is wrong with a file is one `ValueError` of one line that starts with its path.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from edge.types import FloatArray
+
+SAMPLE_BYTES = {"pcm16": 2, "pcm24": 3, "pcm32": 4, "float32": 4, "float64": 8}
+
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_ENCODINGS = {
+    (_PCM, 16): "pcm16",
+    (_PCM, 24): "pcm24",
+    (_PCM, 32): "pcm32",
+    (_FLOAT, 32): "float32",
+    (_FLOAT, 64): "float64",
+}
+_SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # of the GUIDs that carry a plain format tag
+_SIZE_IN_DS64 = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class WavFormat:
+    """What the header of a wav file says."""
+
+    channels: int
+    sample_rate_hz: int
+    frames: int  # samples per channel
+    sample_type: str  # a key of SAMPLE_BYTES
+    data_offset: int  # byte position of the first sample in the file
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of every channel."""
+        return self.channels * SAMPLE_BYTES[self.sample_type]
+
+
+def read_wav_header(path: str | Path) -> WavFormat:
+    """Parse the header of a wav file and check that all its samples are there.
+
+    Raises ValueError if the file is unreadable, no wav, truncated, empty, or of an encoding not listed above.
+    """
+    try:
+        with _open_regular(path) as file:
+            return _parse(file, os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        raise ValueError(f"{path}: not readable: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def read_wav_blocks(path: str | Path, block_frames: int) -> Generator[FloatArray, None, None]:
+    """Yield the samples of a wav file as (n, channels), n = `block_frames` except in the last block.
+
+    Raises ValueError as `read_wav_header` does, and where a sample of a float file is NaN or infinite.
+    """
+    wav = read_wav_header(path)
+    try:
+        with _open_regular(path) as file:
+            file.seek(wav.data_offset)
+            for start in range(0, wav.frames, block_frames):
+                count = min(block_frames, wav.frames - start)
+                raw = file.read(count * wav.frame_bytes)
+                if len(raw) < count * wav.frame_bytes:
+                    raise ValueError(f"{path}: truncated while it was read")
+                samples = decode_samples(raw, wav.sample_type, wav.channels)
+                check_finite(samples, start, str(path))
+                yield samples
+    except OSError as error:
+        raise ValueError(f"{path}: not readable: {error.strerror}") from None
+
+
+def read_wav(path: str | Path) -> tuple[FloatArray, int]:
+    """Read a whole wav file: samples (n, channels) and the sample rate in Hz. Errors as `read_wav_blocks`."""
+    wav = read_wav_header(path)
+    return np.concatenate(list(read_wav_blocks(path, 1 << 16))), wav.sample_rate_hz
+
+
+def write_wav(path: str | Path, samples: FloatArray, sample_rate_hz: int) -> None:
+    """Write samples (n, channels), full scale 1, as PCM16; what exceeds full scale is clipped.
+
+    Raises ValueError on NaN or infinity, OSError if the file cannot be written.
+    """
+    check_finite(samples, 0, str(path))
+    pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2").tobytes()
+    channels = samples.shape[1]
+    fmt = struct.pack("<HHIIHH", _PCM, channels, sample_rate_hz, sample_rate_hz * channels * 2, channels * 2, 16)
+    header = b"RIFF" + struct.pack("<I", 36 + len(pcm)) + b"WAVEfmt " + struct.pack("<I", 16) + fmt
+    Path(path).write_bytes(header + b"data" + struct.pack("<I", len(pcm)) + pcm)
+
+
+def decode_samples(raw: bytes, sample_type: str, channels: int) -> FloatArray:
+    """Turn interleaved little-endian samples of whole frames into (n, channels), integers scaled to full scale 1."""
+    if sample_type == "pcm16":
+        samples = np.frombuffer(raw, "<i2").astype(np.float32) * np.float32(2**-15)
+    elif sample_type == "pcm24":  # the upper three bytes of 32-bit integers
+        wide = np.zeros((len(raw) // 3, 4), np.uint8)
+        wide[:, 1:] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
+        samples = wide.view("<i4").astype(np.float32) * np.float32(2**-31)
+    elif sample_type == "pcm32":
+        samples = np.frombuffer(raw, "<i4").astype(np.float32) * np.float32(2**-31)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # too large for float32 becomes inf: see `check_finite`
+            samples = np.frombuffer(raw, "<f4" if sample_type == "float32" else "<f8").astype(np.float32)
+    return samples.reshape(-1, channels)
+
+
+def check_finite(samples: FloatArray, start: int, name: str) -> None:
+    """Raise ValueError naming the first NaN or infinity in samples (n, channels), whose first has index `start`."""
+    bad = np.argwhere(~np.isfinite(samples))
+    if len(bad):
+        row, channel = bad[0]
+        raise ValueError(f"{name}: sample {start + row} of channel {channel} is {samples[row, channel]}")
+
+
+def _open_regular(path: str | Path) -> BinaryIO:
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise ValueError("not a regular file")
+    return Path(path).open("rb")
+
+
+def _parse(file: BinaryIO, file_bytes: int) -> WavFormat:
+    if file_bytes == 0:
+        raise ValueError("empty file")
+    head = file.read(12)
+    if len(head) < 12 or head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
+        raise ValueError("not a wav file")
+    encoding: tuple[str, int, int] | None = None
+    long_data_bytes: int | None = None
+    while True:
+        chunk = file.read(8)
+        if len(chunk) < 8:
+            raise ValueError("truncated: no data chunk")
+        name, size = chunk[:4], int.from_bytes(chunk[4:], "little")
+        body = file.tell()
+        if name == b"data":
+            break
+        if name == b"fmt ":
+            encoding = _parse_fmt(file.read(min(size, 40)))
+        elif name == b"ds64" and head[:4] == b"RF64":
+            long_data_bytes = _parse_ds64(file.read(min(size, 16)))
+        file.seek(body + size + size % 2)
+    if encoding is None:
+        raise ValueError("not a wav file: no fmt chunk before the data")
+    if size == _SIZE_IN_DS64 and long_data_bytes is not None:
+        size = long_data_bytes
+    return _locate_data(*encoding, body, size, file_bytes)
+
+
+def _parse_fmt(fmt: bytes) -> tuple[str, int, int]:
+    if len(fmt) < 16:
+        raise ValueError(f"fmt chunk: got {len(fmt)} bytes, wanted at least 16")
+    tag, channels, sample_rate_hz, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", fmt)
+    if tag == _EXTENSIBLE and len(fmt) >= 40 and fmt[26:40] == _SUBFORMAT_TAIL:
+        (tag,) = struct.unpack_from("<H", fmt, 24)
+    sample_type = _ENCODINGS.get((tag, bits))
+    if sample_type is None:
+        raise ValueError(f"unsupported encoding: format {tag:#06x} of {bits} bits, wanted PCM 16/24/32 or float 32/64")
+    if channels == 0 or sample_rate_hz == 0:
+        raise ValueError(f"got {channels} channels at {sample_rate_hz} Hz, wanted at least one of each")
+    if frame_bytes != channels * SAMPLE_BYTES[sample_type]:
+        raise ValueError(f"got frames of {frame_bytes} bytes, wanted {channels} x {SAMPLE_BYTES[sample_type]}")
+    return sample_type, channels, sample_rate_hz
+
+
+def _parse_ds64(ds64: bytes) -> int:
+    if len(ds64) < 16:
+        raise ValueError(f"ds64 chunk: got {len(ds64)} bytes, wanted at least 16")
+    return int(struct.unpack_from("<Q", ds64, 8)[0])
+
+
+def _locate_data(
+    sample_type: str, channels: int, sample_rate_hz: int, offset: int, data_bytes: int, file_bytes: int
+) -> WavFormat:
+    if data_bytes > file_bytes - offset:
+        raise ValueError(f"truncated: got {file_bytes - offset} bytes of samples, wanted {data_bytes}")
+    frames, rest = divmod(data_bytes, channels * SAMPLE_BYTES[sample_type])
+    if rest:
+        raise ValueError(f"truncated: the last frame has only {rest} bytes")
+    if frames == 0:
+        raise ValueError("no samples")
+    return WavFormat(channels, sample_rate_hz, frames, sample_type, offset)
