@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle import Bundle
+from edge.config import build
 from edge.features import FeatureExtractor
 from edge.framing import Framer
 from edge.geometry import perturb_angles
@@ -165,3 +168,10 @@ class Coloc:
         if most_deg == 0.0:
             return direction
         return perturb_angles(direction, most_deg, self._random)
+
+
+def from_bundle(bundle: Bundle, nets: Mapping[str, Net], overrides: Mapping[str, Any]) -> Coloc:
+    """The system of a bundle, with `nets` in place of its own where they are Keras', and settings overridden."""
+    manifest = bundle.manifest
+    settings = build(ColocSettings, {**manifest.settings, **overrides}, "system")
+    return Coloc(nets, bundle.extractor(), manifest.stft, len(manifest.class_names), settings)

@@ -1,0 +1,37 @@
+"""The three ways to find what sounds from where, by name. Each takes a bundle and gives a `System`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from edge.bundle import Bundle
+from edge.nets import Net
+from edge.systems import coloc
+from edge.types import Spectra, TrackFrames
+
+
+class System(Protocol):
+    """Sequential inference: spectra in, one label frame at a time; tracks out when there is enough to say."""
+
+    @property
+    def latency_s(self) -> float:
+        """Most time from a sound to the answer about it, computing time aside."""
+        ...
+
+    def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
+        """Take one label frame."""
+        ...
+
+    def finish(self) -> Iterator[TrackFrames]:
+        """End of stream: answer about all that was heard."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the past."""
+        ...
+
+
+Builder = Callable[[Bundle, Mapping[str, Net], Mapping[str, Any]], System]
+
+SYSTEMS: dict[str, Builder] = {"coloc": coloc.from_bundle}
