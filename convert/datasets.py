@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from convert.annotations import read_annotations
+from edge.annotations import read_annotations
 from convert.tracks import label_tracks
 from edge.features import FeatureExtractor, FeatureSettings
 from edge.stft import Stft, StftSettings
@@ -161,7 +161,7 @@ def _fill_cache(
     square_sum = np.zeros(1)
     frames, first_labels, tracks = 0, [0], []
     with (cache / "maps.f16").open("wb") as file, ProcessPoolExecutor(jobs) as pool:
-        for maps, scene_tracks in tqdm(pool.map(_scene_arrays, tasks), total=len(tasks), desc="features", unit="scene"):
+        for maps, scene_tracks in tqdm(pool.map(_scene_arrays, tasks), total=len(tasks), desc="features", unit="scene", disable=None):
             file.write(maps.tobytes())
             wide = maps.astype(np.float64)
             total = total + wide.sum(axis=0)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.signal import oaconvolve
 
-from convert.annotations import LABEL_FRAME_S, Label, write_annotations
+from edge.annotations import LABEL_FRAME_S, Label, write_annotations
 from convert.clips import HOP_S, active_hops
 from convert.rooms import Room, diffuse_spectrum, early_response, image_sources, join_parts, late_response, make_room
 from convert.synth import PEAK, SYNTH_CLASSES, synthesize

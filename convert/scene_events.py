@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.annotations import LABEL_FRAME_S
+from edge.annotations import LABEL_FRAME_S
 from convert.clips import HOP_S, INTERFERER, Clip, ClipLibrary, active_hops, draw_clip
 from edge.types import FloatArray
 

@@ -24,7 +24,7 @@ from scipy import fft
 from scipy.signal import oaconvolve
 from tqdm import tqdm
 
-from convert.annotations import LABEL_FRAME_S, Label, write_annotations
+from edge.annotations import LABEL_FRAME_S, Label, write_annotations
 from convert.clips import HOP_S, INTERFERER, ClipLibrary
 from convert.rooms import (
     ArrayResponse,
@@ -134,10 +134,10 @@ def make_scenes(
     out.mkdir(parents=True, exist_ok=True)
     write = partial(_write_scene, library, settings, seed, out, array)
     if jobs == 1:
-        scenes = list(tqdm(map(write, range(count)), total=count, desc="scenes", unit="scene"))
+        scenes = list(tqdm(map(write, range(count)), total=count, desc="scenes", unit="scene", disable=None))
     else:
         with _one_thread_each(), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            scenes = list(tqdm(pool.map(write, range(count), chunksize=2), total=count, desc="scenes", unit="scene"))
+            scenes = list(tqdm(pool.map(write, range(count), chunksize=2), total=count, desc="scenes", unit="scene", disable=None))
     summary = {
         "class_names": list(library.class_names),
         "sample_rate_hz": library.sample_rate_hz,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.annotations import Label
+from edge.annotations import Label
 from edge.geometry import unit_vector
 
 SLOTS = 3  # N, the most events at a time (section 3.4)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,12 +29,15 @@ class TrainSettings:
     average_momentum: float = 0.998  # of the moving average of the weights, which is what is kept
     checkpoint_steps: int = 200
     seed: int = 0
+    constant_rate: bool = False  # the papers' schedule
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, then half a cosine to 1 % of the top."""
+    """Linear warm-up, then half a cosine to 1 % of the top, or the top throughout."""
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
+    if settings.constant_rate:
+        return settings.learning_rate
     share = (step - settings.warmup_steps) / max(settings.steps - settings.warmup_steps, 1)
     return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + np.cos(np.pi * min(share, 1.0))))
 
@@ -66,7 +68,7 @@ def fit(
     first = _restore(model, checkpoint)
     losses: list[float] = []
     began = time.monotonic()
-    progress = tqdm(range(first, settings.steps), initial=first, total=settings.steps, desc=name, unit="step")
+    progress = tqdm(range(first, settings.steps), initial=first, total=settings.steps, desc=name, unit="step", disable=None)
     for step, (inputs, target) in zip(progress, _prefetched(batch, first, settings.steps), strict=True):
         optimizer.learning_rate = learning_rate(step, settings)
         losses.append(float(model.train_on_batch(inputs, target)))
@@ -100,7 +102,7 @@ def _save(model: keras.Model, step: int, path: Path) -> None:
     arrays = {f"v{index:04d}": np.asarray(variable) for index, variable in enumerate(_variables(model))}
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, step=step, **arrays)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _restore(model: keras.Model, path: Path) -> int:

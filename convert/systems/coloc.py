@@ -23,11 +23,11 @@ class CrnnSizes:
     frames: int = 250
     bands: int = 64
     maps: int = 7
-    filters: tuple[int, int, int] = (48, 64, 64)
+    filters: tuple[int, int, int] = (32, 64, 128)
     frequency_pools: tuple[int, int, int] = (4, 4, 2)
     frames_per_label: int = 5
-    gru_units: int = 64
-    dense_units: int = 64
+    gru_units: int = 96
+    dense_units: int = 96
     dropout: float = 0.05
 
     @property
@@ -36,6 +36,7 @@ class CrnnSizes:
         return self.frames // self.frames_per_label
 
 
+EDGE_SIZES = CrnnSizes()  # trains on two cores, 0.47 M parameters
 PAPER_SIZES = CrnnSizes(
     bands=513, maps=11, filters=(128, 128, 128), gru_units=128, dense_units=128
 )  # section 3.5 and 3.6; 2,300,547 parameters for the localizer

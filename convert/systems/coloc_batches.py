@@ -24,7 +24,7 @@ Batch = tuple[dict[str, FloatArray], FloatArray]
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How much to vary the training data. The defaults are the paper's; `EDGE` adds what a device in the wild meets."""
+    """How much to vary the training data. The defaults are the paper's; `EDGE_AUGMENTATION` adds what a device in the wild meets."""
 
     level_db: tuple[float, float] = (-6.0, 3.5)  # volume factor 0.5..1.5, section 3.6
     rotated_share: float = 0.25  # "every fourth audio-meta pair", section 3.6
@@ -36,7 +36,7 @@ class Augmentation:
     decoy_share: float = 0.0  # chunks in which the classifier is also asked about directions where nothing is
 
 
-EDGE = Augmentation(
+EDGE_AUGMENTATION = Augmentation(
     level_db=(-15.0, 10.0),
     rotated_share=1.0,
     equalizer_db=2.0,
@@ -105,7 +105,7 @@ def classifier_example(
     With decoys, frames in which the row is empty ask about a random direction away from all events instead of the
     origin, and want "none of the classes": the answer to a false alarm of the localizer.
     """
-    slots, labels = tracks.shape[:2]
+    labels = tracks.shape[1]
     most_active = int(np.any(tracks[..., :3] != 0, axis=-1).sum(axis=0).max())
     row = tracks[int(rng.integers(max(most_active, 1)))]
     directions = perturb_angles(row[:, :3], settings.perturbation_deg, rng)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert.annotations import read_annotations
+from edge.annotations import read_annotations
 from convert.clips import load_clip_library
 from convert.scene_events import draw_events
 from convert.scenes import SceneSettings, make_scene, make_scenes

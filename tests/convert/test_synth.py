@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from convert import synth_speech
-from convert.annotations import read_annotations
+from edge.annotations import read_annotations
 from convert.clips import load_clip_library
 from convert.synth import SYNTH_CLASSES, synthesize, write_clip_library
 from convert.synth_tools import SAMPLE_RATE_HZ, bandpass

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from convert.annotations import Label, read_annotations
+from edge.annotations import Label, read_annotations
 
 Rules = Literal["2022", "2020"]
 Average = Literal["macro", "micro"]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert.annotations import Label, read_annotations, write_annotations
-from convert.metrics import Average, Rules, SeldScores, score, score_folders
+from edge.annotations import Label, read_annotations, write_annotations
+from edge.metrics import Average, Rules, SeldScores, score, score_folders
 
 CASES = sorted((Path(__file__).parents[1] / "golden" / "dcase_metrics").glob("case*"))
 OFFICIAL: list[tuple[str, Rules, Average]] = [

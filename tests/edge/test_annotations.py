@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convert.annotations import Label, read_annotations, write_annotations
+from edge.annotations import Label, read_annotations, write_annotations
 
 CLASSES = 13
 SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)

@@ -1,0 +1,54 @@
+"""What is trained under which name: sizes, features, augmentation and schedule of every bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from convert.systems.coloc import EDGE_SIZES, PAPER_SIZES, CrnnSizes
+from convert.systems.coloc_batches import EDGE_AUGMENTATION, Augmentation
+from convert.train import TrainSettings
+from edge.features import FeatureSettings
+from edge.stft import StftSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything but the data that makes a model what it is."""
+
+    name: str
+    system: str
+    sizes: CrnnSizes
+    features: FeatureSettings
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    pair_power: float = 0.0  # see losses.set_localizer_loss
+    training: TrainSettings = field(default_factory=TrainSettings)
+    stft: StftSettings = field(default_factory=StftSettings)
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="coloc-edge",
+            system="coloc",
+            sizes=EDGE_SIZES,
+            features=FeatureSettings("logmel_iv", EDGE_SIZES.bands),
+            augmentation=EDGE_AUGMENTATION,
+            pair_power=0.5,
+        ),
+        Recipe(
+            name="coloc-paper",
+            system="coloc",
+            sizes=PAPER_SIZES,
+            features=FeatureSettings("logpower_phase_iv", PAPER_SIZES.bands),
+            training=TrainSettings(steps=500_000, batch_size=96, learning_rate=5e-4, constant_rate=True),
+        ),
+    )
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name, or ValueError."""
+    if name not in RECIPES:
+        raise ValueError(f"model: got {name!r}, wanted one of {', '.join(RECIPES)}")
+    return RECIPES[name]

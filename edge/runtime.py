@@ -1,0 +1,152 @@
+"""Source -> array -> STFT -> system -> decoder -> sinks: the loop, the same for file, pipe, microphone and evaluation."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from types import FrameType, TracebackType
+from typing import Any
+
+from edge.array import foa_encoder, load_array
+from edge.bundle import Bundle
+from edge.config import build
+from edge.decode import Decoder, DecodeSettings
+from edge.nets import Net
+from edge.sinks import Sink
+from edge.stft import Stft
+from edge.systems import SYSTEMS, System
+from edge.types import AudioBlock, Event, FrameRow, Spectra
+
+log = logging.getLogger(__name__)
+FOA_CHANNELS = 4
+STEP_TIMES_KEPT = 10_000
+
+
+class Pipeline:
+    """Everything between source and sinks, behind `push` and `finish`."""
+
+    def __init__(
+        self, encode: Callable[[AudioBlock], AudioBlock], stft: Stft, system: System, decoder: Decoder
+    ) -> None:
+        self._encode = encode
+        self._stft = stft
+        self._system = system
+        self._decoder = decoder
+        self.answer_times_s: deque[float] = deque(maxlen=STEP_TIMES_KEPT)  # of the steps that gave an answer
+        self.lost_samples = 0
+
+    @property
+    def latency_s(self) -> float:
+        """Most time from a sound to the system's answer about it, computing time aside."""
+        return self._system.latency_s
+
+    def push(self, block: AudioBlock) -> Iterator[Event | FrameRow]:
+        """Take samples of the array's channels; yield what they decide."""
+        if block.lost:
+            self.lost_samples += block.lost
+            log.warning("%d samples lost before sample %d", block.lost, block.start)
+        for spectra in self._stft.push(self._encode(block)):
+            yield from self._step(spectra)
+
+    def finish(self) -> Iterator[Event | FrameRow]:
+        """End of stream: answer about everything heard, close open events."""
+        for spectra in self._stft.finish():
+            yield from self._step(spectra)
+        for tracks in self._system.finish():
+            yield from self._decoder.push(tracks)
+        yield from self._decoder.finish()
+
+    def reset(self) -> None:
+        """Forget the past: the next block is expected at sample 0."""
+        self._stft.reset()
+        self._system.reset()
+        self._decoder.reset()
+
+    def _step(self, spectra: Spectra) -> Iterator[Event | FrameRow]:
+        began = time.perf_counter()
+        for tracks in self._system.step(spectra):
+            self.answer_times_s.append(time.perf_counter() - began)
+            yield from self._decoder.push(tracks)
+            began = time.perf_counter()
+
+
+def build_pipeline(
+    bundle: Bundle,
+    array: str = "foa",
+    threads: int = 1,
+    system: Mapping[str, Any] | None = None,
+    decode: Mapping[str, Any] | None = None,
+    nets: Mapping[str, Net] | None = None,
+) -> Pipeline:
+    """Assemble the loop of a bundle. `system` and `decode` override its settings, `nets` its nets (Keras' own, say)."""
+    manifest = bundle.manifest
+    if manifest.system not in SYSTEMS:
+        raise ValueError(f"{manifest.name}: got system {manifest.system!r}, wanted one of {', '.join(SYSTEMS)}")
+    profile = load_array(array)
+    decode_table = {name: getattr(manifest.decode, name) for name in DecodeSettings.__slots__} | dict(decode or {})
+    return Pipeline(
+        foa_encoder(profile),
+        Stft(manifest.stft, FOA_CHANNELS),
+        SYSTEMS[manifest.system](bundle, bundle.nets(threads) if nets is None else nets, system or {}),
+        Decoder(build(DecodeSettings, decode_table, "decode"), manifest.class_names, manifest.stft.label_s),
+    )
+
+
+def run(blocks: Iterable[AudioBlock], pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
+    """The loop: from blocks to sinks until the blocks end; open events are closed then."""
+    for block in blocks:
+        for item in pipeline.push(block):
+            for sink in sinks:
+                sink.emit(item)
+    for item in pipeline.finish():
+        for sink in sinks:
+            sink.emit(item)
+
+
+class _StopError(Exception):
+    """Raised inside a blocked read by a signal."""
+
+
+class Interruption(AbstractContextManager["Interruption"]):
+    """SIGINT and SIGTERM end the stream of blocks, not the program: what was heard is still answered and written.
+
+    A signal breaks into the wait for the next block, and nowhere else: a step under way is finished.
+    """
+
+    def __init__(self) -> None:
+        self._requested = self._waiting = False
+        self._restore = ExitStack()
+
+    def __enter__(self) -> Interruption:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._restore.callback(signal.signal, number, signal.signal(number, self._handle))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore.close()
+
+    def until_stopped(self, blocks: Iterable[AudioBlock]) -> Iterator[AudioBlock]:
+        """The same blocks, ending early after a signal."""
+        iterator = iter(blocks)
+        while not self._requested:
+            try:
+                self._waiting = True
+                block = next(iterator)
+            except (StopIteration, _StopError):
+                return
+            finally:
+                self._waiting = False
+            yield block
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._requested = True
+        log.info("stopping on %s", signal.Signals(number).name)
+        if self._waiting:
+            self._waiting = False
+            raise _StopError
