@@ -18,9 +18,9 @@ def rotate_foa(
 ) -> tuple[FloatArray, FloatArray]:
     """FOA domain spatial augmentation (Mazzon et al. 2019; CoLoC, section 3.6), in the feature domain.
 
-    `pattern` 0..15 picks one of 16 rotations and reflections: x and y exchanged or not, and each of x, y, z mirrored or
-    not. Maps (..., maps) are exchanged and negated accordingly, `directions` (..., 3) of x, y, z with them. Exact, because
-    the mirrored channel has the same power, the opposite intensity and a phase moved by pi.
+    `pattern` 0..15 picks one of 16 rotations and reflections: x and y exchanged or not, x, y, z each mirrored or not.
+    Maps (..., maps) are exchanged and negated accordingly, `directions` (..., 3) of x, y, z with them. Exact: the
+    mirrored channel has the same power, the opposite intensity and a phase moved by pi.
     """
     if not 0 <= pattern < 16:
         raise ValueError(f"got rotation pattern {pattern}, wanted 0..15")
@@ -48,7 +48,7 @@ def _index(map_names: Sequence[str], name: str, source: dict[str, str]) -> int:
 
 
 def change_level(maps: FloatArray, map_names: Sequence[str], gain_db: FloatArray) -> FloatArray:
-    """Add `gain_db` (scalar or per band) to the logarithmic maps (..., bands, maps): volume perturbation, section 3.6."""
+    """Volume perturbation (section 3.6): add `gain_db`, scalar or per band, to the log maps (..., bands, maps)."""
     logarithmic = [name.startswith("log") for name in map_names]
     shifted = maps + np.multiply.outer(np.asarray(gain_db, np.float32), np.array(logarithmic, np.float32))
     shifted[..., logarithmic] = np.maximum(shifted[..., logarithmic], FLOOR_DB)

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edge.annotations import read_annotations
 from convert.tracks import label_tracks
+from edge.annotations import read_annotations
 from edge.features import FeatureExtractor, FeatureSettings
 from edge.stft import Stft, StftSettings
 from edge.types import AudioBlock
@@ -101,7 +101,7 @@ def build_cache(
         if read_class_names(folder) != class_names:
             raise ValueError(f"{folder}: got classes {read_class_names(folder)}, wanted {class_names}")
     scenes = [folder / name for folder in folders for name in scene_names(folder)]
-    described = {
+    described: dict[str, object] = {
         "scenes": [str(scene) for scene in scenes],
         "class_names": list(class_names),
         "stft": asdict(stft),
@@ -161,7 +161,9 @@ def _fill_cache(
     square_sum = np.zeros(1)
     frames, first_labels, tracks = 0, [0], []
     with (cache / "maps.f16").open("wb") as file, ProcessPoolExecutor(jobs) as pool:
-        for maps, scene_tracks in tqdm(pool.map(_scene_arrays, tasks), total=len(tasks), desc="features", unit="scene", disable=None):
+        for maps, scene_tracks in tqdm(
+            pool.map(_scene_arrays, tasks), total=len(tasks), desc="features", unit="scene", disable=None
+        ):
             file.write(maps.tobytes())
             wide = maps.astype(np.float64)
             total = total + wide.sum(axis=0)

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.signal import oaconvolve
 
-from edge.annotations import LABEL_FRAME_S, Label, write_annotations
 from convert.clips import HOP_S, active_hops
 from convert.rooms import Room, diffuse_spectrum, early_response, image_sources, join_parts, late_response, make_room
 from convert.synth import PEAK, SYNTH_CLASSES, synthesize
 from convert.synth_speech import speech
 from convert.synth_tools import SAMPLE_RATE_HZ, equalise, peak
+from edge.annotations import LABEL_FRAME_S, Label, write_annotations
 from edge.geometry import SPEED_OF_SOUND_M_S, azimuth_elevation_deg, unit_vector
 from edge.types import FloatArray
 

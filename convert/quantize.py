@@ -32,7 +32,7 @@ def fold_norms(trained: keras.Model, deployed: keras.Model) -> None:
 
 
 def to_tflite(model: keras.Model, calibration: Iterable[Mapping[str, np.ndarray]] | None = None) -> bytes:
-    """Flatbuffer of `model` for batches of one; full int8 (inputs and outputs too) when `calibration` examples are given.
+    """Flatbuffer of `model` for batches of one; all int8, inputs and outputs too, if `calibration` is given.
 
     Examples are dicts by input name, without the batch axis. They are fed by signature name: the converter has an input
     order of its own.

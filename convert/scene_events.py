@@ -12,8 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.annotations import LABEL_FRAME_S
 from convert.clips import HOP_S, INTERFERER, Clip, ClipLibrary, active_hops, draw_clip
+from edge.annotations import LABEL_FRAME_S
 from edge.types import FloatArray
 
 Range = tuple[float, float]

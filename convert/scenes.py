@@ -24,7 +24,6 @@ from scipy import fft
 from scipy.signal import oaconvolve
 from tqdm import tqdm
 
-from edge.annotations import LABEL_FRAME_S, Label, write_annotations
 from convert.clips import HOP_S, INTERFERER, ClipLibrary
 from convert.rooms import (
     ArrayResponse,
@@ -39,6 +38,7 @@ from convert.rooms import (
 )
 from convert.scene_ambience import draw_ambience
 from convert.scene_events import Event, SceneSettings, draw_events, level_db, moving_share
+from edge.annotations import LABEL_FRAME_S, Label, write_annotations
 from edge.geometry import SPEED_OF_SOUND_M_S, azimuth_elevation_deg, unit_vector
 from edge.types import FloatArray
 
@@ -137,7 +137,9 @@ def make_scenes(
         scenes = list(tqdm(map(write, range(count)), total=count, desc="scenes", unit="scene", disable=None))
     else:
         with _one_thread_each(), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            scenes = list(tqdm(pool.map(write, range(count), chunksize=2), total=count, desc="scenes", unit="scene", disable=None))
+            scenes = list(
+                tqdm(pool.map(write, range(count), chunksize=2), total=count, desc="scenes", unit="scene", disable=None)
+            )
     summary = {
         "class_names": list(library.class_names),
         "sample_rate_hz": library.sample_rate_hz,

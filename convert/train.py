@@ -68,7 +68,9 @@ def fit(
     first = _restore(model, checkpoint)
     losses: list[float] = []
     began = time.monotonic()
-    progress = tqdm(range(first, settings.steps), initial=first, total=settings.steps, desc=name, unit="step", disable=None)
+    progress = tqdm(
+        range(first, settings.steps), initial=first, total=settings.steps, desc=name, unit="step", disable=None
+    )
     for step, (inputs, target) in zip(progress, _prefetched(batch, first, settings.steps), strict=True):
         optimizer.learning_rate = learning_rate(step, settings)
         losses.append(float(model.train_on_batch(inputs, target)))
@@ -101,7 +103,7 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
 def _save(model: keras.Model, step: int, path: Path) -> None:
     arrays = {f"v{index:04d}": np.asarray(variable) for index, variable in enumerate(_variables(model))}
     partial = path.with_suffix(".partial.npz")
-    np.savez(partial, step=step, **arrays)
+    np.savez(partial, allow_pickle=False, step=np.array(step), **arrays)
     partial.replace(path)
 
 

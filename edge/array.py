@@ -31,7 +31,9 @@ class ArrayProfile:
         if self.kind not in _KINDS:
             raise ValueError(f"got kind {self.kind!r}, wanted one of {', '.join(_KINDS)}")
         if len(self.channel_map) != 4 or not all(0 <= index < self.channels for index in self.channel_map):
-            raise ValueError(f"got channel_map {list(self.channel_map)}, wanted four channels of 0 to {self.channels - 1}")
+            raise ValueError(
+                f"got channel_map {list(self.channel_map)}, wanted four channels of 0 to {self.channels - 1}"
+            )
 
 
 def shipped_arrays() -> dict[str, Path]:

@@ -76,7 +76,10 @@ class Bundle:
         nets = {name: LiteRtNet(flatbuffer, threads) for name, flatbuffer in self.flatbuffers.items()}
         for name, net in nets.items():
             wanted = NetFile(**self.manifest.nets[name])
-            for kind, described, details in (("inputs", wanted.inputs, net.inputs), ("outputs", wanted.outputs, net.outputs)):
+            for kind, described, details in (
+                ("inputs", wanted.inputs, net.inputs),
+                ("outputs", wanted.outputs, net.outputs),
+            ):
                 got = {tensor: [int(n) for n in detail["shape"][1:]] for tensor, detail in details.items()}
                 if got != {tensor: list(shape) for tensor, shape in described.items()}:
                     raise ValueError(f"{self.manifest.name}: {name}: got {kind} {got}, wanted {dict(described)}")
@@ -95,7 +98,9 @@ def find_bundle(name: str) -> Path:
     if name in shipped:
         return shipped[name]
     if not (Path(name) / MANIFEST).is_file():
-        raise ValueError(f"model {name!r}: got no such bundle, wanted {', '.join(shipped) or 'none shipped'} or a folder")
+        raise ValueError(
+            f"model {name!r}: got no such bundle, wanted {', '.join(shipped) or 'none shipped'} or a folder"
+        )
     return Path(name)
 
 
@@ -165,5 +170,7 @@ def _checked_bytes(folder: Path, file: str, sha256: str) -> bytes:
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
     if _digest(content) != sha256:
-        raise ValueError(f"{path}: got sha256 {_digest(content)[:12]}..., wanted {sha256[:12]}...: the file was changed")
+        raise ValueError(
+            f"{path}: got sha256 {_digest(content)[:12]}..., wanted {sha256[:12]}...: the file was changed"
+        )
     return content

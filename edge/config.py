@@ -112,4 +112,6 @@ def _checked_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any,
     if not isinstance(value, list | tuple) or (not open_ended and len(value) != len(kinds)):
         raise ValueError(f"{where}: got {value!r}, wanted a list{'' if open_ended else f' of {len(kinds)}'}")
     each = [kinds[0]] * len(value) if open_ended else kinds
-    return tuple(_checked(kind, item, f"{where}[{index}]") for index, (kind, item) in enumerate(zip(each, value, strict=True)))
+    return tuple(
+        _checked(kind, item, f"{where}[{index}]") for index, (kind, item) in enumerate(zip(each, value, strict=True))
+    )

@@ -36,7 +36,9 @@ class DecodeSettings:
         if not 0.0 <= self.smoothing < 1.0:
             raise ValueError(f"got smoothing {self.smoothing}, wanted 0 up to, not including, 1")
         if self.join_deg <= 0.0 or self.unlike_class_deg < 0.0:
-            raise ValueError(f"got join_deg {self.join_deg}, unlike_class_deg {self.unlike_class_deg}, wanted > 0, >= 0")
+            raise ValueError(
+                f"got join_deg {self.join_deg}, unlike_class_deg {self.unlike_class_deg}, wanted > 0, >= 0"
+            )
         if self.min_duration_labels < 1 or self.max_gap_labels < 0:
             raise ValueError(
                 f"got min_duration_labels {self.min_duration_labels}, max_gap_labels {self.max_gap_labels}, "
@@ -84,7 +86,7 @@ class _Track:
 
 
 class Decoder:
-    """Follows tracks and turns them into events. Rows and events leave in order of time, `delay_labels` late at least."""
+    """Follows tracks and turns them into events. Rows leave in order of time, `delay_labels` late."""
 
     def __init__(self, settings: DecodeSettings, class_names: Sequence[str], label_s: float) -> None:
         self._settings = settings
@@ -138,7 +140,7 @@ class Decoder:
         yield from self._write_rows(label + 1 - self._settings.delay_labels)
 
     def _match(self, activity: FloatArray, direction: FloatArray) -> list[int | None]:
-        """For every track the index of its detection, or None. The cost is the angle plus a charge for another class."""
+        """For every track the index of its detection, or None. It costs the angle and a charge for another class."""
         matched: list[int | None] = [None] * len(self._tracks)
         if not self._tracks or not len(direction):
             return matched
@@ -156,7 +158,7 @@ class Decoder:
         track.probability = past * track.probability + (np.float32(1.0) - past) * heard
         if direction is not None:
             mixed = past * track.direction + (np.float32(1.0) - past) * direction
-            track.direction = mixed / max(float(np.linalg.norm(mixed)), 1e-6)
+            track.direction = mixed / np.maximum(np.linalg.norm(mixed), np.float32(1e-6))
             track.last = label
 
     def _switch(self, track: _Track, label: int) -> Iterator[Event]:

@@ -46,7 +46,9 @@ class FeatureExtractor:
     ) -> None:
         """`mean` and `deviation` are (bands, maps), from training; without them the maps stay as they are."""
         self._maps, self.map_names = FEATURES[settings.kind]
-        self._mel = mel_filters(stft.sample_rate_hz, stft.nfft, settings.bands) if settings.kind == "logmel_iv" else None
+        self._mel = (
+            mel_filters(stft.sample_rate_hz, stft.nfft, settings.bands) if settings.kind == "logmel_iv" else None
+        )
         self.bands = settings.bands
         shape = (settings.bands, len(self.map_names))
         self._mean = np.zeros(shape, np.float32) if mean is None else np.asarray(mean, np.float32)

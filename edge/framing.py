@@ -29,7 +29,7 @@ class Framer:
         return self._filled - (len(self._window) - self._hop)
 
     def push(self, rows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        """Yield every window (length, *row_shape) that `rows` (n, *row_shape) completes. A window is valid until the next one."""
+        """Yield every window (length, *row_shape) that `rows` (n, *row_shape) completes. It is valid until the next."""
         length = len(self._window)
         taken = 0
         while taken < len(rows):

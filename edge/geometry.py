@@ -23,7 +23,7 @@ def unit_vector(azimuth_deg: ArrayLike, elevation_deg: ArrayLike) -> NDArray[np.
 
 
 def azimuth_elevation_deg(vectors: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Vectors (..., 3) of any length to (azimuth, elevation) in degrees, azimuth in (-180, 180]. The origin gives (0, 0)."""
+    """Vectors (..., 3) of any length to azimuth in (-180, 180] and elevation, in degrees. The origin gives 0, 0."""
     v = np.asarray(vectors, dtype=np.float64)
     azimuth = np.rad2deg(np.arctan2(v[..., 1], v[..., 0]))
     elevation = np.rad2deg(np.arctan2(v[..., 2], np.hypot(v[..., 0], v[..., 1])))
@@ -31,7 +31,7 @@ def azimuth_elevation_deg(vectors: ArrayLike) -> tuple[NDArray[np.float64], NDAr
 
 
 def angle_between_deg(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """Great-circle angle in degrees between vectors (..., 3); a zero vector is 90 degrees from everything but another zero vector."""
+    """Great-circle angle in degrees between vectors (..., 3); a zero vector is 90 degrees from any other."""
     a64, b64 = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     cross = np.linalg.norm(np.cross(a64, b64), axis=-1)
     dot = np.sum(a64 * b64, axis=-1)
@@ -41,7 +41,7 @@ def angle_between_deg(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
 
 
 def foa_gains(vectors: ArrayLike) -> NDArray[np.float64]:
-    """Plane-wave gains (..., 4) of the FOA channels W, Y, Z, X (ACN/SN3D) for unit vectors (..., 3) toward the source."""
+    """Plane-wave gains (..., 4) of FOA channels W, Y, Z, X (ACN/SN3D) for unit vectors (..., 3) toward the source."""
     v = np.asarray(vectors, dtype=np.float64)
     return np.stack([np.ones(v.shape[:-1]), v[..., 1], v[..., 2], v[..., 0]], axis=-1)
 

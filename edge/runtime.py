@@ -1,4 +1,4 @@
-"""Source -> array -> STFT -> system -> decoder -> sinks: the loop, the same for file, pipe, microphone and evaluation."""
+"""Source -> array -> STFT -> system -> decoder -> sinks: one loop for file, pipe, microphone and evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack
 from types import FrameType, TracebackType
 from typing import Any
 
-from edge.array import foa_encoder, load_array
+from edge.array import ArrayProfile, foa_encoder
 from edge.bundle import Bundle
 from edge.config import build
 from edge.decode import Decoder, DecodeSettings
@@ -76,7 +76,7 @@ class Pipeline:
 
 def build_pipeline(
     bundle: Bundle,
-    array: str = "foa",
+    array: ArrayProfile,
     threads: int = 1,
     system: Mapping[str, Any] | None = None,
     decode: Mapping[str, Any] | None = None,
@@ -86,10 +86,9 @@ def build_pipeline(
     manifest = bundle.manifest
     if manifest.system not in SYSTEMS:
         raise ValueError(f"{manifest.name}: got system {manifest.system!r}, wanted one of {', '.join(SYSTEMS)}")
-    profile = load_array(array)
     decode_table = {name: getattr(manifest.decode, name) for name in DecodeSettings.__slots__} | dict(decode or {})
     return Pipeline(
-        foa_encoder(profile),
+        foa_encoder(array),
         Stft(manifest.stft, FOA_CHANNELS),
         SYSTEMS[manifest.system](bundle, bundle.nets(threads) if nets is None else nets, system or {}),
         Decoder(build(DecodeSettings, decode_table, "decode"), manifest.class_names, manifest.stft.label_s),

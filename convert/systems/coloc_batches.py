@@ -24,7 +24,7 @@ Batch = tuple[dict[str, FloatArray], FloatArray]
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How much to vary the training data. The defaults are the paper's; `EDGE_AUGMENTATION` adds what a device in the wild meets."""
+    """How much to vary the training data. The defaults are the paper's; `EDGE_AUGMENTATION` adds what devices meet."""
 
     level_db: tuple[float, float] = (-6.0, 3.5)  # volume factor 0.5..1.5, section 3.6
     rotated_share: float = 0.25  # "every fourth audio-meta pair", section 3.6
@@ -48,7 +48,7 @@ EDGE_AUGMENTATION = Augmentation(
 
 
 def augmented(chunk: Chunk, cache: FeatureCache, settings: Augmentation, rng: np.random.Generator) -> Chunk:
-    """Level, rotation, equalizer, masking, and a new order of tracks (sections 3.4 and 3.6). Returns normalised maps."""
+    """Level, rotation, equalizer, masking, a new order of tracks (sections 3.4 and 3.6); maps come out normalised."""
     names = FEATURES[cache.features.kind][1]
     maps, tracks = chunk.maps, chunk.tracks.copy()
     if rng.random() < settings.rotated_share:
@@ -74,7 +74,7 @@ def augmented(chunk: Chunk, cache: FeatureCache, settings: Augmentation, rng: np
 def localizer_example(
     tracks: FloatArray, perturbation_deg: float, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Stacked-tracks (slots, labels, 4) -> directions (labels, slots, 3), weights (labels, slots), target (section 3.1).
+    """Stacked-tracks (slots, labels, 4) -> directions (labels, slots, 3), weights (labels, slots), target: section 3.1.
 
     r known events, drawn up to the most that the chunk can ask for; the target is that of
     `losses.set_localizer_loss`: (labels, slots + 1, 4).

@@ -35,9 +35,7 @@ def train_stages(stages: Sequence[str], recipe: Recipe, cache: FeatureCache, fol
         model = build_trainable(encoder, net)
         loss = set_localizer_loss(SLOTS, recipe.pair_power) if stage == "localizer" else focal_cross_entropy
         seed = recipe.training.seed * len(STAGES) + STAGES.index(stage)
-        batch = batch_maker(
-            stage, cache, recipe.augmentation, recipe.sizes.labels, recipe.training.batch_size, seed
-        )
+        batch = batch_maker(stage, cache, recipe.augmentation, recipe.sizes.labels, recipe.training.batch_size, seed)
         fit(model, loss, batch, replace(recipe.training, seed=seed), folder, stage)
         encoder.save_weights(folder / f"{stage}_encoder.weights.h5")
         net.save_weights(folder / f"{stage}.weights.h5")

@@ -124,7 +124,7 @@ class Coloc:
             self._window_start += self._settings.hop_labels
 
     def infer(self, maps: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """One window of maps (frames, bands, maps) -> activity (labels, slots, classes), direction (labels, slots, 3)."""
+        """A window of maps (frames, bands, maps) -> activity (labels, slots, classes), direction (labels, slots, 3)."""
         labels, slots = self._settings.window_labels, self._settings.max_overlap
         activity = np.zeros((labels, slots, self._classes), np.float32)
         direction = np.zeros((labels, slots, 3), np.float32)
@@ -158,7 +158,7 @@ class Coloc:
         return found
 
     def _classify(self, maps: FloatArray, direction: FloatArray) -> FloatArray:
-        """Class probabilities (labels, classes) of what sounds from `direction` (labels, 3); zero where that is empty."""
+        """Class probabilities (labels, classes) of what sounds from `direction` (labels, 3); zero where it is empty."""
         embedding = self._nets["classifier_encoder"](direction=self._perturbed(direction))["embedding"]
         probability = self._nets["classifier"](features=maps, embedding=embedding)["output"]
         return probability[:, :-1] * np.any(direction != 0, axis=-1, keepdims=True)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge.annotations import read_annotations
 from convert.clips import load_clip_library
 from convert.scene_events import draw_events
 from convert.scenes import SceneSettings, make_scene, make_scenes
+from edge.annotations import read_annotations
 from edge.geometry import angle_between_deg, unit_vector
 
 RATE_HZ = 24000

@@ -9,10 +9,10 @@ import pytest
 import soundfile
 
 from convert import synth_speech
-from edge.annotations import read_annotations
 from convert.clips import load_clip_library
 from convert.synth import SYNTH_CLASSES, synthesize, write_clip_library
 from convert.synth_tools import SAMPLE_RATE_HZ, bandpass
+from edge.annotations import read_annotations
 from edge.geometry import angle_between_deg, unit_vector
 
 needs_espeak = pytest.mark.skipif(
