@@ -8,6 +8,7 @@ but never labelled.
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -64,9 +65,13 @@ class ClipLibrary:
         """Samples (n,) of a clip, read-only, full scale 1: mono, resampled, without DC or silence at the ends."""
         return decode_clip(clip.path, self.sample_rate_hz)
 
-    def licences(self) -> tuple[tuple[str, str], ...]:
-        """The distinct (source, licence) pairs of all clips, sorted: what a model card has to name."""
-        return tuple(sorted({(clip.source, clip.licence) for clip in self.clips}))
+    def sources(self) -> list[dict[str, str | int]]:
+        """Source, licence and number of clips of each kind, sorted: what a model card has to name."""
+        counts = Counter((clip.source, clip.licence) for clip in self.clips)
+        return [
+            {"source": source, "licence": licence, "clips": counts[source, licence]}
+            for source, licence in sorted(counts)
+        ]
 
 
 def load_clip_library(folder: Path | str, split: str | None = None, sample_rate_hz: int = 24000) -> ClipLibrary:

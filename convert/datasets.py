@@ -177,3 +177,13 @@ def _fill_cache(
     np.save(cache / "tracks.npy", np.concatenate(tracks, axis=1))
     (cache / "cache.json").write_text(json.dumps({"described": described, "first_labels": first_labels}))
     log.info("%s: %d scenes, %.2f GB", cache, len(scenes), (cache / "maps.f16").stat().st_size / 1e9)
+
+
+def read_sources(folders: Sequence[Path]) -> list[dict[str, object]]:
+    """Where the sounds of scene folders come from: rows of source, licence and number of clips, for the model card."""
+    rows: dict[tuple[str, str], int] = {}
+    for folder in folders:
+        for row in json.loads((folder / "scenes.json").read_text()).get("sources", []):
+            key = row["source"], row["licence"]
+            rows[key] = max(rows.get(key, 0), row["clips"])
+    return [{"source": source, "licence": licence, "clips": clips} for (source, licence), clips in rows.items()]

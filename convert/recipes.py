@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from convert.systems.coloc import EDGE_SIZES, PAPER_SIZES, CrnnSizes
 from convert.systems.coloc_batches import EDGE_AUGMENTATION, Augmentation
 from convert.train import TrainSettings
+from edge.decode import DecodeSettings
 from edge.features import FeatureSettings
 from edge.stft import StftSettings
 
@@ -23,6 +26,8 @@ class Recipe:
     pair_power: float = 0.0  # see losses.set_localizer_loss
     training: TrainSettings = field(default_factory=TrainSettings)
     stft: StftSettings = field(default_factory=StftSettings)
+    device: Mapping[str, Any] = field(default_factory=dict)  # settings of the system, for the bundle
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
 
 
 RECIPES = {

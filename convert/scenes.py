@@ -145,6 +145,7 @@ def make_scenes(
         "sample_rate_hz": library.sample_rate_hz,
         "seed": seed,
         "settings": asdict(settings),
+        "sources": library.sources(),
         "scenes": scenes,
     }
     path = out / "scenes.json"

@@ -81,7 +81,7 @@ class Bundle:
                 ("outputs", wanted.outputs, net.outputs),
             ):
                 got = {tensor: [int(n) for n in detail["shape"][1:]] for tensor, detail in details.items()}
-                if got != {tensor: list(shape) for tensor, shape in described.items()}:
+                if got != dict(described):
                     raise ValueError(f"{self.manifest.name}: {name}: got {kind} {got}, wanted {dict(described)}")
         return nets
 
@@ -111,7 +111,7 @@ def read_manifest(folder: Path) -> Manifest:
         table = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(table, dict):
         raise ValueError(f"{path}: got {type(table).__name__}, wanted an object")
@@ -130,7 +130,15 @@ def load_bundle(name: str) -> Bundle:
     files = {key: NetFile(**value) for key, value in manifest.nets.items()}
     flatbuffers = {key: _checked_bytes(folder, net.file, net.sha256) for key, net in files.items()}
     raw = _checked_bytes(folder, STATISTICS, manifest.statistics_sha256)
-    mean, deviation = np.load(BytesIO(raw), allow_pickle=False)
+    try:
+        statistics = np.load(BytesIO(raw), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{folder / STATISTICS}: {error}") from None
+    if not isinstance(statistics, np.ndarray) or statistics.dtype != np.float32 or statistics.shape[:1] != (2,):
+        raise ValueError(f"{folder / STATISTICS}: got no mean and deviation, wanted two arrays of float32")
+    mean, deviation = statistics
+    if not np.all(np.isfinite(mean)) or not np.all(deviation > 0):
+        raise ValueError(f"{folder / STATISTICS}: got values that nothing can be normalised with")
     return Bundle(manifest, flatbuffers, mean, deviation)
 
 

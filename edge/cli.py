@@ -20,7 +20,7 @@ from edge.config import DEFAULT_MODEL, RunSettings, read_settings
 from edge.demo import run_demo
 from edge.litert import RUNTIME
 from edge.microphone import list_devices
-from edge.runtime import Interruption, build_pipeline, run
+from edge.runtime import Interruption, build_pipeline, build_system, run
 from edge.sinks import open_sink
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,8 @@ def _run(args: argparse.Namespace) -> int:
         settings = replace(settings, sinks=tuple(args.sink))
     bundle = load_bundle(settings.model)
     array = load_array(settings.array)
-    pipeline = build_pipeline(bundle, array, settings.threads, settings.system, settings.decode)
+    system = build_system(bundle, settings.threads, settings.system)
+    pipeline = build_pipeline(bundle, array, system, settings.decode)
     with Interruption() as interruption, ExitStack() as stack:
         source = stack.enter_context(
             open_source(
@@ -132,7 +133,7 @@ def _file(args: argparse.Namespace) -> int:
         )
     bundle = load_bundle(settings.model)
     array = load_array(settings.array)
-    pipeline = build_pipeline(bundle, array, settings.threads)
+    pipeline = build_pipeline(bundle, array, build_system(bundle, settings.threads))
     args.out.mkdir(parents=True, exist_ok=True)
     for path in args.wavs:
         pipeline.reset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -56,7 +57,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid TOML: {error}".replace("\n", " ")) from None
 
 
@@ -99,11 +100,11 @@ def _checked(kind: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where}: got {value!r}, wanted a table")
         return dict(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value) if abs(value) < 2**63 else math.inf
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ValueError(f"{where}: got {value!r}, wanted {kind.__name__}")
-    if kind is float and value != value:
-        raise ValueError(f"{where}: got nan, wanted a number")
+    if kind is float and not math.isfinite(value):
+        raise ValueError(f"{where}: got {value}, wanted a finite number")
     return value
 
 

@@ -14,7 +14,7 @@ from edge.array import load_array
 from edge.bundle import load_bundle
 from edge.capture import open_source
 from edge.metrics import score
-from edge.runtime import build_pipeline, run
+from edge.runtime import build_pipeline, build_system, run
 from edge.sinks import Sink, open_sink
 from edge.types import Event, FrameRow
 
@@ -43,7 +43,7 @@ def run_demo(model: str, threads: int, out: Path | None) -> int:
     """`seld-edge demo`: print events, scores and speed; write scene.csv and scene.jsonl to `out` if given."""
     bundle = load_bundle(model)
     classes, stft = bundle.manifest.class_names, bundle.manifest.stft
-    pipeline = build_pipeline(bundle, load_array("foa"), threads)
+    pipeline = build_pipeline(bundle, load_array("foa"), build_system(bundle, threads))
     truth = read_annotations(Path(str(resources.files("edge"))) / "demo" / "scene.csv", len(classes))
     listener = _Listener()
     sinks: list[Sink] = [listener]

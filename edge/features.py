@@ -20,6 +20,7 @@ from edge.types import ComplexArray, FeatureFrames, FloatArray, Spectra
 POWER_FLOOR = np.float32(1e-10)  # as librosa's power_to_db
 FLOOR_DB = np.float32(-100.0)
 INTENSITY_FLOOR = np.float32(1e-8)  # as the DCASE baseline
+MAX_BANDS = 8193
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class FeatureSettings:
     def __post_init__(self) -> None:
         if self.kind not in FEATURES:
             raise ValueError(f"got feature kind {self.kind!r}, wanted one of {', '.join(FEATURES)}")
+        if not 1 <= self.bands <= MAX_BANDS:
+            raise ValueError(f"got {self.bands} bands, wanted 1 to {MAX_BANDS}")
 
 
 class FeatureExtractor:
@@ -46,9 +49,6 @@ class FeatureExtractor:
     ) -> None:
         """`mean` and `deviation` are (bands, maps), from training; without them the maps stay as they are."""
         self._maps, self.map_names = FEATURES[settings.kind]
-        self._mel = (
-            mel_filters(stft.sample_rate_hz, stft.nfft, settings.bands) if settings.kind == "logmel_iv" else None
-        )
         self.bands = settings.bands
         shape = (settings.bands, len(self.map_names))
         self._mean = np.zeros(shape, np.float32) if mean is None else np.asarray(mean, np.float32)
@@ -57,6 +57,9 @@ class FeatureExtractor:
             raise ValueError(f"got statistics of shape {self._mean.shape} and {self._scale.shape}, wanted {shape}")
         if settings.kind != "logmel_iv" and settings.bands != stft.bins:
             raise ValueError(f"got {settings.bands} bands for {settings.kind}, wanted all {stft.bins} bins")
+        self._mel = (
+            mel_filters(stft.sample_rate_hz, stft.nfft, settings.bands) if settings.kind == "logmel_iv" else None
+        )
 
     def __call__(self, spectra: Spectra) -> FeatureFrames:
         """Spectra (frames, 4, bins) -> normalised maps (frames, bands, maps)."""

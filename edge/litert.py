@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
+from collections.abc import Iterator
 from typing import Any
 
 _PACKAGES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
@@ -16,6 +19,26 @@ def _find() -> tuple[str, Any]:
             if error.name != module.partition(".")[0]:
                 raise
     raise ModuleNotFoundError("no TFLite runtime is installed: pip install ai-edge-litert (or tflite-runtime)")
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Keep the runtime's notes off stderr, where one line means one error. It has no switch for them: file descriptor 2 is
+    turned away for the while.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed: nobody reads
+        yield
+        return
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 RUNTIME, Interpreter = _find()

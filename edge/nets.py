@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.litert import Interpreter
+from edge.litert import Interpreter, silent_stderr
 from edge.types import FloatArray
 
 STATE_PREFIX = "state_"
@@ -31,13 +31,17 @@ class Net(Protocol):
 
 
 class LiteRtNet:
-    """A TFLite flatbuffer with one signature."""
+    """A TFLite flatbuffer with one signature. Raises ValueError if it is none that can be run."""
 
     def __init__(self, flatbuffer: bytes | Path, threads: int = 1) -> None:
         content = flatbuffer.read_bytes() if isinstance(flatbuffer, Path) else flatbuffer
-        self._interpreter = Interpreter(model_content=content, num_threads=threads)
-        self._interpreter.allocate_tensors()
-        runner = self._interpreter.get_signature_runner()
+        try:
+            with silent_stderr():
+                self._interpreter = Interpreter(model_content=content, num_threads=threads)
+                self._interpreter.allocate_tensors()
+            runner = self._interpreter.get_signature_runner()
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"got no net that TFLite can run: {' '.join(str(error).split())}") from None
         self.inputs: dict[str, dict[str, Any]] = dict(runner.get_input_details())
         self.outputs: dict[str, dict[str, Any]] = dict(runner.get_output_details())
         self._states = sorted(name for name in self.inputs if name.startswith(STATE_PREFIX))

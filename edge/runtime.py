@@ -74,24 +74,30 @@ class Pipeline:
             began = time.perf_counter()
 
 
-def build_pipeline(
+def build_system(
     bundle: Bundle,
-    array: ArrayProfile,
     threads: int = 1,
-    system: Mapping[str, Any] | None = None,
-    decode: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     nets: Mapping[str, Net] | None = None,
-) -> Pipeline:
-    """Assemble the loop of a bundle. `system` and `decode` override its settings, `nets` its nets (Keras' own, say)."""
+) -> System:
+    """The system of a bundle. `overrides` replace its settings, `nets` its nets (by Keras' own, say)."""
     manifest = bundle.manifest
     if manifest.system not in SYSTEMS:
         raise ValueError(f"{manifest.name}: got system {manifest.system!r}, wanted one of {', '.join(SYSTEMS)}")
-    decode_table = {name: getattr(manifest.decode, name) for name in DecodeSettings.__slots__} | dict(decode or {})
+    return SYSTEMS[manifest.system](bundle, bundle.nets(threads) if nets is None else nets, overrides or {})
+
+
+def build_pipeline(
+    bundle: Bundle, array: ArrayProfile, system: System, overrides: Mapping[str, Any] | None = None
+) -> Pipeline:
+    """Assemble the loop of a bundle around its system. `overrides` replace its decoder settings."""
+    manifest = bundle.manifest
+    table = {name: getattr(manifest.decode, name) for name in DecodeSettings.__slots__} | dict(overrides or {})
     return Pipeline(
         foa_encoder(array),
         Stft(manifest.stft, FOA_CHANNELS),
-        SYSTEMS[manifest.system](bundle, bundle.nets(threads) if nets is None else nets, system or {}),
-        Decoder(build(DecodeSettings, decode_table, "decode"), manifest.class_names, manifest.stft.label_s),
+        system,
+        Decoder(build(DecodeSettings, table, "decode"), manifest.class_names, manifest.stft.label_s),
     )
 
 

@@ -4,7 +4,7 @@ Sequential set generation (Kapka, DCASE 2022 Task 3, section 2.3): the localizer
 each time told which it has named already; then the classifier says what sounds from each (section 2.4).
 
 Windows of `window_labels` follow each other every `hop_labels`; the middle `hop_labels` of each are the answer, so that
-both sides have context. `latency_s` is what that costs.
+both sides have context. `latency_s` is what that costs. Before the stream and after it there is silence.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
+from edge.bundle import Bundle, Manifest
 from edge.config import build
-from edge.features import FeatureExtractor
+from edge.features import FEATURES, FeatureExtractor
 from edge.framing import Framer
 from edge.geometry import perturb_angles
 from edge.nets import Net
@@ -77,7 +77,7 @@ class Coloc:
             settings.hop_labels * per_label,
             (extractor.bands, len(extractor.map_names)),
         )
-        self._silence = np.zeros((per_label, CHANNELS, stft.bins), np.complex64)
+        self._silence = extractor(Spectra(np.zeros((per_label, CHANNELS, stft.bins), np.complex64), 0)).maps
         self._random = np.random.default_rng(0)
         self._restart(0)
 
@@ -96,12 +96,12 @@ class Coloc:
             yield from self.finish()
             self._restart(label)
         self._heard += 1
-        yield from self._push(spectra)
+        yield from self._push(self._extractor(spectra).maps)
 
     def finish(self) -> Iterator[TrackFrames]:
         """End of stream: answer about everything heard, as if silence followed."""
         while self._answered < self._heard:
-            yield from self._push(Spectra(self._silence, 0))
+            yield from self._push(self._silence)
         self._restart(self._heard)
 
     def reset(self) -> None:
@@ -110,18 +110,18 @@ class Coloc:
 
     def _restart(self, label: int) -> None:
         self._framer.reset()
+        for _ in range(self._look_ahead):
+            list(self._framer.push(self._silence))  # completes no window: those are longer
         self._random = np.random.default_rng(0)
-        self._window_start = self._heard = self._answered = label
+        self._heard = self._answered = label
 
-    def _push(self, spectra: Spectra) -> Iterator[TrackFrames]:
-        for window in self._framer.push(self._extractor(spectra).maps):
-            first = self._answered - self._window_start
-            last = min(self._look_ahead + self._settings.hop_labels, self._heard - self._window_start)
-            if first < last:
-                activity, direction = self.infer(window)
-                yield TrackFrames(activity[first:last], direction[first:last], self._answered)
-                self._answered += last - first
-            self._window_start += self._settings.hop_labels
+    def _push(self, maps: FloatArray) -> Iterator[TrackFrames]:
+        for window in self._framer.push(maps):
+            activity, direction = self.infer(window)
+            count = min(self._settings.hop_labels, self._heard - self._answered)
+            middle = slice(self._look_ahead, self._look_ahead + count)
+            start, self._answered = self._answered, self._answered + count
+            yield TrackFrames(activity[middle], direction[middle], start)
 
     def infer(self, maps: FloatArray) -> tuple[FloatArray, FloatArray]:
         """A window of maps (frames, bands, maps) -> activity (labels, slots, classes), direction (labels, slots, 3)."""
@@ -174,4 +174,25 @@ def from_bundle(bundle: Bundle, nets: Mapping[str, Net], overrides: Mapping[str,
     """The system of a bundle, with `nets` in place of its own where they are Keras', and settings overridden."""
     manifest = bundle.manifest
     settings = build(ColocSettings, {**manifest.settings, **overrides}, "system")
+    _check_shapes(manifest, settings)
     return Coloc(nets, bundle.extractor(), manifest.stft, len(manifest.class_names), settings)
+
+
+def _check_shapes(manifest: Manifest, settings: ColocSettings) -> None:
+    """Raise ValueError if the nets that the manifest describes are not of the sizes that its settings ask for."""
+    labels = settings.window_labels
+    maps = len(FEATURES[manifest.features.kind][1])
+    features = [labels * manifest.stft.frames_per_label, manifest.features.bands, maps]
+    outputs = {"localizer": 3, "classifier": len(manifest.class_names) + 1}
+    for name, outputs_wanted in outputs.items():
+        if not {name, f"{name}_encoder"} <= manifest.nets.keys():
+            continue  # nets of another kind: they check themselves
+        net, encoder = manifest.nets[name], manifest.nets[f"{name}_encoder"]
+        embedding = encoder["outputs"].get("embedding")
+        for got, wanted in (
+            (encoder["inputs"], {"direction": [labels, 3]}),
+            (net["inputs"], {"features": features, "embedding": embedding}),
+            (net["outputs"], {"output": [labels, outputs_wanted]}),
+        ):
+            if dict(got) != wanted:
+                raise ValueError(f"{manifest.name}: {name}: got tensors {dict(got)}, wanted {wanted} by the settings")

@@ -1,0 +1,42 @@
+# Two commands do everything on a fresh Debian 12 with python3, make and the package registries in reach:
+#   make demo    installs the device runtime and runs the shipped model on the shipped scene
+#   make test    installs everything and runs all checks
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+APT = $(if $(filter 0,$(shell id -u)),,sudo )apt-get
+
+.PHONY: demo test espeak lint pytest clean
+
+demo: $(VENV)/.device
+	$(BIN)/seld-edge demo
+
+test: espeak lint pytest
+
+# The synthesized speech of the tests; where it cannot be installed, those tests are skipped and say so.
+espeak:
+	@command -v espeak-ng >/dev/null || { $(APT) update && $(APT) install --yes espeak-ng; } || echo "going on without espeak-ng"
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+pytest: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+$(VENV)/.device: pyproject.toml constraints.txt | $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[convert,test]"
+	touch $@ $(VENV)/.device
+
+$(VENV):
+	$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13) and f'got Python {v[0]}.{v[1]}, wanted 3.11 to 3.13')"
+	$(PYTHON) -c "import ensurepip" 2>/dev/null || { $(APT) update && $(APT) install --yes python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,116 @@
+"""Scenes through the device's own loop -> predictions and SELD scores, for Keras, float and int8 TFLite alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from convert.datasets import scene_names
+from edge.annotations import Label, read_annotations
+from edge.array import ArrayProfile, load_array
+from edge.bundle import Bundle
+from edge.capture import open_source
+from edge.metrics import SeldScores, score
+from edge.nets import Net
+from edge.runtime import build_pipeline, build_system
+from edge.systems import System
+from edge.types import FloatArray, FrameRow, Spectra, TrackFrames
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the loop said about one scene."""
+
+    rows: list[Label]  # decoded
+    direction: FloatArray  # (labels, slots, 3), as the system gave it
+    activity: FloatArray  # (labels, slots, classes)
+
+
+class _Recorder:
+    """A system that keeps what the system inside it says."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self.heard: list[TrackFrames] = []
+
+    @property
+    def latency_s(self) -> float:
+        return self._system.latency_s
+
+    def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
+        return self._kept(self._system.step(spectra))
+
+    def finish(self) -> Iterator[TrackFrames]:
+        return self._kept(self._system.finish())
+
+    def reset(self) -> None:
+        self._system.reset()
+        self.heard = []
+
+    def _kept(self, answers: Iterable[TrackFrames]) -> Iterator[TrackFrames]:
+        for tracks in answers:
+            self.heard.append(tracks)
+            yield tracks
+
+
+def predict(
+    bundle: Bundle,
+    wavs: Sequence[Path],
+    nets: Mapping[str, Net] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    decode: Mapping[str, Any] | None = None,
+    array: ArrayProfile | None = None,
+    description: str = "evaluate",
+) -> dict[str, Prediction]:
+    """Run the device's loop over wav files; predictions by file stem. `nets` replaces the bundle's own."""
+    profile = array or load_array(bundle.manifest.array)
+    recorder = _Recorder(build_system(bundle, overrides=overrides, nets=nets))
+    pipeline = build_pipeline(bundle, profile, recorder, decode)
+    predictions = {}
+    for path in tqdm(wavs, desc=description, unit="scene", disable=None):
+        pipeline.reset()
+        with open_source(str(path), profile.channels, bundle.manifest.stft.sample_rate_hz) as source:
+            items = [item for block in source for item in pipeline.push(block)]
+            items += list(pipeline.finish())
+        predictions[path.stem] = Prediction(
+            rows=[Label(**asdict(item)) for item in items if isinstance(item, FrameRow)],
+            direction=np.concatenate([tracks.direction for tracks in recorder.heard]),
+            activity=np.concatenate([tracks.activity for tracks in recorder.heard]),
+        )
+    return predictions
+
+
+def references(folder: Path, classes: int) -> dict[str, list[Label]]:
+    """Labels of every scene of a folder, by name."""
+    return {name: read_annotations(folder / f"{name}.csv", classes) for name in scene_names(folder)}
+
+
+def score_predictions(
+    reference: Mapping[str, Sequence[Label]], predictions: Mapping[str, Prediction], classes: int
+) -> dict[str, SeldScores]:
+    """Scores by the rules of 2022 (macro and micro) and 2020."""
+    rows = {name: prediction.rows for name, prediction in predictions.items()}
+    return {
+        "2022_macro": score(reference, rows, classes, "2022", "macro"),
+        "2022_micro": score(reference, rows, classes, "2022", "micro"),
+        "2020": score(reference, rows, classes, "2020"),
+    }
+
+
+def report(scores: Mapping[str, SeldScores], class_names: Sequence[str]) -> str:
+    """A readable table of scores, with one line per class."""
+    lines = [f"{'':<14}{'ER20':>7}{'F20':>7}{'LE':>7}{'LR':>7}{'SELD':>7}"]
+    for name, result in scores.items():
+        lines.append(_row(name, result.er, result.f, result.le, result.lr, result.seld))
+    for name, each in zip(class_names, scores["2022_macro"].per_class, strict=True):
+        lines.append(_row(name, each.er, each.f, each.le, each.lr, each.seld))
+    return "\n".join(lines)
+
+
+def _row(name: str, er: float, f: float, le: float, lr: float, seld: float) -> str:
+    return f"{name:<14}{er:7.3f}{f:7.3f}{le:7.1f}{lr:7.3f}{seld:7.3f}"

@@ -1,0 +1,152 @@
+"""The rungs compared: Keras, float TFLite, int8 TFLite. What fails here is not exported.
+
+Two kinds of check. Each net alone: signal-to-noise ratio of its outputs against Keras on the same inputs, and an audit
+of the graph: an int8 net has no float tensor from input to output. The whole system on scenes, through the device's
+loop: how far directions move where both rungs detect, and what the scores lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from convert.evaluate import Prediction
+from edge.geometry import angle_between_deg
+from edge.metrics import SeldScores
+from edge.nets import LiteRtNet, Net
+from edge.types import FloatArray
+
+LEAST_SNR_DB = {"float32": 60.0, "int8": 12.0}
+MOST_MOVED_DEG = 1.5
+MOST_F_LOST = 0.015
+
+
+class KerasNet:
+    """A Keras model behind the `Net` protocol."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._call = tf.function(lambda inputs: model(inputs, training=False))
+
+    def __call__(self, **inputs: FloatArray) -> dict[str, FloatArray]:
+        """Outputs by name, without the batch axis."""
+        outputs = self._call({name: tf.constant(value[None]) for name, value in inputs.items()})
+        return {name: np.asarray(value)[0] for name, value in outputs.items()}
+
+    def reset(self) -> None:
+        """Nothing is carried."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetCheck:
+    """One converted net against its original."""
+
+    name: str
+    precision: str
+    snr_db: float  # the worst of its outputs
+    float_tensors: int  # in the graph
+
+    @property
+    def passed(self) -> bool:
+        """Close enough, and free of float tensors if it is to be int8."""
+        integer_only = self.precision != "int8" or self.float_tensors == 0
+        return integer_only and self.snr_db >= LEAST_SNR_DB[self.precision]
+
+    def __str__(self) -> str:
+        verdict = "ok" if self.passed else "FAILED"
+        return (
+            f"{verdict:<7}{self.name:<20}{self.precision:<9}SNR {self.snr_db:5.1f} dB "
+            f"(wanted {LEAST_SNR_DB[self.precision]:.0f}), {self.float_tensors} float tensors"
+        )
+
+
+def snr_db(reference: FloatArray, candidate: FloatArray) -> float:
+    """Signal-to-noise ratio of a candidate, in dB; infinite where nothing differs."""
+    noise = float(np.sum((np.asarray(reference, np.float64) - candidate) ** 2))
+    return (
+        float("inf") if noise == 0.0 else 10.0 * np.log10(float(np.sum(np.square(reference, dtype=np.float64))) / noise)
+    )
+
+
+def check_net(
+    name: str, precision: str, reference: Net, candidate: LiteRtNet, examples: Iterable[Mapping[str, FloatArray]]
+) -> NetCheck:
+    """Feed both the same examples, in order, states carried from one to the next."""
+    reference.reset()
+    candidate.reset()
+    pairs: dict[str, tuple[list[FloatArray], list[FloatArray]]] = {}
+    for example in examples:
+        wanted, got = reference(**example), candidate(**example)
+        for output in wanted:
+            left, right = pairs.setdefault(output, ([], []))
+            left.append(wanted[output])
+            right.append(got[output])
+    worst = min(snr_db(np.stack(left), np.stack(right)) for left, right in pairs.values())
+    floats = sum(count for kind, count in candidate.tensor_types().items() if kind.startswith("float"))
+    return NetCheck(name, precision, worst, floats)
+
+
+@dataclass(frozen=True, slots=True)
+class RungCheck:
+    """A rung of the whole system against Keras, on scenes through the device's loop."""
+
+    precision: str
+    moved_deg: float  # mean angle between directions where both detect
+    agreed: float  # share of label frames in which both find the same number of sources
+    f_lost: float  # F20 of Keras minus F20 of the rung, 2022 rules, micro
+
+    @property
+    def passed(self) -> bool:
+        """Within the limits."""
+        return self.moved_deg <= MOST_MOVED_DEG and abs(self.f_lost) <= MOST_F_LOST
+
+    def __str__(self) -> str:
+        verdict = "ok" if self.passed else "FAILED"
+        return (
+            f"{verdict:<7}{'system':<20}{self.precision:<9}directions moved {self.moved_deg:.2f} deg "
+            f"(wanted {MOST_MOVED_DEG}), F20 lost {100 * self.f_lost:+.2f} points (wanted {100 * MOST_F_LOST:.1f}), "
+            f"same count in {100 * self.agreed:.1f} % of frames"
+        )
+
+
+def check_rung(
+    precision: str,
+    reference: Mapping[str, Prediction],
+    candidate: Mapping[str, Prediction],
+    reference_scores: SeldScores,
+    candidate_scores: SeldScores,
+) -> RungCheck:
+    """Compare the predictions of two rungs for the same scenes."""
+    moved: list[float] = []
+    same_count = frames = 0
+    for name, wanted in reference.items():
+        for left, right in zip(wanted.direction, candidate[name].direction, strict=True):
+            frames += 1
+            a, b = _present(left), _present(right)
+            same_count += len(a) == len(b)
+            moved += _nearest_angles(a, b)
+    return RungCheck(
+        precision,
+        float(np.mean(moved)) if moved else 0.0,
+        same_count / max(frames, 1),
+        reference_scores.f - candidate_scores.f,
+    )
+
+
+def _present(directions: FloatArray) -> FloatArray:
+    return directions[np.any(directions != 0, axis=-1)]
+
+
+def _nearest_angles(a: FloatArray, b: FloatArray) -> Sequence[float]:
+    """Angles of the best pairing of two small sets of directions; a set has no order."""
+    if len(a) > len(b):
+        a, b = b, a
+    if not len(a):
+        return []
+    angles = angle_between_deg(a[:, None], b[None])
+    best = min(permutations(range(len(b)), len(a)), key=lambda order: sum(angles[range(len(a)), order]))
+    return [float(angles[row, column]) for row, column in enumerate(best)]
