@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except (ValueError, OSError) as error:
-        print(f"seld-convert: {error}", file=sys.stderr)
+        print(f"seld-convert: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
 

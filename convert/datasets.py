@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import multiprocessing
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -74,7 +76,10 @@ def read_class_names(folder: Path) -> tuple[str, ...]:
     path = folder / "scenes.json"
     if not path.is_file():
         raise ValueError(f"{folder}: got no scenes.json, wanted one with the class names")
-    return tuple(json.loads(path.read_text())["class_names"])
+    try:
+        return tuple(json.loads(path.read_text(encoding="utf-8"))["class_names"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path}: got no list of class names, wanted JSON with class_names") from None
 
 
 def device_features(
@@ -96,6 +101,8 @@ def build_cache(
     folders: Sequence[Path], cache: Path, stft: StftSettings, features: FeatureSettings, jobs: int = 1
 ) -> FeatureCache:
     """Compute the features of all scenes into `cache`, or take them from there if it was built from the same scenes."""
+    if jobs < 1:
+        raise ValueError(f"got {jobs} jobs, wanted at least 1")
     class_names = read_class_names(folders[0])
     for folder in folders[1:]:
         if read_class_names(folder) != class_names:
@@ -160,10 +167,13 @@ def _fill_cache(
     total = np.zeros(1)
     square_sum = np.zeros(1)
     frames, first_labels, tracks = 0, [0], []
-    with (cache / "maps.f16").open("wb") as file, ProcessPoolExecutor(jobs) as pool:
-        for maps, scene_tracks in tqdm(
-            pool.map(_scene_arrays, tasks), total=len(tasks), desc="features", unit="scene", disable=None
-        ):
+    (cache / "cache.json").unlink(missing_ok=True)  # of a cache before this one: what is half filled has no index
+    with (cache / "maps.f16").open("wb") as file, ExitStack() as stack:
+        computed: Iterable[tuple[NDArray[np.float16], NDArray[np.float32]]] = map(_scene_arrays, tasks)
+        if jobs > 1:  # spawned, not forked: TensorFlow's threads may be running
+            pool = stack.enter_context(ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")))
+            computed = pool.map(_scene_arrays, tasks)
+        for maps, scene_tracks in tqdm(computed, total=len(tasks), desc="features", unit="scene", disable=None):
             file.write(maps.tobytes())
             wide = maps.astype(np.float64)
             total = total + wide.sum(axis=0)

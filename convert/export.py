@@ -22,6 +22,7 @@ from convert.systems.coloc_batches import batch_maker
 from convert.systems.coloc_training import STAGES, build_stage, load_stage
 from convert.train import TrainSettings
 from edge.bundle import FORMAT, Bundle, Manifest, write_bundle
+from edge.config import build
 from edge.metrics import SeldScores
 from edge.nets import LiteRtNet, Net
 from edge.types import FloatArray
@@ -67,9 +68,13 @@ def open_run(folder: Path) -> Run:
     path = folder / RUN_FILE
     if not path.is_file():
         raise ValueError(f"{folder}: got no {RUN_FILE}, wanted a folder that `seld-convert train` wrote")
-    table = json.loads(path.read_text())
-    recipe = replace(find_recipe(table["model"]), training=TrainSettings(**table["training"]))
-    return Run(folder, recipe, load_cache(folder / "cache"), table["sources"])
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        model, training, sources = table["model"], dict(table["training"]), list(table["sources"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path}: got something else, wanted JSON with model, training and sources") from None
+    recipe = replace(find_recipe(model), training=build(TrainSettings, training, f"{path}: training"))
+    return Run(folder, recipe, load_cache(folder / "cache"), sources)
 
 
 def net_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) -> dict[str, list[dict[str, FloatArray]]]:

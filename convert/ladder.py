@@ -18,7 +18,7 @@ import tensorflow as tf
 from convert.evaluate import Prediction
 from edge.geometry import angle_between_deg
 from edge.metrics import SeldScores
-from edge.nets import LiteRtNet, Net
+from edge.nets import STATE_PREFIX, LiteRtNet, Net
 from edge.types import FloatArray
 
 LEAST_SNR_DB = {"float32": 60.0, "int8": 12.0}
@@ -31,14 +31,19 @@ class KerasNet:
 
     def __init__(self, model: keras.Model) -> None:
         self._call = tf.function(lambda inputs: model(inputs, training=False))
+        self._shapes = {item.name: item.shape[1:] for item in model.inputs if item.name.startswith(STATE_PREFIX)}
+        self.reset()
 
     def __call__(self, **inputs: FloatArray) -> dict[str, FloatArray]:
         """Outputs by name, without the batch axis."""
-        outputs = self._call({name: tf.constant(value[None]) for name, value in inputs.items()})
-        return {name: np.asarray(value)[0] for name, value in outputs.items()}
+        outputs = self._call({name: tf.constant(value[None]) for name, value in (inputs | self._states).items()})
+        answers = {name: np.asarray(value)[0] for name, value in outputs.items()}
+        self._states = {name: answers.pop(name) for name in self._shapes}
+        return answers
 
     def reset(self) -> None:
-        """Nothing is carried."""
+        """Set the carried state to zero."""
+        self._states = {name: np.zeros(shape, np.float32) for name, shape in self._shapes.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ def check_net(
             left, right = pairs.setdefault(output, ([], []))
             left.append(wanted[output])
             right.append(got[output])
-    worst = min(snr_db(np.stack(left), np.stack(right)) for left, right in pairs.values())
+    worst = float(np.min([snr_db(np.stack(left), np.stack(right)) for left, right in pairs.values()]))  # keeps a NaN
     floats = sum(count for kind, count in candidate.tensor_types().items() if kind.startswith("float"))
     return NetCheck(name, precision, worst, floats)
 

@@ -31,6 +31,13 @@ class TrainSettings:
     seed: int = 0
     constant_rate: bool = False  # the papers' schedule
 
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch_size, self.checkpoint_steps) < 1 or self.seed < 0:
+            raise ValueError(
+                f"got steps {self.steps}, batch_size {self.batch_size}, checkpoint_steps {self.checkpoint_steps}, "
+                f"seed {self.seed}, wanted at least 1, 1, 1 and 0"
+            )
+
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
     """Linear warm-up, then half a cosine to 1 % of the top, or the top throughout."""
@@ -116,7 +123,10 @@ def _restore(model: keras.Model, path: Path) -> int:
         if len(arrays.files) != len(variables) + 1:
             raise ValueError(f"{path}: got {len(arrays.files) - 1} variables, wanted {len(variables)}: another net's?")
         for index, variable in enumerate(variables):
-            variable.assign(arrays[f"v{index:04d}"])
+            value = arrays[f"v{index:04d}"]
+            if value.shape != tuple(variable.shape):
+                raise ValueError(f"{path}: got {variable.path} {value.shape}, wanted {variable.shape}: another net's?")
+            variable.assign(value)
         step = int(arrays["step"])
     log.info("%s: going on at step %d", path, step)
     return step

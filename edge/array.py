@@ -2,38 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
+from edge.acoustics import PATTERNS, Capsules
 from edge.config import build, read_toml
+from edge.encoding import FilterEncoder
 from edge.types import AudioBlock, FloatArray
 
-_KINDS: dict[str, FloatArray] = {
+_MIXING: dict[str, FloatArray] = {
     "foa": np.eye(4, dtype=np.float32),
     "foa_fuma": np.array([[np.sqrt(2), 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0]], dtype=np.float32),
 }
+KINDS = (*_MIXING, "rigid_sphere", "open")
+_RADIUS_M = (0.002, 0.5)
+_EVEN_M = 1e-4  # by which the capsules of a sphere may miss its surface
+_MOST_DELAY_US = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayProfile:
-    """What a device delivers and which of its channels are used."""
+    """What a device delivers and which of its channels are used; for capsules (rather than FOA) also where they are."""
 
     name: str
-    kind: str  # how its channels become FOA
+    kind: str  # foa, foa_fuma, rigid_sphere (capsules in the surface of a ball) or open (nothing between capsules)
     channels: int  # that the device or file delivers
-    channel_map: tuple[int, ...]  # the four that are used, in the order of the kind
+    channel_map: tuple[int, ...]  # the four that are used, in the order of the kind or of the capsules below
+    capsule_position_m: tuple[tuple[float, float, float], ...] = ()  # front, left, up of the middle; they look outwards
+    capsule_pattern: str = "omni"
+    capsule_delay_us: tuple[float, ...] = ()  # by which each is late, as calibrated; none where they are equal
 
     def __post_init__(self) -> None:
-        if self.kind not in _KINDS:
-            raise ValueError(f"got kind {self.kind!r}, wanted one of {', '.join(_KINDS)}")
+        if self.kind not in KINDS:
+            raise ValueError(f"got kind {self.kind!r}, wanted one of {', '.join(KINDS)}")
         if len(self.channel_map) != 4 or not all(0 <= index < self.channels for index in self.channel_map):
             raise ValueError(
                 f"got channel_map {list(self.channel_map)}, wanted four channels of 0 to {self.channels - 1}"
             )
+        if self.capsule_pattern not in PATTERNS:
+            raise ValueError(f"got capsule_pattern {self.capsule_pattern!r}, wanted one of {', '.join(PATTERNS)}")
+        if self.kind not in _MIXING:
+            self._check_capsules()
+        elif self.capsule_position_m or self.capsule_delay_us or self.capsule_pattern != "omni":
+            raise ValueError(f"got capsules, wanted none for kind {self.kind!r}: its channels are FOA")
+
+    @property
+    def capsules(self) -> Capsules:
+        """The capsules in the order of `channel_map`. Raises ValueError for a kind that delivers FOA."""
+        if self.kind in _MIXING:
+            raise ValueError(f"array {self.name!r}: got kind {self.kind!r}, wanted one with capsules")
+        delays_s = tuple(delay_us * 1e-6 for delay_us in self.capsule_delay_us) or (0.0,) * 4
+        share = PATTERNS[self.capsule_pattern]
+        return Capsules(self.capsule_position_m, share, self.kind == "rigid_sphere", delays_s)
+
+    def _check_capsules(self) -> None:
+        for name in ("capsule_position_m", *(["capsule_delay_us"] if self.capsule_delay_us else [])):
+            if len(getattr(self, name)) != 4:
+                raise ValueError(f"got {name} of {len(getattr(self, name))} capsules, wanted four")
+        if len(set(self.channel_map)) != 4:
+            raise ValueError(f"got channel_map {list(self.channel_map)}, wanted every capsule once")
+        radii_m = np.linalg.norm(self.capsule_position_m, axis=1)
+        least, most = _RADIUS_M
+        if not np.all((radii_m >= least) & (radii_m <= most)):
+            raise ValueError(f"got capsules {radii_m.round(4).tolist()} m from the middle, wanted {least} to {most} m")
+        if self.kind == "rigid_sphere" and (np.ptp(radii_m) > _EVEN_M or self.capsule_pattern != "omni"):
+            raise ValueError(
+                f"got {self.capsule_pattern} capsules {radii_m.round(4).tolist()} m from the middle, "
+                "wanted omni capsules at one distance for a rigid sphere"
+            )
+        if max(map(abs, self.capsule_delay_us), default=0.0) > _MOST_DELAY_US:
+            raise ValueError(
+                f"got capsule_delay_us {list(self.capsule_delay_us)}, wanted at most {_MOST_DELAY_US} each"
+            )
+
+
+class Encoder(Protocol):
+    """From blocks of the device's channels to blocks of FOA with the same sample indices."""
+
+    latency_s: float  # most time by which FOA comes later than the channels
+
+    def __call__(self, block: AudioBlock) -> AudioBlock:
+        """Take (n, channels), give (m, 4) that continue the block before; m is 0 while there is nothing to tell."""
+
+    def finish(self) -> Iterator[AudioBlock]:
+        """End of stream: give what is left."""
+
+    def reset(self) -> None:
+        """Forget the past: the next block is expected at sample 0."""
+
+
+class MixingEncoder:
+    """Channels that are FOA already, in whatever order and scale: no state, no delay."""
+
+    latency_s = 0.0
+
+    def __init__(self, mixing: FloatArray, channel_map: tuple[int, ...]) -> None:
+        self._channels = list(channel_map)
+        self._mixing = None if np.array_equal(mixing, np.eye(4)) else mixing.T
+
+    def __call__(self, block: AudioBlock) -> AudioBlock:
+        """(n, channels) -> (n, 4)."""
+        samples = block.samples[:, self._channels]
+        return AudioBlock(samples if self._mixing is None else samples @ self._mixing, block.start, block.lost)
+
+    def finish(self) -> Iterator[AudioBlock]:
+        """Nothing is left at the end."""
+        return iter(())
+
+    def reset(self) -> None:
+        """There is nothing to forget."""
 
 
 def shipped_arrays() -> dict[str, Path]:
@@ -54,15 +136,8 @@ def load_array(name: str) -> ArrayProfile:
     return build(ArrayProfile, read_toml(path), str(path))
 
 
-def foa_encoder(profile: ArrayProfile) -> Callable[[AudioBlock], AudioBlock]:
-    """A function from blocks of the device's channels to blocks of FOA."""
-    mixing = np.zeros((profile.channels, 4), np.float32)
-    mixing[list(profile.channel_map)] = _KINDS[profile.kind].T
-
-    def encode(block: AudioBlock) -> AudioBlock:
-        return AudioBlock(block.samples @ mixing, block.start, block.lost)
-
-    def select(block: AudioBlock) -> AudioBlock:
-        return AudioBlock(block.samples[:, list(profile.channel_map)], block.start, block.lost)
-
-    return select if profile.kind == "foa" else encode
+def foa_encoder(profile: ArrayProfile, sample_rate_hz: int = 24000) -> Encoder:
+    """What turns blocks of the device's channels, at this rate, into blocks of FOA."""
+    if profile.kind in _MIXING:
+        return MixingEncoder(_MIXING[profile.kind], profile.channel_map)
+    return FilterEncoder(profile.capsules, profile.channel_map, sample_rate_hz)

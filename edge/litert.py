@@ -23,8 +23,9 @@ def _find() -> tuple[str, Any]:
 
 @contextlib.contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Keep the runtime's notes off stderr, where one line means one error. It has no switch for them: file descriptor 2 is
-    turned away for the while.
+    """Keep the notes of the runtime off stderr, where a line means an error.
+
+    It has no switch for them, so file descriptor 2 is turned away meanwhile.
     """
     try:
         kept = os.dup(2)

@@ -56,8 +56,9 @@ class LiteRtNet:
             raise ValueError(f"got inputs {sorted(inputs)}, wanted {sorted(self._wanted)}")
         for name, value in inputs.items():
             detail = self.inputs[name]
-            if value.shape != tuple(detail["shape"][1:]):
-                raise ValueError(f"got {name} of shape {value.shape}, wanted {tuple(detail['shape'][1:])}")
+            shape = tuple(int(n) for n in detail["shape"][1:])
+            if value.shape != shape:
+                raise ValueError(f"got {name} of shape {value.shape}, wanted {shape}")
             self._interpreter.set_tensor(detail["index"], quantise(value[None], detail))
         self._interpreter.invoke()
         for name in self._states:

@@ -6,12 +6,12 @@ import logging
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from types import FrameType, TracebackType
 from typing import Any
 
-from edge.array import ArrayProfile, foa_encoder
+from edge.array import ArrayProfile, Encoder, foa_encoder
 from edge.bundle import Bundle
 from edge.config import build
 from edge.decode import Decoder, DecodeSettings
@@ -29,9 +29,7 @@ STEP_TIMES_KEPT = 10_000
 class Pipeline:
     """Everything between source and sinks, behind `push` and `finish`."""
 
-    def __init__(
-        self, encode: Callable[[AudioBlock], AudioBlock], stft: Stft, system: System, decoder: Decoder
-    ) -> None:
+    def __init__(self, encode: Encoder, stft: Stft, system: System, decoder: Decoder) -> None:
         self._encode = encode
         self._stft = stft
         self._system = system
@@ -42,7 +40,7 @@ class Pipeline:
     @property
     def latency_s(self) -> float:
         """Most time from a sound to the system's answer about it, computing time aside."""
-        return self._system.latency_s
+        return self._encode.latency_s + self._system.latency_s
 
     def push(self, block: AudioBlock) -> Iterator[Event | FrameRow]:
         """Take samples of the array's channels; yield what they decide."""
@@ -54,6 +52,9 @@ class Pipeline:
 
     def finish(self) -> Iterator[Event | FrameRow]:
         """End of stream: answer about everything heard, close open events."""
+        for block in self._encode.finish():
+            for spectra in self._stft.push(block):
+                yield from self._step(spectra)
         for spectra in self._stft.finish():
             yield from self._step(spectra)
         for tracks in self._system.finish():
@@ -62,6 +63,7 @@ class Pipeline:
 
     def reset(self) -> None:
         """Forget the past: the next block is expected at sample 0."""
+        self._encode.reset()
         self._stft.reset()
         self._system.reset()
         self._decoder.reset()
@@ -94,7 +96,7 @@ def build_pipeline(
     manifest = bundle.manifest
     table = {name: getattr(manifest.decode, name) for name in DecodeSettings.__slots__} | dict(overrides or {})
     return Pipeline(
-        foa_encoder(array),
+        foa_encoder(array, manifest.stft.sample_rate_hz),
         Stft(manifest.stft, FOA_CHANNELS),
         system,
         Decoder(build(DecodeSettings, table, "decode"), manifest.class_names, manifest.stft.label_s),

@@ -17,7 +17,7 @@ import scipy.signal
 from edge.framing import Framer
 from edge.types import AudioBlock, FloatArray, Spectra
 
-MAX_NFFT, MAX_FRAMES_PER_LABEL = 16384, 100
+_MOST = {"sample_rate_hz": 192_000, "nfft": 16384, "frames_per_label": 100}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,9 @@ class StftSettings:
                 f"got hop {self.hop_samples}, window {self.window_samples}, nfft {self.nfft}, "
                 "wanted 0 < hop <= window <= nfft"
             )
-        if self.nfft > MAX_NFFT or self.sample_rate_hz < 1 or not 1 <= self.frames_per_label <= MAX_FRAMES_PER_LABEL:
-            raise ValueError(
-                f"got nfft {self.nfft}, sample_rate_hz {self.sample_rate_hz}, frames_per_label {self.frames_per_label}, "
-                f"wanted at most {MAX_NFFT}, at least 1, and 1 to {MAX_FRAMES_PER_LABEL}"
-            )
+        for name, most in _MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"got {name} {getattr(self, name)}, wanted 1 to {most}")
 
     @property
     def bins(self) -> int:

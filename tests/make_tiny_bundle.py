@@ -26,7 +26,7 @@ FRAMES = LABELS * FRAMES_PER_LABEL
 INTENSITY = 0.75 / (12000 / 512)  # of one plane wave in any band: Slaney's filters have unit area over Hz
 MAP_MEAN = [-40.0] * 4 + [0.0] * 3
 MAP_DEVIATION = [40.0] * 4 + [INTENSITY] * 3
-LOUDER = 6.0  # logits per 40 dB of difference between the halves
+LOUDER = 12.0  # logits per 40 dB of difference between the halves
 
 
 def encoder(name: str) -> keras.Model:
@@ -64,7 +64,7 @@ def classifier() -> keras.Model:
     weights = np.zeros((14, 3))
     weights[0], weights[7] = (LOUDER, -LOUDER, 0.0), (-LOUDER, LOUDER, 0.0)  # log-mel of W, lower and upper half
     heard.set_weights([weights])
-    told.set_weights([np.tile([2.0, 2.0, -2.0], (EMBEDDING, 1)), np.array([-4.0, -4.0, 4.0])])
+    told.set_weights([np.tile([8.0, 8.0, -8.0], (EMBEDDING, 1)), np.array([-4.0, -4.0, 4.0])])
     return model
 
 

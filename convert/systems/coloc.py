@@ -36,7 +36,7 @@ class CrnnSizes:
         return self.frames // self.frames_per_label
 
 
-EDGE_SIZES = CrnnSizes()  # trains on two cores, 0.47 M parameters
+EDGE_SIZES = CrnnSizes()  # trains on two cores, 0.48 M parameters
 PAPER_SIZES = CrnnSizes(
     bands=513, maps=11, filters=(128, 128, 128), gru_units=128, dense_units=128
 )  # section 3.5 and 3.6; 2,300,547 parameters for the localizer

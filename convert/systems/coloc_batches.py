@@ -121,6 +121,9 @@ def batch_maker(
     stage: str, cache: FeatureCache, settings: Augmentation, labels: int, batch_size: int, seed: int
 ) -> Callable[[int], Batch]:
     """A function from the step number to the batch of that step, for stage `localizer` or `classifier`."""
+    shortest = int(np.diff(cache.first_labels).min())
+    if shortest < labels:
+        raise ValueError(f"got a scene of {shortest} label frames, wanted at least {labels} in each")
 
     def example(rng: np.random.Generator) -> Sequence[FloatArray]:
         chunk = augmented(cache.sample(labels, rng), cache, settings, rng)

@@ -37,7 +37,7 @@ def test_splits_are_strict_and_share_their_class_names(table: Path) -> None:
     assert [clip.group for clip in test.clips] == ["g1", "g3"]
     assert len(both.clips) == 4
     assert train.of_class("bell") == {}
-    assert train.licences() == (("source 0", "CC0"), ("source 2", "CC0"))
+    assert train.sources() == [{"source": f"source {index}", "licence": "CC0", "clips": 1} for index in (0, 2)]
 
 
 def test_a_folder_per_class_needs_no_table(tmp_path: Path) -> None:
@@ -47,6 +47,7 @@ def test_a_folder_per_class_needs_no_table(tmp_path: Path) -> None:
     library = load_clip_library(tmp_path)
     assert library.class_names == ("dog",)
     assert [clip.seconds for clip in library.clips] == [0.3, 0.3]
+    assert library.sources() == [{"source": str(tmp_path), "licence": "unknown", "clips": 2}]
     with pytest.raises(ValueError, match="wanted None"):
         load_clip_library(tmp_path, "train")
 

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+from edge.geometry import foa_gains, unit_vector
+from edge.types import AudioBlock
+
+settings.register_profile("seld", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.load_profile("seld")
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Folder of files with known answers."""
+    return Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(golden):
+    """A bundle with answers that are known: see make_tiny_bundle.py."""
+    return golden / "tiny-bundle"
+
+
+@pytest.fixture(params=[1, 7, 479, 480, 481, 4096, 10**9])
+def block_samples(request):
+    """Sizes of blocks that must not matter: around the hop of 480, not around it, and all at once."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def cut():
+    """A function that cuts samples (n, channels) into blocks of one size."""
+
+    def blocks(samples, size, start=0):
+        samples = np.asarray(samples, np.float32)
+        return [AudioBlock(samples[at : at + size], start + at) for at in range(0, len(samples), size)]
+
+    return blocks
+
+
+@pytest.fixture(scope="session")
+def plane_wave():
+    """A function from a mono sound and its direction in degrees to FOA samples (n, 4)."""
+
+    def foa(mono, azimuth_deg, elevation_deg):
+        return (mono[:, None] * foa_gains(unit_vector(azimuth_deg, elevation_deg))).astype(np.float32)
+
+    return foa
+
+
+@pytest.fixture(scope="session")
+def sounds(plane_wave):
+    """FOA samples of 5 s at 24 kHz: "low" from (30, -20) in 1.0-2.0 s and "high" from (-120, 40) in 3.0-4.0 s."""
+    t = np.arange(24000) / 24000
+    rng = np.random.default_rng(0)
+    low = sum(np.sin(2 * np.pi * hz * t + rng.uniform(0, 6)) for hz in range(100, 1500, 23)) * 0.02
+    low = low + rng.normal(0, 0.002, len(t))  # something in every band
+    high = sum(np.sin(2 * np.pi * hz * t + rng.uniform(0, 6)) for hz in range(4000, 11000, 97)) * 0.02
+    high = high + rng.normal(0, 0.002, len(t))
+    scene = rng.normal(0, 1e-4, (5 * 24000, 4)).astype(np.float32)
+    scene[24000:48000] += plane_wave(low, 30, -20)
+    scene[72000:96000] += plane_wave(high, -120, 40)
+    return scene

@@ -1,0 +1,102 @@
+"""What several tests of `convert` share: a few clips, scenes made of them, a small recipe and a small cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from convert.cli import main
+from convert.clips import load_clip_library
+from convert.datasets import FeatureCache
+from convert.recipes import RECIPES, Recipe
+from convert.scene_events import SceneSettings
+from convert.scenes import make_scenes
+from convert.systems.coloc import CrnnSizes
+from convert.systems.coloc_batches import Augmentation
+from convert.train import TrainSettings
+from edge.features import FEATURES, FeatureSettings
+from edge.stft import StftSettings
+
+RATE_HZ = 24000
+TINY_SIZES = CrnnSizes(frames=50, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)
+TINY = Recipe(
+    name="tiny-recipe",
+    system="coloc",
+    sizes=TINY_SIZES,
+    features=FeatureSettings("logmel_iv", TINY_SIZES.bands),
+    augmentation=Augmentation(rotated_share=1.0, equalizer_db=2.0, masked_frames=5, masked_bands=3, decoy_share=0.3),
+    training=TrainSettings(steps=2, batch_size=4, warmup_steps=1, checkpoint_steps=1),
+    device={"window_labels": 10, "hop_labels": 5},
+)
+
+
+@pytest.fixture
+def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A recipe of windows of one second that trains in a moment; `find_recipe` knows it."""
+    monkeypatch.setitem(RECIPES, TINY.name, TINY)
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def clips_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips of each of two classes, in one folder per class."""
+    root = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    seconds = np.arange(int(0.8 * RATE_HZ)) / RATE_HZ
+    for number in range(2):
+        for name, samples in (
+            ("hiss", 0.1 * rng.standard_normal(len(seconds))),
+            ("tone", 0.2 * np.sin(2 * np.pi * 500 * (number + 1) * seconds)),
+        ):
+            (root / name).mkdir(exist_ok=True)
+            soundfile.write(root / name / f"{number}.wav", samples, RATE_HZ)
+    return root
+
+
+@pytest.fixture(scope="session")
+def scenes_folder(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two scenes of two seconds with the classes `hiss` and `tone`."""
+    root = tmp_path_factory.mktemp("scenes")
+    settings = SceneSettings(duration_s=2.0, density=(1.0, 1.1), moving_share=0.0, rt60_s=(0.15, 0.16))
+    make_scenes(load_clip_library(clips_folder), settings, seed=1, count=2, out_dir=root)
+    return root
+
+
+@pytest.fixture
+def make_cache() -> Callable[..., FeatureCache]:
+    """Builds a cache in memory: maps that count frames, and the given stacked-tracks."""
+
+    def make(tracks: np.ndarray, first_labels: tuple[int, ...], kind: str = "logmel_iv", bands: int = 8) -> FeatureCache:
+        names = FEATURES[kind][1]
+        frames = 5 * tracks.shape[1]
+        maps = np.broadcast_to(np.arange(frames, dtype=np.float16)[:, None, None], (frames, bands, len(names)))
+        shape = (bands, len(names))
+        return FeatureCache(
+            maps=np.ascontiguousarray(maps),
+            tracks=tracks.astype(np.float32),
+            first_labels=first_labels,
+            class_names=("hiss", "tone"),
+            stft=StftSettings(),
+            features=FeatureSettings(kind, bands),
+            mean=np.full(shape, 2.0, np.float32),
+            deviation=np.full(shape, 4.0, np.float32),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained_run(scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `seld-convert train` has trained the tiny recipe for two steps."""
+    run = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, TINY.name, TINY)
+        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # the command sets them
+            patch.setenv(name, "1")
+        options = ["--model", TINY.name, "--data", str(scenes_folder), "--out", str(run), "--jobs", "1", "--threads", "1"]
+        assert main(["train", *options]) == 0
+    return run

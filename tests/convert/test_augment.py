@@ -1,0 +1,124 @@
+"""Augmented features against features of augmented sound, through the device's own STFT and features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from convert.augment import change_level, mask_stripes, random_equalizer_db, rotate_foa
+from convert.datasets import device_features
+from edge.features import FEATURES, FLOOR_DB, FeatureExtractor, FeatureSettings
+from edge.geometry import foa_gains, unit_vector
+from edge.stft import StftSettings
+
+STFT = StftSettings()
+KINDS = {"logmel_iv": 64, "logpower_phase_iv": 513}
+DIRECTIONS = unit_vector([30.0, -100.0], [20.0, -35.0]).astype(np.float32)  # two waves at once
+
+
+def features(kind: str, samples: np.ndarray) -> np.ndarray:
+    return device_features(samples.astype(np.float32), STFT, FeatureExtractor(FeatureSettings(kind, KINDS[kind]), STFT))
+
+
+def waves(directions: np.ndarray) -> np.ndarray:
+    """Plane waves of different noise from the directions (n, 3), FOA (samples, 4)."""
+    return 0.05 * np.random.default_rng(0).standard_normal((4800, len(directions))) @ foa_gains(directions)
+
+
+def split(kind: str) -> tuple[list[int], list[int]]:
+    """Indices of the phase maps and of the others."""
+    names = FEATURES[kind][1]
+    phases = [index for index, name in enumerate(names) if name.startswith("phase")]
+    return phases, [index for index in range(len(names)) if index not in phases]
+
+
+@pytest.mark.parametrize("pattern", range(16))
+@pytest.mark.parametrize("kind", KINDS)
+def test_rotated_features_are_features_of_rotated_waves(kind: str, pattern: int) -> None:
+    maps = features(kind, waves(DIRECTIONS))
+    before = maps.copy()
+    rotated, turned = rotate_foa(maps, DIRECTIONS, FEATURES[kind][1], pattern)
+    np.testing.assert_array_equal(maps, before)
+    expected = features(kind, waves(turned))
+    phases, others = split(kind)
+    np.testing.assert_allclose(rotated[..., others], expected[..., others], atol=2e-3)
+    difference = rotated[..., phases] - expected[..., phases]
+    np.testing.assert_allclose(np.abs(np.exp(1j * difference) - 1), 0, atol=2e-3)
+    if phases:
+        assert np.abs(rotated[..., phases]).max() <= np.float32(np.pi)
+
+
+def test_the_16_patterns_differ_and_the_first_changes_nothing() -> None:
+    maps = features("logmel_iv", waves(DIRECTIONS))
+    names = FEATURES["logmel_iv"][1]
+    results = [rotate_foa(maps, DIRECTIONS, names, pattern) for pattern in range(16)]
+    np.testing.assert_array_equal(results[0][0], maps)
+    np.testing.assert_array_equal(results[0][1], DIRECTIONS)
+    for seen in range(2):
+        assert len({np.round(result[seen], 4).tobytes() for result in results}) == 16
+    for _, turned in results:
+        np.testing.assert_allclose(turned @ turned.T, DIRECTIONS @ DIRECTIONS.T, atol=1e-6)
+
+
+@pytest.mark.parametrize("pattern", [-1, 16])
+def test_there_are_no_other_patterns(pattern: int) -> None:
+    with pytest.raises(ValueError, match=rf"got rotation pattern {pattern}, wanted 0\.\.15"):
+        rotate_foa(np.zeros((1, 1, 7), np.float32), DIRECTIONS, FEATURES["logmel_iv"][1], pattern)
+
+
+def test_an_empty_direction_stays_empty() -> None:
+    directions = np.zeros((3, 3), np.float32)
+    maps = np.zeros((1, 1, 7), np.float32)
+    for pattern in range(16):
+        assert not rotate_foa(maps, directions, FEATURES["logmel_iv"][1], pattern)[1].any()
+
+
+@pytest.mark.parametrize("gain_db", [-6.0, 3.5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_changing_the_level_is_scaling_the_sound(kind: str, gain_db: float) -> None:
+    samples = waves(DIRECTIONS)
+    maps = features(kind, samples)
+    before = maps.copy()
+    changed = change_level(maps, FEATURES[kind][1], np.float32(gain_db))
+    np.testing.assert_array_equal(maps, before)
+    np.testing.assert_allclose(changed, features(kind, samples * 10 ** (gain_db / 20)), atol=2e-3)
+    assert np.abs(changed - maps).max() == pytest.approx(abs(gain_db), abs=1e-4)
+
+
+def test_a_gain_per_band_reaches_log_maps_alone_and_stops_at_the_floor() -> None:
+    names = FEATURES["logmel_iv"][1]
+    maps = np.zeros((2, 3, 7), np.float32)
+    maps[..., :4] = -90.0
+    changed = change_level(maps, names, np.array([0.0, -30.0, 5.0], np.float32))
+    np.testing.assert_array_equal(changed[..., :4], np.broadcast_to([[-90.0], [FLOOR_DB], [-85.0]], (2, 3, 4)))
+    np.testing.assert_array_equal(changed[..., 4:], 0.0)
+
+
+def test_the_random_equalizer_is_smooth_and_as_strong_as_asked() -> None:
+    rng = np.random.default_rng(0)
+    curves = np.stack([random_equalizer_db(64, 2.0, rng) for _ in range(500)])
+    assert curves.dtype == np.float32
+    assert curves.shape == (500, 64)
+    assert curves[:, [0, 63]].std() == pytest.approx(2.0, abs=0.2)
+    assert abs(curves.mean()) < 0.15
+    assert np.abs(np.diff(curves, axis=1)).max() < 10 * 2.0 * 4 / 63
+
+
+def test_masks_are_one_stripe_each_of_bounded_width() -> None:
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(20, 12, 3)).astype(np.float32)
+    before = maps.copy()
+    fill = np.arange(36, dtype=np.float32).reshape(12, 3) + 100
+    widths, heights = set(), set()
+    for _ in range(300):
+        masked = mask_stripes(maps, rng, 4, 3, fill)
+        filled = np.all(masked == fill, axis=-1)
+        frames, bands = filled.all(axis=1), filled.all(axis=0)
+        np.testing.assert_array_equal(masked[~filled], maps[~filled])
+        np.testing.assert_array_equal(filled, frames[:, None] | bands)
+        for stripe, seen in ((frames, widths), (bands, heights)):
+            places = np.flatnonzero(stripe)
+            assert len(places) == 0 or places[-1] - places[0] + 1 == len(places)
+            seen.add(len(places))
+    assert (widths, heights) == ({0, 1, 2, 3, 4}, {0, 1, 2, 3})
+    np.testing.assert_array_equal(maps, before)

@@ -1,0 +1,165 @@
+"""The training loop: resuming is as if nothing had happened; checkpoints, log, schedule."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from convert.train import TrainSettings, fit, learning_rate
+
+SETTINGS = TrainSettings(steps=6, batch_size=4, warmup_steps=2, average_momentum=0.8, checkpoint_steps=3, seed=3)
+
+
+def net(units: int = 5) -> keras.Model:
+    """With all that has a state: norm, dropout, optimizer."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((3,), name="x")
+    x = keras.layers.Dense(units)(inputs)
+    x = keras.layers.Dropout(0.3)(keras.layers.BatchNormalization()(x))
+    return keras.Model({"x": inputs}, keras.layers.Dense(1)(x))
+
+
+def batch(step: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    x = np.random.default_rng([1, step]).normal(size=(4, 3)).astype(np.float32)
+    return {"x": x}, x.sum(axis=1, keepdims=True)
+
+
+def squared(target: object, predicted: object) -> object:
+    return ops.mean(ops.square(target - predicted))
+
+
+def trained(folder: Path, settings: TrainSettings = SETTINGS, make: Callable = batch) -> list[np.ndarray]:
+    model = net()
+    fit(model, squared, make, settings, folder, "net")
+    return model.get_weights()
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "net.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole")
+
+    def stops(step: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        if step == 4:
+            raise KeyboardInterrupt
+        return batch(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", make=stops)  # after step 4, one beyond the checkpoint
+    assert [row["step"] for row in rows(tmp_path / "cut")] == ["3"]
+    asked: list[int] = []
+
+    def noted(step: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        asked.append(step)
+        return batch(step)
+
+    resumed = trained(tmp_path / "cut", make=noted)
+    assert asked == [3, 4, 5]
+    for left, right in zip(whole, resumed, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-6, atol=1e-7)
+    with np.load(tmp_path / "whole" / "net.npz") as left, np.load(tmp_path / "cut" / "net.npz") as right:
+        assert left.files == right.files
+        for name in left.files:
+            np.testing.assert_allclose(left[name], right[name], rtol=1e-6, atol=1e-7)
+    without_speed = [
+        [{name: row[name] for name in ("step", "loss", "learning_rate")} for row in rows(tmp_path / folder)]
+        for folder in ("whole", "cut")
+    ]
+    assert without_speed[0] == without_speed[1]
+    assert sorted(path.name for path in (tmp_path / "cut").iterdir()) == ["net.csv", "net.npz"]
+
+
+def test_a_finished_training_is_left_alone(tmp_path: Path) -> None:
+    first = trained(tmp_path)
+    before = (tmp_path / "net.npz").read_bytes(), (tmp_path / "net.csv").read_bytes()
+    again = trained(tmp_path)
+    for left, right in zip(first, again, strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert before == ((tmp_path / "net.npz").read_bytes(), (tmp_path / "net.csv").read_bytes())
+
+
+def test_the_log_has_the_mean_loss_since_the_row_before(tmp_path: Path) -> None:
+    trained(tmp_path / "each", replace(SETTINGS, checkpoint_steps=1))
+    each = [float(row["loss"]) for row in rows(tmp_path / "each")]
+    assert len(each) == 6
+    trained(tmp_path / "some", replace(SETTINGS, checkpoint_steps=4))
+    some = rows(tmp_path / "some")
+    assert list(some[0]) == ["step", "loss", "learning_rate", "steps_per_s"]
+    assert [row["step"] for row in some] == ["4", "6"]  # the end is a checkpoint too
+    assert [float(row["loss"]) for row in some] == pytest.approx([np.mean(each[:4]), np.mean(each[4:])], abs=2e-5)
+    assert [row["learning_rate"] for row in some] == [f"{learning_rate(step, SETTINGS):.3g}" for step in (3, 5)]
+    assert all(float(row["steps_per_s"]) > 0 for row in some)
+
+
+def test_the_moving_average_of_the_weights_is_what_is_kept(tmp_path: Path) -> None:
+    steady = replace(SETTINGS, constant_rate=True, average_momentum=0.0)
+    raw = [trained(tmp_path / str(steps), replace(steady, steps=steps)) for steps in (1, 2, 3)]
+    kept = trained(tmp_path / "averaged", replace(steady, steps=3, average_momentum=0.8))
+    trainable = [weight.trainable for weight in net().weights]
+    for index, is_trained in enumerate(trainable):
+        expected = raw[2][index]
+        if is_trained:  # the average begins with the first step; the norm's own averages stay as they are
+            expected = 0.8 * (0.8 * raw[0][index] + 0.2 * raw[1][index]) + 0.2 * raw[2][index]
+            assert not np.allclose(raw[2][index], expected, atol=1e-6)
+        np.testing.assert_allclose(kept[index], expected, atol=1e-6)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((3,), name="x")
+    linear = keras.Model({"x": inputs}, keras.layers.Dense(1)(inputs))
+    settings = replace(SETTINGS, steps=100, learning_rate=0.1, checkpoint_steps=50)
+    fit(linear, squared, batch, settings, tmp_path, "net")
+    first, last = (float(row["loss"]) for row in rows(tmp_path))
+    assert last < 0.1 * first
+    np.testing.assert_allclose(linear.get_weights()[0], 1.0, atol=0.1)  # the target is the sum of the inputs
+
+
+def test_the_checkpoint_of_another_net_is_refused(tmp_path: Path) -> None:
+    trained(tmp_path, replace(SETTINGS, steps=1))
+    with pytest.raises(ValueError, match=r"net\.npz: got .*\(3, 5\), wanted \(3, 6\): another net's\?"):
+        fit(net(6), squared, batch, SETTINGS, tmp_path, "net")
+    inputs = keras.Input((3,), name="x")
+    smaller = keras.Model({"x": inputs}, keras.layers.Dense(1)(inputs))
+    with pytest.raises(ValueError, match=r"net\.npz: got \d+ variables, wanted \d+: another net's\?"):
+        fit(smaller, squared, batch, SETTINGS, tmp_path, "net")
+
+
+def test_an_error_in_a_batch_comes_out(tmp_path: Path) -> None:
+    def breaks(step: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        if step == 1:
+            raise ValueError("got no such batch")
+        return batch(step)
+
+    with pytest.raises(ValueError, match="got no such batch"):
+        trained(tmp_path, make=breaks)
+
+
+def test_the_schedule() -> None:
+    settings = TrainSettings(steps=1000, warmup_steps=100, learning_rate=0.5)
+    rates = [learning_rate(step, settings) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.005)
+    np.testing.assert_allclose(np.diff(rates[:100]), 0.005)
+    assert rates[99] == rates[100] == max(rates) == 0.5
+    assert rates[550] == pytest.approx(0.5 * (0.01 + 0.99 * 0.5))
+    assert np.all(np.diff(rates[100:]) <= 0)
+    assert learning_rate(1000, settings) == learning_rate(5000, settings) == pytest.approx(0.005)
+    constant = replace(settings, constant_rate=True)
+    assert [learning_rate(step, constant) for step in (0, 50, 100, 999)] == [0.005, pytest.approx(0.255), 0.5, 0.5]
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"checkpoint_steps": 0}, {"seed": -1}])
+def test_settings_that_cannot_be(wrong: dict[str, int]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=rf"got .*{name} {value}"):
+        TrainSettings(**wrong)

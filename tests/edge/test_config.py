@@ -1,0 +1,196 @@
+import json
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from edge.capture import RawFormat
+from edge.config import MicrophoneSettings, RunSettings, build, read_settings, read_toml
+
+EVERYTHING = """
+model = "my-model"
+source = "mic"
+array = "foa_fuma"
+sinks = ["jsonl:-", "dcase:out.csv"]
+threads = 2
+
+[system]
+max_overlap = 1
+
+[decode]
+on = 0.6
+min_duration_labels = 2
+
+[microphone]
+device = "ReSpeaker"
+deadline_s = 5
+
+[stdin]
+sample_type = "f32le"
+sample_rate_hz = 48000
+channels = 6
+"""
+
+
+@dataclass(frozen=True)
+class Inner:
+    size: int
+    ratio: float = 0.5
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner
+    pair: tuple[int, float] = (1, 2.0)
+    names: tuple[str, ...] = ()
+    maybe: str | None = None
+    flag: bool = False
+
+    def __post_init__(self):
+        if self.flag:
+            raise ValueError("got a flag, wanted none")
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text):
+        path = tmp_path / "a.toml"
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write
+
+
+def test_every_setting_is_read(written):
+    assert read_settings(written(EVERYTHING)) == RunSettings(
+        model="my-model",
+        source="mic",
+        array="foa_fuma",
+        sinks=("jsonl:-", "dcase:out.csv"),
+        threads=2,
+        system={"max_overlap": 1},
+        decode={"on": 0.6, "min_duration_labels": 2},
+        microphone=MicrophoneSettings("ReSpeaker", 5.0),
+        stdin=RawFormat("f32le", 48000, 6),
+    )
+
+
+def test_an_empty_file_is_all_defaults(written):
+    assert read_settings(written("")) == RunSettings()
+    assert RunSettings().sinks == ("jsonl:-",) and RunSettings().source == "demo"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("modle = 'a'", "got unknown key 'modle', wanted one of model, source, array, sinks, threads, system, decode,"),
+        ("[microphone]\ngain = 2", "microphone: got unknown key 'gain', wanted one of device, deadline_s"),
+        ("[stdin]\nrate = 2", "stdin: got unknown key 'rate', wanted one of sample_type, sample_rate_hz, channels"),
+        ("[decode]\nonn = 0.5", "decode: got unknown key 'onn', wanted one of on, off, smoothing"),
+        ("model = 3", "model: got 3, wanted str"),
+        ("threads = '1'", "threads: got '1', wanted int"),
+        ("threads = 1.0", r"threads: got 1\.0, wanted int"),
+        ("threads = true", "threads: got True, wanted int"),
+        ("threads = 0", "got threads 0, wanted 1 to 64"),
+        ("threads = 65", "got threads 65, wanted 1 to 64"),
+        ("sinks = 'null'", "sinks: got 'null', wanted a list"),
+        ("sinks = ['null', 1]", r"sinks\[1\]: got 1, wanted str"),
+        ("sinks = []", "got no sinks, wanted at least one"),
+        ("system = 1", "system: got 1, wanted a table"),
+        ("microphone = 'a'", "microphone: got 'a', wanted a table"),
+        ("[[microphone]]", "microphone: got .*, wanted a table"),
+        ("[microphone]\ndevice = 1", "microphone: device: got 1, wanted str"),
+        ("[microphone]\ndeadline_s = 'a'", "microphone: deadline_s: got 'a', wanted float"),
+        ("[microphone]\ndeadline_s = true", "microphone: deadline_s: got True, wanted float"),
+        ("[microphone]\ndeadline_s = nan", "microphone: deadline_s: got nan, wanted a finite number"),
+        ("[microphone]\ndeadline_s = inf", "microphone: deadline_s: got inf, wanted a finite number"),
+        (f"[microphone]\ndeadline_s = 1{'0' * 400}", "microphone: deadline_s: got inf, wanted a finite number"),
+        ("[stdin]\nsample_type = 'mp3'", "stdin: raw samples: got type 'mp3', wanted one of s16le, s32le, f32le"),
+        ("a = ", "not valid TOML: "),
+        ("a = 1\na = 2", "not valid TOML: "),
+        ("threads = 1" + "0" * 5000, "not valid TOML: "),
+        (b"model = '\xff'", "not valid TOML: "),
+        ("a = " + "[" * 100_000, "not valid TOML: "),
+    ],
+)
+def test_what_is_wrong_is_one_line_that_names_the_file(written, text, message):
+    path = written(text)
+    with pytest.raises(ValueError, match=rf"^{path}: {message}[^\n]*$"):
+        read_settings(path)
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    for path, reason in ((tmp_path / "none.toml", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(ValueError, match=rf"^{path}: {reason}$"):
+            read_settings(path)
+
+
+def test_tables_of_tables():
+    good = {"inner": {"size": 3, "ratio": 1}, "pair": [2, 3], "names": ["a"], "maybe": "b"}
+    settings = build(Outer, good, "here")
+    assert settings == Outer(Inner(3, 1.0), (2, 3.0), ("a",), "b")
+    assert isinstance(settings.inner.ratio, float) and isinstance(settings.pair, tuple)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({}, "here: got no 'inner', wanted one"),
+        ({"inner": {}}, "here: inner: got no 'size', wanted one"),
+        ({"inner": {"size": 1, "sise": 1}}, "here: inner: got unknown key 'sise', wanted one of size, ratio"),
+        ({"inner": None}, "here: inner: got None, wanted a table"),
+        ({"inner": {"size": None}}, "here: inner: size: got None, wanted int"),
+        ({"inner": {"size": 1}, "pair": [1]}, r"here: pair: got \[1\], wanted a list of 2"),
+        ({"inner": {"size": 1}, "pair": [1, "a"]}, r"here: pair\[1\]: got 'a', wanted float"),
+        ({"inner": {"size": 1}, "flag": 1}, "here: flag: got 1, wanted bool"),
+        ({"inner": {"size": 1}, "flag": True}, "here: got a flag, wanted none"),
+        ({"inner": {"size": 1}, "maybe": 2}, "here: maybe: got 2, wanted str"),
+    ],
+)
+def test_tables_that_do_not_fit(table, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        build(Outer, table, "here")
+
+
+def test_what_may_be_absent_may_be_null():
+    assert build(Outer, {"inner": {"size": 1}, "maybe": None}, "here").maybe is None
+
+
+KEYS = st.sampled_from(["model", "sinks", "threads", "system", "decode", "microphone", "stdin", "on", "device", "x"])
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8
+)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=5))
+def test_any_table_is_settings_or_a_value_error(table):
+    try:
+        settings = build(RunSettings, table, "here")
+    except ValueError as error:
+        assert str(error).startswith("here: ")
+        assert "\n" not in str(error)
+    else:
+        assert 1 <= settings.threads <= 64 and all(isinstance(sink, str) for sink in settings.sinks)
+
+
+PIECES = ["=", "[", "]", "[[", "]]", "{", "}", '"', "'", '"""', "\n", "#", ".", ",", " ", "1e999", "nan", "\\u", "\x00"]
+PIECES += ["threads", "sinks", "decode", "1979-05-27T07:32:00Z", "0x", "\r", "true", "é", "_", "-", "9" * 50]
+
+
+@given(
+    st.binary(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=25).map(lambda parts: "".join(parts).encode())
+)
+@example(b"\xef\xbb\xbfthreads = 1")
+@example(b"[a.b.c]\n[a]\nb.c = 1")
+@example(json.dumps({"threads": 1}).encode())
+def test_any_bytes_are_a_table_or_a_value_error(tmp_path, content):
+    path = tmp_path / "wild.toml"
+    path.write_bytes(content)
+    try:
+        assert isinstance(read_toml(path), dict)
+        read_settings(path)
+    except ValueError as error:
+        assert str(error).startswith(f"{path}: ")
+        assert "\n" not in str(error)
