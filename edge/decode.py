@@ -123,8 +123,8 @@ class Decoder:
         slots = [slot for slot in range(len(direction)) if np.any(direction[slot] != 0)]
         matched = self._match(activity[slots], direction[slots])
         for track, found in zip(self._tracks, matched, strict=True):
-            heard = np.zeros_like(track.probability) if found is None else activity[slots[found]]
-            self._follow(track, label, heard, None if found is None else direction[slots[found]])
+            if found is not None:
+                self._follow(track, label, activity[slots[found]], direction[slots[found]])
         taken = set(matched)
         for index, slot in enumerate(slots):
             if index not in taken:
@@ -153,13 +153,12 @@ class Decoder:
                 matched[row] = int(column)
         return matched
 
-    def _follow(self, track: _Track, label: int, heard: FloatArray, direction: FloatArray | None) -> None:
+    def _follow(self, track: _Track, label: int, heard: FloatArray, direction: FloatArray) -> None:
         past = np.float32(self._settings.smoothing)
         track.probability = past * track.probability + (np.float32(1.0) - past) * heard
-        if direction is not None:
-            mixed = past * track.direction + (np.float32(1.0) - past) * direction
-            track.direction = mixed / np.maximum(np.linalg.norm(mixed), np.float32(1e-6))
-            track.last = label
+        mixed = past * track.direction + (np.float32(1.0) - past) * direction
+        track.direction = mixed / np.maximum(np.linalg.norm(mixed), np.float32(1e-6))
+        track.last = label
 
     def _switch(self, track: _Track, label: int) -> Iterator[Event]:
         """Begin, go on or end the event of a track."""

@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, settings
 from edge.geometry import foa_gains, unit_vector
 from edge.types import AudioBlock
 
-settings.register_profile("seld", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.register_profile(
+    "seld", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 settings.load_profile("seld")
 
 

@@ -38,8 +38,7 @@ def cut(frames, ends):
     """The same answers in pieces."""
     edges = [0, *sorted(ends), len(frames.activity)]
     return [
-        TrackFrames(frames.activity[a:b], frames.direction[a:b], frames.start + a)
-        for a, b in itertools.pairwise(edges)
+        TrackFrames(frames.activity[a:b], frames.direction[a:b], frames.start + a) for a, b in itertools.pairwise(edges)
     ]
 
 
@@ -137,7 +136,7 @@ def test_two_classes_from_one_place_at_once_are_two_events():
 @pytest.mark.parametrize("missing", [1, 2, 3])
 def test_short_silences_are_bridged(missing):
     sounds = [(0, 50.0, 0.0, 0, 10), (0, 50.0, 0.0, 10 + missing, 20)]
-    of_events, of_rows = spans(decoded([track_frames(25, *sounds)], off=0.1, max_gap_labels=3))
+    of_events, of_rows = spans(decoded([track_frames(25, *sounds)], max_gap_labels=3))
     assert of_events == of_rows == [(0, 0, 20)]
 
 
@@ -146,6 +145,25 @@ def test_longer_silences_end_an_event(missing, gap):
     sounds = [(0, 50.0, 0.0, 0, 10), (0, 50.0, 0.0, 10 + missing, 20)]
     of_events, of_rows = spans(decoded([track_frames(25, *sounds)], off=0.1, max_gap_labels=gap))
     assert of_events == of_rows == only(*sounds)
+
+
+@pytest.mark.parametrize(
+    ("least", "gap", "sounding"),
+    [
+        (3, 5, [(5, 6), (11, 20)]),  # long before it is known that the event lasts
+        (3, 5, [(5, 6), (11, 12)]),
+        (1, 6, [(5, 6), (12, 13), (19, 20)]),
+        (6, 1, [(5, 7), (8, 10), (11, 12)]),
+        (6, 6, [(5, 6), (12, 13)]),
+    ],
+)
+def test_rows_over_long_bridges_are_not_lost(least, gap, sounding):
+    sounds = [(0, 50.0, 0.0, begin, end) for begin, end in sounding]
+    settings = {"off": 0.05, "smoothing": 0.9, "min_duration_labels": least, "max_gap_labels": gap}
+    whole = decoded([track_frames(40, *sounds)], **settings)
+    of_events, of_rows = spans(whole)
+    assert of_events == of_rows == [(0, 5, sounding[-1][1])]
+    assert decoded(cut(track_frames(40, *sounds), range(1, 40)), **settings) == whole
 
 
 def test_a_bridged_silence_keeps_the_direction_from_before():
@@ -283,6 +301,14 @@ def test_a_jump_in_start_closes_events():
     assert (first.onset_s, first.offset_s) == (0.0, 2.0)
     of_events, of_rows = spans(decoded([early, late]))
     assert of_events == of_rows == [(0, 0, 20), (0, 100, 120)]
+
+
+def test_a_jump_back_begins_again():
+    frames = track_frames(20, (0, 50.0, 0.0, 0, 20))
+    late = TrackFrames(frames.activity, frames.direction, 100)
+    events, rows = events_and_rows(decoded([late, frames]))
+    assert [round(event.onset_s * 10) for event in events] == [100, 0]
+    assert [row.frame for row in rows] == [*range(100, 120), *range(20)]
 
 
 def test_a_jump_over_nothing_open_keeps_counting():

@@ -1,0 +1,424 @@
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from edge.annotations import read_annotations
+from edge.bundle import shipped_bundles
+from edge.cli import main
+from edge.wav import write_wav
+
+LOW = {"class": "low", "onset_s": 1.0, "offset_s": 2.0}
+HIGH = {"class": "high", "onset_s": 3.0, "offset_s": 4.0}
+SELD_EDGE = [sys.executable, "-c", "import sys; from edge.cli import main; sys.exit(main())"]
+
+
+@pytest.fixture
+def wav(tmp_path, sounds):
+    path = tmp_path / "scene.wav"
+    write_wav(path, sounds, 24000)
+    return path
+
+
+@pytest.fixture
+def seld(capfd, tiny_bundle):
+    """Run a command with the tiny bundle, unless another is named; returns exit code, stdout and stderr."""
+
+    def run(*args, model=tiny_bundle):
+        words = [str(arg) for arg in args]
+        if model is not None and words[0] in ("run", "file", "demo"):
+            words += ["--model", str(model)]
+        code = main(words)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+def refused(answer, message):
+    """Exit code 2, one line on stderr, nothing on stdout."""
+    code, out, err = answer
+    assert (code, out) == (2, "")
+    assert re.fullmatch(rf"seld-edge: [^\n]*{message}[^\n]*\n", err), err
+
+
+def events(text):
+    assert text == "" or text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def is_about(got, *wanted):
+    """Events with these entries, from the directions of the scene."""
+    assert [{key: event[key] for key in each} for event, each in zip(got, wanted, strict=True)] == list(wanted)
+    for event in got:
+        azimuth_deg, elevation_deg = {"low": (30, -20), "high": (-120, 40)}[event["class"]]
+        assert abs(event["azimuth_deg"] - azimuth_deg) < 2.5 and abs(event["elevation_deg"] - elevation_deg) < 2.5
+
+
+# What works
+
+
+def test_run_prints_events_as_json_lines(seld, wav):
+    code, out, err = seld("run", "--source", wav)
+    assert (code, err) == (0, "")
+    is_about(events(out), LOW, HIGH)
+    assert [event["time"] for event in events(out)] == [None, None]
+
+
+def test_run_writes_to_several_sinks(seld, wav, tmp_path):
+    sinks = ("--sink", f"dcase:{tmp_path}/a.csv", "--sink", f"jsonl:{tmp_path}/a.jsonl", "--sink", "null")
+    assert seld("run", "--source", wav, *sinks) == (0, "", "")
+    is_about(events((tmp_path / "a.jsonl").read_text()), LOW, HIGH)
+    labels = read_annotations(tmp_path / "a.csv", 2)
+    assert [(label.frame, label.class_index) for label in labels] == [(n, 0) for n in range(10, 20)] + [
+        (n, 1) for n in range(30, 40)
+    ]
+
+
+def test_file_writes_csv_and_json_lines_for_each_wav(seld, wav, tmp_path, sounds):
+    write_wav(tmp_path / "late.wav", sounds[60_000:], 24000)
+    out = tmp_path / "new" / "out"
+    assert seld("file", wav, tmp_path / "late.wav", "--out", out) == (0, "", "")
+    assert sorted(path.name for path in out.iterdir()) == ["late.csv", "late.jsonl", "scene.csv", "scene.jsonl"]
+    is_about(events((out / "scene.jsonl").read_text()), LOW, HIGH)
+    is_about(events((out / "late.jsonl").read_text()), HIGH | {"onset_s": 0.5, "offset_s": 1.5})
+    assert [label.frame for label in read_annotations(out / "late.csv", 2)] == list(range(5, 15))
+    assert re.fullmatch(r"(\d+,[01],\d+,-?\d+,-?\d+\n)+", (out / "scene.csv").read_text())
+
+
+def test_files_do_not_hear_each_other(seld, wav, tmp_path, sounds):
+    write_wav(tmp_path / "cut.wav", sounds[:40_000], 24000)
+    seld("file", tmp_path / "cut.wav", wav, "--out", tmp_path / "both")
+    seld("file", wav, "--out", tmp_path / "alone")
+    for name in ("scene.csv", "scene.jsonl"):
+        both, alone = ((tmp_path / folder / name).read_text() for folder in ("both", "alone"))
+        assert both == alone and len(alone.splitlines()) >= 2
+
+
+def test_the_array_profile_is_used(seld, tmp_path, sounds):
+    w, y, z, x = sounds.T
+    write_wav(tmp_path / "fuma.wav", np.stack([w * np.sqrt(0.5), x, y, z], axis=1).astype(np.float32), 24000)
+    code, out, _ = seld("run", "--source", tmp_path / "fuma.wav", "--array", "foa_fuma")
+    assert code == 0
+    is_about(events(out), LOW, HIGH)
+
+
+def test_another_sample_rate_is_resampled(seld, tmp_path, sounds):
+    wavfile.write(tmp_path / "48k.wav", 48000, np.repeat(sounds, 2, axis=0))
+    code, out, _ = seld("run", "--source", tmp_path / "48k.wav")
+    assert code == 0
+    is_about(events(out), LOW, HIGH)
+
+
+def test_the_config_is_used_and_the_command_line_wins(seld, wav, tmp_path):
+    config = tmp_path / "a.toml"
+    config.write_text(
+        f'source = "nowhere.wav"\nsinks = ["jsonl:{tmp_path}/a.jsonl"]\nthreads = 2\n'
+        "[decode]\nmin_duration_labels = 11\n"
+    )
+    assert seld("run", "--config", config, "--source", wav) == (0, "", "")
+    assert (tmp_path / "a.jsonl").read_text() == ""  # both sounds are 10 label frames long
+    config.write_text(f'source = "{wav}"\n[system]\nmax_overlap = 1\n')
+    code, out, _ = seld("run", "--config", config)
+    assert code == 0
+    is_about(events(out), LOW, HIGH)
+
+
+def test_raw_samples_on_stdin(seld, tmp_path, sounds, monkeypatch):
+    (tmp_path / "a.toml").write_text('[stdin]\nsample_type = "f32le"\n')
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(sounds.astype("<f4").tobytes())))
+    code, out, err = seld("run", "--source", "-", "--config", tmp_path / "a.toml")
+    assert (code, err) == (0, "")
+    is_about(events(out), LOW, HIGH)
+    assert all(event["time"].endswith("Z") for event in events(out))  # heard live
+
+
+def test_models_lists_what_is_shipped(seld, monkeypatch, tiny_bundle):
+    monkeypatch.setattr("edge.cli.shipped_bundles", lambda: {"tiny": tiny_bundle})
+    code, out, err = seld("models")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"tiny: coloc, int8, \d+ kB, array foa, 2 classes: low, high\n", out)
+
+
+def fake_pyaudio(*names):
+    infos = [
+        {"index": n, "name": name, "maxInputChannels": 4, "defaultSampleRate": 24000.0} for n, name in enumerate(names)
+    ]
+
+    def default():
+        raise OSError("no default input device")
+
+    audio = SimpleNamespace(
+        get_device_count=lambda: len(infos),
+        get_device_info_by_index=lambda index: infos[index],
+        get_default_input_device_info=default,
+        is_format_supported=lambda *args, **kwargs: True,
+        terminate=lambda: None,
+    )
+    return SimpleNamespace(PyAudio=lambda: audio, paFloat32=1, paInputOverflow=2, paContinue=0)
+
+
+def test_devices(seld, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyaudio", fake_pyaudio("ReSpeaker 4 Mic Array"))
+    assert seld("devices") == (0, "0: ReSpeaker 4 Mic Array, 4 channels, 16000, 24000, 44100, 48000 Hz\n", "")
+    monkeypatch.setitem(sys.modules, "pyaudio", fake_pyaudio())
+    assert seld("devices") == (0, "", "no capture device with 4 channels or more\n")
+    monkeypatch.setitem(sys.modules, "pyaudio", None)
+    refused(seld("devices"), "PyAudio is not installed")
+
+
+@pytest.mark.skipif(not shipped_bundles(), reason="no bundle is shipped yet")
+def test_demo_with_the_shipped_bundle(seld, tmp_path):
+    code, out, err = seld("demo", "--out", tmp_path, model=None)
+    assert (code, err) == (0, "")
+    score = re.search(r"F20 ([\d.]+)", out)
+    assert score and float(score[1]) >= 0.6
+    assert "real-time factor" in out and "p95" in out
+    assert len(events((tmp_path / "scene.jsonl").read_text())) >= 5
+    assert read_annotations(tmp_path / "scene.csv", 13)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("two channels", r"a\.wav: got 2 channels, wanted 4"),
+        ("truncated", r"a\.wav: truncated: got \d+ bytes of samples, wanted 80000"),
+        ("no samples", r"a\.wav: no samples"),
+        ("nothing", r"a\.wav: empty file"),
+        ("text", r"a\.wav: not a wav file"),
+        ("missing", r"a\.wav: not readable: No such file or directory"),
+        ("folder", r"a\.wav: not a regular file"),
+        ("nan", r"a\.wav: sample 77 of channel 2 is nan"),
+        ("infinity", r"a\.wav: sample 77 of channel 2 is -?inf"),
+        ("8 bit", r"a\.wav: unsupported encoding"),
+        ("slow", r"a\.wav: got a sample rate of 100 Hz, wanted 4000 to 192000"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "file"])
+def test_wav_files_that_cannot_be_used(seld, tmp_path, content, message, command):
+    path = tmp_path / "a.wav"
+    noise = np.random.default_rng(0).normal(0, 0.1, (10_000, 4)).astype(np.float32)
+    broken = noise.copy()
+    broken[77, 2] = -np.inf if content == "infinity" else np.nan
+    write_wav(path, noise, 24000)
+    match content:
+        case "two channels":
+            write_wav(path, noise[:, :2], 24000)
+        case "truncated":
+            path.write_bytes(path.read_bytes()[:-9])
+        case "no samples":
+            write_wav(path, noise[:0], 24000)
+        case "nothing" | "text":
+            path.write_bytes(b"" if content == "nothing" else b"these are no samples")
+        case "missing" | "folder":
+            path.unlink()
+            if content == "folder":
+                path.mkdir()
+        case "nan" | "infinity":
+            wavfile.write(path, 24000, broken)
+        case "8 bit":
+            wavfile.write(path, 24000, np.zeros((100, 4), np.uint8))
+        case "slow":
+            write_wav(path, noise, 100)
+    args = ("run", "--source", path) if command == "run" else ("file", path, "--out", tmp_path / "out")
+    refused(seld(*args), message)
+
+
+def test_what_was_found_before_a_bad_sample_is_kept(seld, tmp_path, sounds):
+    broken = sounds.copy()
+    broken[90_000, 0] = np.nan
+    wavfile.write(tmp_path / "a.wav", 24000, broken)
+    code, out, err = seld("run", "--source", tmp_path / "a.wav")
+    assert (code, err) == (2, f"seld-edge: {tmp_path}/a.wav: sample 90000 of channel 0 is nan\n")
+    is_about(events(out), LOW)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--model", "coloc-giant"), "model 'coloc-giant': got no such bundle"),
+        (("--model", "/nowhere"), "model '/nowhere': got no such bundle"),
+        (("--array", "zylia"), "array 'zylia': got no such profile, wanted .*foa, foa_fuma"),
+        (("--array", "none.toml"), "none.toml: No such file"),
+        (("--sink", "mqtt"), "sink: got 'mqtt', wanted jsonl:-"),
+        (("--sink", "jsonl:/nowhere/a.jsonl"), "sink jsonl:/nowhere/a.jsonl: No such file"),
+        (("--sink", "dcase:/"), "sink dcase:/: Is a directory"),
+        (("--threads", "0"), "got threads 0, wanted 1 to 64"),
+        (("--config", "/nowhere/a.toml"), "/nowhere/a.toml: No such file"),
+        (("--source", "nowhere.wav"), "nowhere.wav: not readable: No such file"),
+        (("--source", ""), "not a regular file"),
+    ],
+)
+def test_options_that_name_nothing(seld, wav, args, message, tiny_bundle):
+    model = None if args[0] == "--model" else tiny_bundle
+    refused(seld("run", "--source", wav, *args, model=model), message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sauce = 'demo'", "a.toml: got unknown key 'sauce', wanted one of model, source"),
+        ("[microphone]\ngain = 1", "a.toml: microphone: got unknown key 'gain'"),
+        ("[decode]\nonn = 1", "a.toml: decode: got unknown key 'onn'"),
+        ("[system]\noverlap = 1", "system: got unknown key 'overlap'"),
+        ("[system]\nmax_overlap = 7", "system: got max_overlap 7, wanted 1, 2 or 3"),
+        ("[decode]\non = 0.1", "decode: got on 0.1 and off 0.3"),
+        ("threads = 'two'", "a.toml: threads: got 'two', wanted int"),
+        ("threads = = 2", "a.toml: not valid TOML"),
+        ("[stdin]\nsample_type = 'mp3'", "a.toml: stdin: raw samples: got type 'mp3'"),
+    ],
+)
+def test_configs_that_make_no_sense(seld, wav, tmp_path, text, message):
+    (tmp_path / "a.toml").write_text(text)
+    refused(seld("run", "--source", wav, "--config", tmp_path / "a.toml"), message)
+
+
+@pytest.mark.parametrize("spoilt", ["localizer.tflite", "statistics.npy", "manifest.json"])
+@pytest.mark.parametrize("how", ["changed", "missing"])
+def test_bundles_that_are_spoilt(seld, wav, tmp_path, tiny_bundle, spoilt, how):
+    folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    if how == "missing":
+        (folder / spoilt).unlink()
+        message = "got no such bundle" if spoilt == "manifest.json" else f"{spoilt}: No such file or directory"
+    else:
+        content = (folder / spoilt).read_bytes()
+        (folder / spoilt).write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        message = "not valid JSON" if spoilt == "manifest.json" else f"{spoilt}: got sha256 .* the file was changed"
+    for command in (("run", "--source", wav), ("file", wav, "--out", tmp_path), ("demo",)):
+        refused(seld(*command, model=folder), message)
+
+
+def test_devices_that_are_not_there(seld, tmp_path, monkeypatch):
+    (tmp_path / "a.toml").write_text('[microphone]\ndevice = "Zylia"\n')
+    mic = ("run", "--source", "mic", "--config", tmp_path / "a.toml")
+    monkeypatch.setitem(sys.modules, "pyaudio", fake_pyaudio("ReSpeaker"))
+    refused(seld(*mic), r"microphone: no device 'Zylia', there is: 0 'ReSpeaker' \(4 channels\)")
+    refused(seld("run", "--source", "mic"), "microphone: no default device, there is: 0 'ReSpeaker'")
+    monkeypatch.setitem(sys.modules, "pyaudio", None)
+    refused(seld(*mic), "PyAudio is not installed")
+
+
+def test_stdin_that_makes_no_sense(seld, tmp_path, monkeypatch):
+    def stdin(content):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+
+    stdin(b"")
+    refused(seld("run", "--source", "-"), "stdin: no samples")
+    (tmp_path / "a.toml").write_text('[stdin]\nsample_type = "f32le"\n')
+    stdin(np.full(4000, np.nan, "<f4").tobytes())
+    refused(seld("run", "--source", "-", "--config", tmp_path / "a.toml"), "stdin: sample 0 of channel 0 is nan")
+    (tmp_path / "a.toml").write_text("[stdin]\nchannels = 6\n")
+    refused(seld("run", "--source", "-", "--config", tmp_path / "a.toml"), "stdin: got 6 channels, wanted 4")
+    monkeypatch.setattr(sys, "stdin", None)
+    refused(seld("run", "--source", "-"), "stdin: closed")
+
+
+def test_outputs_of_file_that_cannot_be(seld, wav, tmp_path):
+    (tmp_path / "occupied").write_text("a file")
+    refused(seld("file", wav, "--out", tmp_path / "occupied"), "occupied")
+    (tmp_path / "sub").mkdir()
+    shutil.copy(wav, tmp_path / "sub" / "scene.wav")
+    refused(
+        seld("file", wav, tmp_path / "sub" / "scene.wav", "--out", tmp_path / "out"), r"several files named scene\.wav"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_class_that_the_model_does_not_know(seld):
+    """The labels of the shipped scene have more classes than the tiny bundle."""
+    refused(seld("demo"), r"scene\.csv, line \d+: got class '\d+', wanted 0 to 1")
+
+
+def test_a_full_disk(seld, wav, tmp_path):
+    """What another sink got before stays, in whole lines."""
+    sinks = ("--sink", f"jsonl:{tmp_path}/a.jsonl", "--sink", "jsonl:/dev/full")
+    refused(seld("run", "--source", wav, *sinks), "sink jsonl:/dev/full: No space left on device")
+    is_about(events((tmp_path / "a.jsonl").read_text()), LOW)
+    refused(seld("run", "--source", wav, "--sink", "dcase:/dev/full"), "sink dcase:/dev/full: No space left on device")
+
+
+@pytest.mark.parametrize("args", [(), ("listen",), ("run", "--loud"), ("file", "a.wav")])
+def test_commands_that_are_none(args, capfd):
+    with pytest.raises(SystemExit) as stopped:
+        main(args)
+    assert stopped.value.code == 2
+    assert "usage: seld-edge" in capfd.readouterr().err
+
+
+# As a process of its own: what only shows there
+
+
+def test_one_line_is_all_that_a_process_says(tmp_path, tiny_bundle, wav):
+    """No notes of the interpreter, no traceback, no warnings at exit."""
+    (tmp_path / "a.wav").write_bytes(wav.read_bytes()[:-1])
+    args = ["run", "--source", str(tmp_path / "a.wav"), "--model", str(tiny_bundle)]
+    done = subprocess.run([*SELD_EDGE, *args], capture_output=True, text=True, timeout=120)
+    refused((done.returncode, done.stdout, done.stderr), r"a\.wav: truncated")
+
+
+@pytest.mark.parametrize("command", ["run", "models"])
+def test_a_closed_pipe(tiny_bundle, wav, tmp_path, command):
+    """The reader is gone before the first event. A file beside the pipe keeps its whole lines."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    sinks = ["--sink", f"jsonl:{tmp_path}/a.jsonl", "--sink", "jsonl:-"]
+    args = ["run", "--source", str(wav), "--model", str(tiny_bundle), *sinks]
+    if command == "models":
+        args = ["models"]
+    code = f"""
+import sys, pathlib, edge.cli
+edge.cli.shipped_bundles = lambda: {{"tiny": pathlib.Path({str(tiny_bundle)!r})}}
+sys.exit(edge.cli.main())
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *args], stdout=write_end, stderr=subprocess.PIPE, text=True
+    ) as child:
+        os.close(write_end)
+        _, err = child.communicate(timeout=120)
+    wanted = "sink jsonl:-: Broken pipe" if command == "run" else "stdout: the reader has closed the pipe"
+    refused((child.returncode, "", err), wanted)
+    if command == "run":
+        is_about(events((tmp_path / "a.jsonl").read_text()), LOW)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_closes_what_is_open_and_ends_well(tiny_bundle, sounds, tmp_path, number):
+    """Live from stdin, which stays open: a first sound, then a second that lasts when the signal comes."""
+    args = [
+        "run",
+        "--source",
+        "-",
+        "--model",
+        str(tiny_bundle),
+        "--sink",
+        "jsonl:-",
+        "--sink",
+        f"dcase:{tmp_path}/a.csv",
+    ]
+    pcm = np.clip(np.rint(sounds[: int(3.9 * 24000)] * 32768), -32768, 32767).astype("<i2").tobytes()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*SELD_EDGE, *args], **pipes) as child:
+        child.stdin.write(pcm)  # returns when all but what the pipe holds, a third of a second, has been read
+        child.stdin.flush()
+        first = child.stdout.readline()
+        child.send_signal(number)
+        rest = child.stdout.read()
+        err = child.stderr.read()
+        assert (child.wait(timeout=120), err) == (0, b"")
+    low, high = events((first + rest).decode())
+    is_about([low], LOW)
+    assert (high["class"], high["onset_s"]) == ("high", 3.0) and 3.4 <= high["offset_s"] <= 3.9
+    labels = read_annotations(tmp_path / "a.csv", 2)
+    assert len(labels) == 10 + round(high["offset_s"] * 10) - 30

@@ -1,0 +1,198 @@
+import logging
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from edge.array import load_array
+from edge.bundle import load_bundle
+from edge.runtime import Interruption, build_pipeline, build_system, run
+from edge.types import AudioBlock, Event, FrameRow
+
+
+class Memory:
+    """A sink that keeps everything."""
+
+    def __init__(self):
+        self.items = []
+
+    def emit(self, item):
+        self.items.append(item)
+
+    def close(self):
+        pass
+
+    def events(self):
+        return [(i.name, round(i.onset_s, 6), round(i.offset_s, 6)) for i in self.items if isinstance(i, Event)]
+
+    def frames(self):
+        return [i.frame for i in self.items if isinstance(i, FrameRow)]
+
+
+@pytest.fixture
+def pipeline(tiny_bundle):
+    bundle = load_bundle(str(tiny_bundle))
+    return build_pipeline(bundle, load_array("foa"), build_system(bundle))
+
+
+def test_every_sink_gets_everything_in_order(pipeline, sounds, cut):
+    first, second = Memory(), Memory()
+    run(cut(sounds, 2400), pipeline, [first, second])
+    assert first.items == second.items
+    assert first.events() == [("low", 1.0, 2.0), ("high", 3.0, 4.0)]
+    assert first.frames() == [*range(10, 20), *range(30, 40)]
+
+
+def test_what_is_open_at_the_end_is_closed(pipeline, sounds, cut):
+    sink = Memory()
+    run(cut(sounds[: int(3.55 * 24000)], 2400), pipeline, [sink])
+    assert sink.events() == [("low", 1.0, 2.0), ("high", 3.0, 3.6)]  # the label frame under way is completed
+    assert sink.frames()[-6:] == list(range(30, 36))
+
+
+def test_results_come_while_the_stream_goes_on(pipeline, sounds, cut):
+    """Within the latency of the system, the delay of the decoder and the time that smoothing needs to fade."""
+    sink, heard_s = Memory(), []
+
+    class Clock(Memory):
+        def emit(self, item):
+            if isinstance(item, Event):
+                heard_s.append(now_s)
+
+    def blocks():
+        nonlocal now_s
+        for block in cut(sounds, 2400):
+            now_s = (block.start + 2400) / 24000
+            yield block
+
+    now_s = 0.0
+    run(blocks(), pipeline, [sink, Clock()])
+    for (_, _, offset_s), at_s in zip(sink.events(), heard_s, strict=True):
+        assert offset_s < at_s <= offset_s + pipeline.latency_s + 0.5
+
+
+def test_a_gap_ends_what_is_open_and_is_told(pipeline, sounds, cut, caplog):
+    """Samples from 1.5 s to 3.25 s are lost."""
+    early, late = cut(sounds[:36_000], 1000), cut(sounds[78_000:], 1000, start=78_000)
+    late[0] = AudioBlock(late[0].samples, 78_000, lost=42_000)
+    sink = Memory()
+    with caplog.at_level(logging.WARNING):
+        run([*early, *late], pipeline, [sink])
+    assert sink.events() == [("low", 1.0, 1.5), ("high", 3.3, 4.0)]
+    assert sink.frames() == [*range(10, 15), *range(33, 40)]
+    assert pipeline.lost_samples == 42_000
+    assert [record.getMessage() for record in caplog.records] == ["42000 samples lost before sample 78000"]
+
+
+def test_the_time_of_each_answer_is_kept(pipeline, sounds, cut):
+    run(cut(sounds, 2400), pipeline, [Memory()])
+    assert len(pipeline.answer_times_s) == 50 // 2 - 2  # every 2 label frames; the last two come from `finish`
+    assert all(0 < seconds < 10 for seconds in pipeline.answer_times_s)
+
+
+def test_latency_is_that_of_the_system(pipeline):
+    assert pipeline.latency_s == pytest.approx(0.6)
+
+
+def test_an_error_of_a_sink_or_source_is_not_swallowed(pipeline, sounds, cut):
+    class Full(Memory):
+        def emit(self, item):
+            raise OSError("full")
+
+    with pytest.raises(OSError, match=r"^full$"):
+        run(cut(sounds, 2400), pipeline, [Full()])
+
+    def broken():
+        yield from cut(sounds[:2400], 2400)
+        raise ValueError("NaN")
+
+    with pytest.raises(ValueError, match=r"^NaN$"), Interruption() as interruption:
+        run(interruption.until_stopped(broken()), pipeline, [Memory()])
+
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_breaks_into_the_wait_for_samples(pipeline, sounds, cut, number):
+    """After 1.7 s of sound the source hangs for ever: the event that is open comes out all the same."""
+    read_end, write_end = os.pipe()
+
+    def hanging():
+        yield from cut(sounds[: int(1.7 * 24000)], 2400)
+        threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+        os.read(read_end, 1)
+        raise AssertionError("nothing is ever written")
+
+    sink = Memory()
+    before = [signal.getsignal(each) for each in SIGNALS]
+    with Interruption() as interruption:
+        began = time.monotonic()
+        run(interruption.until_stopped(hanging()), pipeline, [sink])
+        assert time.monotonic() - began < 20
+    os.close(read_end)
+    os.close(write_end)
+    assert sink.events() == [("low", 1.0, 1.7)]
+    assert sink.frames() == list(range(10, 17))
+    assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_during_a_step_lets_it_finish(pipeline, sounds, cut, number):
+    """The signal comes while a sink is at work: its block is finished, no further one is taken."""
+    taken = []
+
+    class Interrupting(Memory):
+        def emit(self, item):
+            super().emit(item)
+            if len(self.items) == 1:
+                os.kill(os.getpid(), number)
+
+    def counted():
+        for block in cut(sounds, 2400):
+            taken.append(block.start)
+            yield block
+
+    sink = Interrupting()
+    with Interruption() as interruption:
+        run(interruption.until_stopped(counted()), pipeline, [sink])
+    heard_labels = len(taken)
+    assert 10 < heard_labels < 30
+    assert sink.events() == [("low", 1.0, min(2.0, heard_labels / 10))]
+    assert sink.frames() == list(range(10, min(20, heard_labels)))
+
+
+def test_a_signal_before_the_first_block_ends_the_stream_at_once(pipeline):
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert list(interruption.until_stopped([AudioBlock(np.zeros((1, 4), np.float32), 0)])) == []
+
+
+def test_a_second_signal_does_no_harm(pipeline, sounds, cut):
+    sink = Memory()
+
+    def twice():
+        yield from cut(sounds[:40_000], 2400)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the wait was not broken into")
+
+    with Interruption() as interruption:
+        blocks = interruption.until_stopped(twice())
+        for block in blocks:
+            for item in pipeline.push(block):
+                sink.emit(item)
+        os.kill(os.getpid(), signal.SIGTERM)
+        for item in pipeline.finish():
+            sink.emit(item)
+    assert sink.events() == [("low", 1.0, 1.7)]
+
+
+def test_handlers_are_given_back_after_an_error():
+    before = [signal.getsignal(each) for each in SIGNALS]
+    with pytest.raises(ValueError, match=r"^inside$"), Interruption():
+        assert [signal.getsignal(each) for each in SIGNALS] != before
+        raise ValueError("inside")
+    assert [signal.getsignal(each) for each in SIGNALS] == before
