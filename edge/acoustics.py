@@ -20,6 +20,7 @@ Complex128 = NDArray[np.complex128]
 PATTERNS = {"omni": 1.0, "subcardioid": 0.7, "cardioid": 0.5, "hypercardioid": 0.25}
 """Share of pressure in a capsule's pattern a + (1 - a) cos(angle); the rest is velocity."""
 
+TILT_HZ = 1000.0
 _LEAST_KR = 1e-3  # wave number times radius, in place of 0: the pressure is even everywhere then
 _ORDERS_BEYOND_KR = 12  # of the series, which by then is down to 1e-10
 
@@ -31,8 +32,9 @@ class Capsules:
     positions_m: tuple[tuple[float, float, float], ...]  # from the middle of the array; capsules look that way
     pressure_share: float = 1.0  # see PATTERNS
     rigid: bool = False  # they are pressure microphones in the surface of a hard sphere around the middle
+    gains_db: tuple[float, ...] = (0.0,) * 4  # far below TILT_HZ
+    tilts_db: tuple[float, ...] = (0.0,) * 4  # gain far above TILT_HZ, against that far below
     delays_s: tuple[float, ...] = (0.0,) * 4  # by which each is late
-    gains_db: tuple[float, ...] = (0.0,) * 4
 
     @property
     def radii_m(self) -> Array64:
@@ -48,22 +50,23 @@ class Capsules:
 def array_spectra(capsules: Capsules, directions: ArrayLike, frequencies_hz: ArrayLike) -> Complex128:
     """What each capsule picks up of unit plane waves from unit vectors (n, 3): (n, capsules, frequencies)."""
     cosines = np.asarray(directions) @ capsules.axes.T  # (n, capsules)
-    per_capsule = [
-        capsule_spectra(capsules, index, cosines[:, index], frequencies_hz) for index in range(len(cosines.T))
-    ]
-    return np.stack(per_capsule, axis=1)
+    each = [capsule_spectra(capsules, index, cosine, frequencies_hz) for index, cosine in enumerate(cosines.T)]
+    return np.stack(each, axis=1)
 
 
 def capsule_spectra(capsules: Capsules, index: int, cosines: ArrayLike, frequencies_hz: ArrayLike) -> Complex128:
     """What one capsule picks up of waves at angles of these cosines (n,) to its axis: (n, frequencies)."""
     cosine, frequencies = np.asarray(cosines, np.float64), np.asarray(frequencies_hz, np.float64)
     kr = np.maximum(2 * np.pi * frequencies * capsules.radii_m[index] / SPEED_OF_SOUND_M_S, _LEAST_KR)
-    if capsules.rigid:
-        heard = rigid_sphere(cosine, kr)
-    else:
-        share = capsules.pressure_share
-        heard = (share + (1 - share) * cosine[:, None]) * np.exp(1j * np.outer(cosine, kr))
-    return heard * np.exp(-2j * np.pi * frequencies * capsules.delays_s[index]) * 10 ** (capsules.gains_db[index] / 20)
+    heard = rigid_sphere(cosine, kr) if capsules.rigid else open_capsule(cosine, kr, capsules.pressure_share)
+    low, high = 10 ** (capsules.gains_db[index] / 20), 10 ** (capsules.tilts_db[index] / 20)
+    shelf = low * (1 + 1j * high * frequencies / TILT_HZ) / (1 + 1j * frequencies / TILT_HZ)
+    return heard * shelf * np.exp(-2j * np.pi * frequencies * capsules.delays_s[index])
+
+
+def open_capsule(cosines: Array64, kr: Array64, pressure_share: float) -> Complex128:
+    """What a capsule in the open picks up (n, k) at angles of these cosines (n,) to a unit plane wave."""
+    return (pressure_share + (1 - pressure_share) * cosines[:, None]) * np.exp(1j * np.outer(cosines, kr))
 
 
 def rigid_sphere(cosines: Array64, kr: Array64) -> Complex128:

@@ -22,7 +22,7 @@ _MIXING: dict[str, FloatArray] = {
 KINDS = (*_MIXING, "rigid_sphere", "open")
 _RADIUS_M = (0.002, 0.5)
 _EVEN_M = 1e-4  # by which the capsules of a sphere may miss its surface
-_MOST_DELAY_US = 1000.0
+_MOST_DB = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class ArrayProfile:
     channel_map: tuple[int, ...]  # the four that are used, in the order of the kind or of the capsules below
     capsule_position_m: tuple[tuple[float, float, float], ...] = ()  # front, left, up of the middle; they look outwards
     capsule_pattern: str = "omni"
-    capsule_delay_us: tuple[float, ...] = ()  # by which each is late, as calibrated; none where they are equal
+    capsule_gain_db: tuple[float, ...] = ()  # as calibrated; none where they are equal
+    capsule_tilt_db: tuple[float, ...] = ()  # gain far above 1 kHz, against that far below
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -48,7 +49,7 @@ class ArrayProfile:
             raise ValueError(f"got capsule_pattern {self.capsule_pattern!r}, wanted one of {', '.join(PATTERNS)}")
         if self.kind not in _MIXING:
             self._check_capsules()
-        elif self.capsule_position_m or self.capsule_delay_us or self.capsule_pattern != "omni":
+        elif self.capsule_position_m or self.capsule_gain_db or self.capsule_tilt_db or self.capsule_pattern != "omni":
             raise ValueError(f"got capsules, wanted none for kind {self.kind!r}: its channels are FOA")
 
     @property
@@ -56,14 +57,23 @@ class ArrayProfile:
         """The capsules in the order of `channel_map`. Raises ValueError for a kind that delivers FOA."""
         if self.kind in _MIXING:
             raise ValueError(f"array {self.name!r}: got kind {self.kind!r}, wanted one with capsules")
-        delays_s = tuple(delay_us * 1e-6 for delay_us in self.capsule_delay_us) or (0.0,) * 4
-        share = PATTERNS[self.capsule_pattern]
-        return Capsules(self.capsule_position_m, share, self.kind == "rigid_sphere", delays_s)
+        equal = (0.0,) * 4
+        return Capsules(
+            self.capsule_position_m,
+            PATTERNS[self.capsule_pattern],
+            self.kind == "rigid_sphere",
+            self.capsule_gain_db or equal,
+            self.capsule_tilt_db or equal,
+        )
 
     def _check_capsules(self) -> None:
-        for name in ("capsule_position_m", *(["capsule_delay_us"] if self.capsule_delay_us else [])):
-            if len(getattr(self, name)) != 4:
-                raise ValueError(f"got {name} of {len(getattr(self, name))} capsules, wanted four")
+        places = len(set(self.capsule_position_m))
+        if places != 4 or len(self.capsule_position_m) != 4:
+            raise ValueError(f"got capsule_position_m of {places} places, wanted one for each of four capsules")
+        for name in ("capsule_gain_db", "capsule_tilt_db"):
+            values = getattr(self, name)
+            if values and (len(values) != 4 or max(map(abs, values)) > _MOST_DB):
+                raise ValueError(f"got {name} {list(values)}, wanted four of {-_MOST_DB} to {_MOST_DB} dB, or none")
         if len(set(self.channel_map)) != 4:
             raise ValueError(f"got channel_map {list(self.channel_map)}, wanted every capsule once")
         radii_m = np.linalg.norm(self.capsule_position_m, axis=1)
@@ -74,10 +84,6 @@ class ArrayProfile:
             raise ValueError(
                 f"got {self.capsule_pattern} capsules {radii_m.round(4).tolist()} m from the middle, "
                 "wanted omni capsules at one distance for a rigid sphere"
-            )
-        if max(map(abs, self.capsule_delay_us), default=0.0) > _MOST_DELAY_US:
-            raise ValueError(
-                f"got capsule_delay_us {list(self.capsule_delay_us)}, wanted at most {_MOST_DELAY_US} each"
             )
 
 

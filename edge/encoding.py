@@ -29,31 +29,31 @@ _LEAST_POWER = 1e-9  # in place of the noise, for what the array could do withou
 
 def encoding_matrices(capsules: Capsules, frequencies_hz: np.ndarray) -> Complex128:
     """Matrices (frequencies, 4, capsules) from capsule spectra to W, Y, Z, X (ACN/SN3D) in the middle of the array."""
-    grid = sphere_grid(_GRID_POINTS)
+    grid = sphere_grid(_GRID_POINTS // 2)
+    grid = np.concatenate([grid, grid * (1, 1, -1)])  # as much above as below, so that flat arrays give no Z at all
     heard = array_spectra(capsules, grid, frequencies_hz).transpose(2, 0, 1)  # (frequencies, points, capsules)
     wanted = foa_gains(grid)  # (points, 4)
     covariance = heard.swapaxes(1, 2) @ heard.conj() / len(grid)
     cross = wanted.T @ heard.conj() / len(grid)
     noise = 10 ** (-MAX_NOISE_GAIN_DB / 10) / 12  # a dipole, of power 1/3, then gains at most sqrt(1/3 / (4 noise))
-    free, limited = (
-        cross @ np.linalg.inv(covariance + power * np.eye(heard.shape[2])) for power in (_LEAST_POWER, noise)
-    )
+    identity = np.eye(heard.shape[2])
+    free, limited = (cross @ np.linalg.inv(covariance + floor * identity) for floor in (_LEAST_POWER, noise))
     w, v = np.split(heard @ free.swapaxes(1, 2), [1], axis=2)  # (frequencies, points, 1 and 3)
-    level = 1 / np.sqrt(np.mean(np.abs(w) ** 2, axis=(1, 2)))
-    intensity = level[:, None, None] * w.conj() * v
-    turn = np.sum(intensity.conj() * wanted[:, 1:], axis=(1, 2)) / np.sum(np.abs(intensity) ** 2, axis=(1, 2))
-    return np.stack([level, turn, turn, turn], axis=1)[..., None] * limited
+    for_w = 1 / np.sqrt(np.mean(np.abs(w) ** 2, axis=(1, 2)))  # to the level that it has in a diffuse field
+    intensity = for_w[:, None, None] * w.conj() * v
+    power = np.maximum(np.sum(np.abs(intensity) ** 2, axis=(1, 2)), _LEAST_POWER)
+    for_v = np.sum(intensity.conj() * wanted[:, 1:], axis=(1, 2)) / power  # to the intensity nearest to unit vectors
+    return np.stack([for_w, for_v, for_v, for_v], axis=1)[..., None] * limited
 
 
 @lru_cache(maxsize=8)
 def encoding_filters(capsules: Capsules, sample_rate_hz: int) -> FloatArray:
     """The matrices as filters (4, capsules, 2 * delay + 1), delayed by 10 ms in whole samples."""
     delay = round(DELAY_S * sample_rate_hz)
-    size = 8 * delay
-    matrices = encoding_matrices(capsules, scipy.fft.rfftfreq(size, 1 / sample_rate_hz))
-    taps = np.roll(scipy.fft.irfft(matrices, size, axis=0), delay, axis=0)[: 2 * delay + 1]
-    taper = np.sin(np.pi / 2 * np.clip(2 - 2 * np.abs(np.arange(-delay, delay + 1)) / (delay + 1), 0, 1)) ** 2
-    return np.ascontiguousarray((taps * taper[:, None, None]).transpose(1, 2, 0), np.float32)
+    matrices = encoding_matrices(capsules, scipy.fft.rfftfreq(4 * delay, 1 / sample_rate_hz))
+    taps = np.roll(scipy.fft.irfft(matrices, 4 * delay, axis=0), delay, axis=0)[: 2 * delay + 1]
+    window = np.hanning(2 * delay + 3)[1:-1]  # its error is below -24 dB, of magnitude alone, above 75 Hz
+    return np.ascontiguousarray((taps * window[:, None, None]).transpose(1, 2, 0), np.float32)
 
 
 class FilterEncoder:
