@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import logging
 import os
@@ -11,7 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from convert.evaluate_command import add_evaluate_parser
 from convert.score_command import add_score_parser
+from convert.tune_command import add_tune_parser
+from edge.litert import silent_stderr
 
 CORES = os.cpu_count() or 1
 
@@ -22,7 +26,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s: %(message)s"
     )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return int(args.run(args))
     except (ValueError, OSError) as error:
@@ -73,13 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle")
     export.set_defaults(run=_export)
 
-    evaluate = commands.add_parser("evaluate", help="scores of a bundle on scenes, through the device's loop")
-    evaluate.add_argument("--model", default="coloc-edge", metavar="NAME|DIR")
-    evaluate.add_argument("--scenes", type=Path, required=True, metavar="DIR")
-    evaluate.add_argument("--max-overlap", type=int, help="instead of the bundle's")
-    evaluate.add_argument("--json", action="store_true", help="print JSON")
-    evaluate.set_defaults(run=_evaluate)
-
+    add_evaluate_parser(commands)
+    add_tune_parser(commands)
     add_score_parser(commands)
     return parser
 
@@ -106,6 +104,7 @@ def _scenes(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # read when TensorFlow is imported
         os.environ[name] = str(args.threads)
+    _import_tensorflow()
     from convert.datasets import build_cache, read_sources
     from convert.export import RUN_FILE
     from convert.recipes import find_recipe
@@ -127,27 +126,17 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
+    _import_tensorflow()
     from convert.export import export, open_run
 
     export(open_run(args.run_folder), args.scenes, args.out)
     return 0
 
 
-def _evaluate(args: argparse.Namespace) -> int:
-    from convert.datasets import read_class_names, scene_names
-    from convert.evaluate import predict, references, report, score_predictions
-    from edge.bundle import load_bundle
-
-    bundle = load_bundle(args.model)
-    class_names = bundle.manifest.class_names
-    if read_class_names(args.scenes) != class_names:
-        raise ValueError(f"{args.scenes}: got classes {read_class_names(args.scenes)}, wanted {class_names}")
-    overrides = {} if args.max_overlap is None else {"max_overlap": args.max_overlap}
-    wavs = [args.scenes / f"{name}.wav" for name in scene_names(args.scenes)]
-    predictions = predict(bundle, wavs, overrides=overrides)
-    scores = score_predictions(references(args.scenes, len(class_names)), predictions, len(class_names))
-    if args.json:
-        print(json.dumps({name: asdict(result) for name, result in scores.items()}))
-    else:
-        print(report(scores, class_names))
-    return 0
+def _import_tensorflow() -> None:
+    """Import it now, so that its absence is one clear line, and in silence: on stderr one line means one error."""
+    try:
+        with silent_stderr():  # each time it says how it was built, and that there is no GPU
+            importlib.import_module("tensorflow").config.list_physical_devices()
+    except ModuleNotFoundError as error:
+        raise ValueError(f"got no {error.name}, wanted it: pip install 'seld-edge[convert]'") from None

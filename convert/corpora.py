@@ -14,12 +14,12 @@ challenges. Names are brought to one spelling here, so that data sets can be mix
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from convert.datasets import read_class_names, scene_names
 from edge.annotations import Label, read_annotations
 
 _STARSS = (
@@ -120,18 +120,5 @@ def _split(relative: Path, corpus: str) -> str:
 
 def _own_scenes(folder: Path) -> list[Recording]:
     class_names = read_class_names(folder)
-    wavs = sorted(folder.glob("*.wav"))
-    if not wavs:
-        raise ValueError(f"{folder}: got no .wav file, wanted a folder of scenes")
-    for wav in wavs:
-        if not wav.with_suffix(".csv").is_file():
-            raise ValueError(f"{wav}: got no labels, wanted {wav.stem}.csv beside it")
-    return [Recording(wav, wav.with_suffix(".csv"), None, class_names) for wav in wavs]
-
-
-def read_class_names(folder: Path) -> tuple[str, ...]:
-    """Class names of a folder of own scenes, from its scenes.json."""
-    path = folder / "scenes.json"
-    if not path.is_file():
-        raise ValueError(f"{folder}: got no scenes.json, wanted one with the class names")
-    return tuple(json.loads(path.read_text())["class_names"])
+    scenes = [folder / name for name in scene_names(folder)]
+    return [Recording(scene.with_suffix(".wav"), scene.with_suffix(".csv"), None, class_names) for scene in scenes]

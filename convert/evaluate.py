@@ -15,11 +15,12 @@ from edge.annotations import Label, read_annotations
 from edge.array import ArrayProfile, load_array
 from edge.bundle import Bundle
 from edge.capture import open_source
+from edge.decode import Decoder, DecodeSettings
 from edge.metrics import SeldScores, score
 from edge.nets import Net
 from edge.runtime import build_pipeline, build_system
 from edge.systems import System
-from edge.types import FloatArray, FrameRow, Spectra, TrackFrames
+from edge.types import Event, FloatArray, FrameRow, Spectra, TrackFrames
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,20 @@ def predict(
             items = [item for block in source for item in pipeline.push(block)]
             items += list(pipeline.finish())
         predictions[path.stem] = Prediction(
-            rows=[Label(**asdict(item)) for item in items if isinstance(item, FrameRow)],
+            rows=_labels(items),
             direction=np.concatenate([tracks.direction for tracks in recorder.heard]),
             activity=np.concatenate([tracks.activity for tracks in recorder.heard]),
         )
     return predictions
+
+
+def decoded(
+    prediction: Prediction, settings: DecodeSettings, class_names: Sequence[str], label_s: float
+) -> list[Label]:
+    """The rows of a prediction as other decoder settings give them."""
+    decoder = Decoder(settings, class_names, label_s)
+    items = [*decoder.push(TrackFrames(prediction.activity, prediction.direction, 0)), *decoder.finish()]
+    return _labels(items)
 
 
 def references(folder: Path, classes: int) -> dict[str, list[Label]]:
@@ -110,6 +120,10 @@ def report(scores: Mapping[str, SeldScores], class_names: Sequence[str]) -> str:
     for name, each in zip(class_names, scores["2022_macro"].per_class, strict=True):
         lines.append(_row(name, each.er, each.f, each.le, each.lr, each.seld))
     return "\n".join(lines)
+
+
+def _labels(items: Iterable[Event | FrameRow]) -> list[Label]:
+    return [Label(**asdict(item)) for item in items if isinstance(item, FrameRow)]
 
 
 def _row(name: str, er: float, f: float, le: float, lr: float, seld: float) -> str:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from convert.card import write_card
-from convert.datasets import FeatureCache, load_cache, scene_names
+from convert.datasets import FeatureCache, load_cache, read_class_names, scene_names
 from convert.evaluate import Prediction, predict, references, score_predictions
 from convert.ladder import KerasNet, NetCheck, RungCheck, check_net, check_rung
 from convert.quantize import fold_norms, to_tflite
@@ -162,6 +162,9 @@ def climb(
 
 def export(run: Run, scenes: Path, out: Path) -> None:
     """Convert, check and write the int8 bundle with its scores and card. Raises ValueError if a check fails."""
+    names, class_names = scene_names(scenes), read_class_names(scenes)
+    if class_names != run.cache.class_names:
+        raise ValueError(f"{scenes}: got classes {class_names}, wanted {run.cache.class_names}")
     bundles, net_checks = convert_nets(run)
     scores, rung_checks = climb(run, bundles, scenes)
     checks: Sequence[NetCheck | RungCheck] = [*net_checks, *rung_checks]
@@ -170,7 +173,7 @@ def export(run: Run, scenes: Path, out: Path) -> None:
         raise ValueError(f"{run.recipe.name}: nothing written, the ladder failed: {'; '.join(failed)}")
     table = {rung: {rules: _plain(result) for rules, result in each.items()} for rung, each in scores.items()}
     bundle = bundles["int8"]
-    manifest = replace(bundle.manifest, scores={"scenes": len(scene_names(scenes)), **table})
+    manifest = replace(bundle.manifest, scores={"scenes": len(names), **table})
     write_bundle(out, replace(bundle, manifest=manifest))
     write_card(out, manifest, run.recipe, run.sources, [str(check) for check in checks], _logs(run.folder))
 

@@ -32,6 +32,7 @@ class KerasNet:
     def __init__(self, model: keras.Model) -> None:
         self._call = tf.function(lambda inputs: model(inputs, training=False))
         self._shapes = {item.name: item.shape[1:] for item in model.inputs if item.name.startswith(STATE_PREFIX)}
+        self._states: dict[str, FloatArray] = {}
         self.reset()
 
     def __call__(self, **inputs: FloatArray) -> dict[str, FloatArray]:

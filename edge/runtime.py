@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -94,7 +95,7 @@ def build_pipeline(
 ) -> Pipeline:
     """Assemble the loop of a bundle around its system. `overrides` replace its decoder settings."""
     manifest = bundle.manifest
-    table = {name: getattr(manifest.decode, name) for name in DecodeSettings.__slots__} | dict(overrides or {})
+    table = asdict(manifest.decode) | dict(overrides or {})
     return Pipeline(
         foa_encoder(array, manifest.stft.sample_rate_hz),
         Stft(manifest.stft, FOA_CHANNELS),

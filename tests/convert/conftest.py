@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from convert import export, ladder
 from convert.cli import main
 from convert.clips import load_clip_library
 from convert.datasets import FeatureCache
@@ -18,11 +20,13 @@ from convert.scenes import make_scenes
 from convert.systems.coloc import CrnnSizes
 from convert.systems.coloc_batches import Augmentation
 from convert.train import TrainSettings
+from edge.bundle import Bundle
+from edge.decode import DecodeSettings
 from edge.features import FEATURES, FeatureSettings
 from edge.stft import StftSettings
 
 RATE_HZ = 24000
-TINY_SIZES = CrnnSizes(frames=50, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)
+TINY_SIZES = CrnnSizes(frames=30, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)
 TINY = Recipe(
     name="tiny-recipe",
     system="coloc",
@@ -30,13 +34,14 @@ TINY = Recipe(
     features=FeatureSettings("logmel_iv", TINY_SIZES.bands),
     augmentation=Augmentation(rotated_share=1.0, equalizer_db=2.0, masked_frames=5, masked_bands=3, decoy_share=0.3),
     training=TrainSettings(steps=2, batch_size=4, warmup_steps=1, checkpoint_steps=1),
-    device={"window_labels": 10, "hop_labels": 5},
+    device={"window_labels": 6, "hop_labels": 2, "threshold": 0.02},  # it has hardly learnt: every answer counts
+    decode=DecodeSettings(on=0.2, off=0.1),
 )
 
 
 @pytest.fixture
 def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """A recipe of windows of one second that trains in a moment; `find_recipe` knows it."""
+    """A recipe of windows of 0.6 s that trains in a moment; `find_recipe` knows it."""
     monkeypatch.setitem(RECIPES, TINY.name, TINY)
     return TINY
 
@@ -70,7 +75,8 @@ def scenes_folder(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
 def make_cache() -> Callable[..., FeatureCache]:
     """Builds a cache in memory: maps that count frames, and the given stacked-tracks."""
 
-    def make(tracks: np.ndarray, first_labels: tuple[int, ...], kind: str = "logmel_iv", bands: int = 8) -> FeatureCache:
+    def make(tracks: np.ndarray, first_labels: tuple[int, ...]) -> FeatureCache:
+        kind, bands = "logmel_iv", 8
         names = FEATURES[kind][1]
         frames = 5 * tracks.shape[1]
         maps = np.broadcast_to(np.arange(frames, dtype=np.float16)[:, None, None], (frames, bands, len(names)))
@@ -97,6 +103,39 @@ def trained_run(scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
         patch.setitem(RECIPES, TINY.name, TINY)
         for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # the command sets them
             patch.setenv(name, "1")
-        options = ["--model", TINY.name, "--data", str(scenes_folder), "--out", str(run), "--jobs", "1", "--threads", "1"]
-        assert main(["train", *options]) == 0
+        options = ["--model", TINY.name, "--data", str(scenes_folder), "--out", str(run)]
+        assert main(["train", *options, "--jobs", "1", "--threads", "1"]) == 0
     return run
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `seld-convert export` made of the run, and what it went by."""
+
+    folder: Path
+    bundles: dict[str, Bundle]
+    checks: list[ladder.NetCheck]
+
+
+@pytest.fixture(scope="session")
+def exported(trained_run: Path, scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The bundle of the trained run, with limits that let a net pass that has hardly learnt. Takes a while."""
+    folder = tmp_path_factory.mktemp("exported") / "bundle"
+    kept = []
+
+    def convert_nets(run: export.Run) -> object:
+        kept.append(convert(run))
+        return kept[-1]
+
+    convert = export.convert_nets
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, TINY.name, TINY)
+        patch.setattr(export, "CALIBRATION_WINDOWS", 40)
+        patch.setattr(export, "CHECKED_WINDOWS", 10)
+        patch.setattr(export, "convert_nets", convert_nets)
+        patch.setitem(ladder.LEAST_SNR_DB, "int8", -100.0)
+        patch.setattr(ladder, "MOST_MOVED_DEG", 180.0)
+        patch.setattr(ladder, "MOST_F_LOST", 1.0)
+        assert main(["export", "--run", str(trained_run), "--scenes", str(scenes_folder), "--out", str(folder)]) == 0
+    ((bundles, checks),) = kept
+    return Exported(folder, bundles, checks)

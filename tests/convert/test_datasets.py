@@ -149,7 +149,10 @@ def edit(folder: Path, **entries: object) -> None:
         (lambda folder: (folder / "scenes.json").unlink(), r"broken: got no scenes\.json"),
         (lambda folder: (folder / "scenes.json").write_text("{"), r"scenes\.json: got no list of class names"),
         (lambda folder: (folder / "scenes.json").write_text("{}"), r"scenes\.json: got no list of class names"),
-        (lambda folder: edit(folder, class_names=["tone"]), r"scene_0000\d\.csv, line \d+: got class '1', wanted 0 to 0"),
+        (
+            lambda folder: edit(folder, class_names=["tone"]),
+            r"scene_0000\d\.csv, line \d+: got class '1', wanted 0 to 0",
+        ),
         (
             lambda folder: write_wav(folder / "scene_00000.wav", np.zeros((4800, 4), np.float32), 16000),
             r"scene_00000\.wav: got 4 channels at 16000 Hz, wanted 4 at 24000 Hz",

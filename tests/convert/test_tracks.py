@@ -72,7 +72,7 @@ def test_labels_become_unit_vectors_with_their_class() -> None:
         Label(1, 2, 0, 30.0, -20.0),
         Label(1, 2, 1, -90.0, 0.0),  # a second source of the same class
         Label(2, 2, 1, -80.0, 0.0),
-        Label(7, 0, 0, 0.0, 0.0),  # after the end
+        Label(4, 0, 0, 0.0, 0.0),  # after the end
     ]
     stacked = label_tracks(labels, frames=4, empty_class=6)
     assert stacked.shape == (SLOTS, 4, 4)

@@ -158,6 +158,15 @@ def test_the_schedule() -> None:
     assert [learning_rate(step, constant) for step in (0, 50, 100, 999)] == [0.005, pytest.approx(0.255), 0.5, 0.5]
 
 
+@pytest.mark.parametrize("warmup_steps", [10, 1000])
+def test_the_schedule_is_followed(tmp_path: Path, warmup_steps: int) -> None:
+    """Adam's first step is as long as the learning rate, whatever the gradient."""
+    before = net().get_weights()
+    after = trained(tmp_path, replace(SETTINGS, steps=1, warmup_steps=warmup_steps, average_momentum=0.0))
+    moved = np.abs(after[0] - before[0])  # the first kernel
+    assert moved.max() == pytest.approx(SETTINGS.learning_rate / warmup_steps, rel=0.02)
+
+
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"checkpoint_steps": 0}, {"seed": -1}])
 def test_settings_that_cannot_be(wrong: dict[str, int]) -> None:
     ((name, value),) = wrong.items()

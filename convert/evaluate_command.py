@@ -1,0 +1,81 @@
+"""`seld-convert evaluate`: a bundle on labelled scenes, through the device's loop -> tables, JSON, plots."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convert.datasets import read_class_names, scene_names
+from convert.evaluate import predict, references, report, score_predictions
+from convert.paper_tables import paper_tables
+from edge.bundle import load_bundle
+from edge.nets import Net
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_evaluate_parser(subparsers: Subparsers) -> None:
+    """Add the `evaluate` command and its options to a command line; `args.run` is `run_evaluate`."""
+    parser = subparsers.add_parser("evaluate", help="scores of a bundle on scenes, through the device's loop")
+    parser.add_argument("--model", default="coloc-edge", metavar="NAME|DIR", help="bundle (default: %(default)s)")
+    parser.add_argument("--scenes", type=Path, required=True, metavar="DIR", help="scenes with labels")
+    parser.add_argument("--run", type=Path, metavar="RUN", dest="run_folder", help="also the Keras nets of this run")
+    parser.add_argument("--max-overlap", type=int, help="instead of the bundle's")
+    parser.add_argument("--tables", action="store_true", help="also the paper's Table 1 and conditional accuracy")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write PNG figures there (implies --tables)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_evaluate)
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """Print scores by the rules of 2022 and 2020 for each rung; return 0. Raises ValueError if scenes do not fit."""
+    bundle = load_bundle(args.model)
+    class_names = bundle.manifest.class_names
+    if read_class_names(args.scenes) != class_names:
+        raise ValueError(f"{args.scenes}: got classes {read_class_names(args.scenes)}, wanted {class_names}")
+    wavs = [args.scenes / f"{name}.wav" for name in scene_names(args.scenes)]
+    truth = references(args.scenes, len(class_names))
+    overrides = {} if args.max_overlap is None else {"max_overlap": args.max_overlap}
+    rungs: dict[str, Mapping[str, Net] | None] = {bundle.manifest.precision: None}
+    if args.run_folder is not None:
+        rungs["keras"] = _keras_nets(args.run_folder)
+    results: dict[str, Any] = {}
+    for rung, nets in rungs.items():
+        predictions = predict(bundle, wavs, nets, overrides, description=rung)
+        scores = score_predictions(truth, predictions, len(class_names))
+        results[rung] = {name: asdict(result) for name, result in scores.items()}
+        if not args.json:
+            print(f"{args.model}, {rung}, {len(wavs)} scenes\n{report(scores, class_names)}", flush=True)
+        if args.plots is not None:
+            from convert.plots import plot_azimuth
+
+            args.plots.mkdir(parents=True, exist_ok=True)
+            for name in list(truth)[:4]:
+                plot_azimuth(args.plots / f"{rung}-{name}.png", truth[name], predictions[name].rows, class_names)
+        if args.tables or args.plots is not None:
+            tables = paper_tables(bundle, wavs, nets)
+            results[rung]["doa_error_deg"] = tables.error_deg.round(3).tolist()
+            results[rung]["conditional_accuracy"] = tables.conditional_accuracy
+            results[rung]["confusion"] = tables.confusion.tolist()
+            if not args.json:
+                print(tables, flush=True)
+            if args.plots is not None:
+                from convert.plots import plot_confusion, plot_localizer_table
+
+                plot_confusion(args.plots / f"{rung}-confusion.png", tables, class_names)
+                plot_localizer_table(args.plots / f"{rung}-localizer.png", tables)
+    if args.json:
+        print(json.dumps(results))
+    return 0
+
+
+def _keras_nets(folder: Path) -> dict[str, Net]:
+    from convert.export import open_run
+    from convert.ladder import KerasNet
+
+    return {name: KerasNet(model) for name, model in open_run(folder).keras_nets().items()}

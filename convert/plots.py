@@ -1,0 +1,72 @@
+"""Figures of an evaluation as PNG: azimuth over time, confusion matrix, the localizer's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from convert.paper_tables import PaperTables
+from edge.annotations import LABEL_FRAME_S, Label
+
+mpl.use("agg")
+
+
+def plot_azimuth(path: Path, truth: Sequence[Label], found: Sequence[Label], class_names: Sequence[str]) -> None:
+    """Truth (grey) against decoded frames (coloured by class) of one scene."""
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.scatter(
+        [label.frame * LABEL_FRAME_S for label in truth],
+        [label.azimuth_deg for label in truth],
+        s=40,
+        color="0.8",
+        label="truth",
+    )
+    colours = mpl.colormaps["tab20"]
+    for index in sorted({label.class_index for label in (*truth, *found)}):
+        rows = [label for label in found if label.class_index == index]
+        true_rows = [label for label in truth if label.class_index == index]
+        for labels, marker in ((true_rows, "|"), (rows, "o")):
+            axes.scatter(
+                [label.frame * LABEL_FRAME_S for label in labels],
+                [label.azimuth_deg for label in labels],
+                s=10,
+                color=colours(index % 20),
+                marker=marker,
+                label=class_names[index] if marker == "o" else None,
+            )
+    axes.set(xlabel="time in s", ylabel="azimuth in degrees", ylim=(-180, 180), yticks=range(-180, 181, 60))
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    figure.savefig(path, dpi=100)
+
+
+def plot_confusion(path: Path, tables: PaperTables, class_names: Sequence[str]) -> None:
+    """The classifier's answers given the true direction, as shares of each true class."""
+    shares = tables.confusion / np.maximum(tables.confusion.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(shares, vmin=0.0, vmax=1.0, cmap="Blues")
+    for (row, column), share in np.ndenumerate(shares):
+        if share >= 0.01:
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7)
+    axes.set_xticks(range(shares.shape[1]), [*class_names, "none"], rotation=90)
+    axes.set_yticks(range(shares.shape[0]), class_names)
+    axes.set(xlabel="answer", ylabel="truth", title="% of frames, direction known")
+    figure.savefig(path, dpi=100)
+
+
+def plot_localizer_table(path: Path, tables: PaperTables) -> None:
+    """The localizer's mean DOA error by active sources and known directions (the paper's Table 1)."""
+    slots = len(tables.error_deg)
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for active in range(slots):
+        known = np.arange(active + 1)
+        axes.plot(known, tables.error_deg[active, : active + 1], "o-", label=f"{active + 1} active")
+    axes.set(xlabel="known directions", ylabel="mean DOA error in degrees", xticks=range(slots), ylim=(0, None))
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=100)
