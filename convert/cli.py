@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import logging
 import os
@@ -14,8 +13,8 @@ from pathlib import Path
 
 from convert.evaluate_command import add_evaluate_parser
 from convert.score_command import add_score_parser
+from convert.tensorflow_import import import_tensorflow
 from convert.tune_command import add_tune_parser
-from edge.litert import silent_stderr
 
 CORES = os.cpu_count() or 1
 
@@ -104,7 +103,7 @@ def _scenes(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # read when TensorFlow is imported
         os.environ[name] = str(args.threads)
-    _import_tensorflow()
+    import_tensorflow()
     from convert.datasets import build_cache, read_sources
     from convert.export import RUN_FILE
     from convert.recipes import find_recipe
@@ -126,17 +125,8 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    _import_tensorflow()
+    import_tensorflow()
     from convert.export import export, open_run
 
     export(open_run(args.run_folder), args.scenes, args.out)
     return 0
-
-
-def _import_tensorflow() -> None:
-    """Import it now, so that its absence is one clear line, and in silence: on stderr one line means one error."""
-    try:
-        with silent_stderr():  # each time it says how it was built, and that there is no GPU
-            importlib.import_module("tensorflow").config.list_physical_devices()
-    except ModuleNotFoundError as error:
-        raise ValueError(f"got no {error.name}, wanted it: pip install 'seld-edge[convert]'") from None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from convert.datasets import scene_names
+from convert.datasets import read_class_names, scene_names
 from edge.annotations import Label, read_annotations
 from edge.array import ArrayProfile, load_array
 from edge.bundle import Bundle
@@ -95,9 +95,14 @@ def decoded(
     return _labels(items)
 
 
-def references(folder: Path, classes: int) -> dict[str, list[Label]]:
-    """Labels of every scene of a folder, by name."""
-    return {name: read_annotations(folder / f"{name}.csv", classes) for name in scene_names(folder)}
+def labelled_scenes(folder: Path, class_names: Sequence[str]) -> tuple[list[Path], dict[str, list[Label]]]:
+    """The wavs of a scene folder and the labels of each by name. Raises ValueError if its classes are others."""
+    found = read_class_names(folder)
+    if found != tuple(class_names):
+        raise ValueError(f"{folder}: got classes {found}, wanted {tuple(class_names)}")
+    names = scene_names(folder)
+    labels = {name: read_annotations(folder / f"{name}.csv", len(class_names)) for name in names}
+    return [folder / f"{name}.wav" for name in names], labels
 
 
 def score_predictions(

@@ -9,9 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.datasets import read_class_names, scene_names
-from convert.evaluate import predict, references, report, score_predictions
+import numpy as np
+
+from convert.evaluate import labelled_scenes, predict, report, score_predictions
 from convert.paper_tables import paper_tables
+from convert.tensorflow_import import import_tensorflow
 from edge.bundle import load_bundle
 from edge.nets import Net
 
@@ -36,10 +38,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     """Print scores by the rules of 2022 and 2020 for each rung; return 0. Raises ValueError if scenes do not fit."""
     bundle = load_bundle(args.model)
     class_names = bundle.manifest.class_names
-    if read_class_names(args.scenes) != class_names:
-        raise ValueError(f"{args.scenes}: got classes {read_class_names(args.scenes)}, wanted {class_names}")
-    wavs = [args.scenes / f"{name}.wav" for name in scene_names(args.scenes)]
-    truth = references(args.scenes, len(class_names))
+    wavs, truth = labelled_scenes(args.scenes, class_names)
     overrides = {} if args.max_overlap is None else {"max_overlap": args.max_overlap}
     rungs: dict[str, Mapping[str, Net] | None] = {bundle.manifest.precision: None}
     if args.run_folder is not None:
@@ -59,7 +58,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
                 plot_azimuth(args.plots / f"{rung}-{name}.png", truth[name], predictions[name].rows, class_names)
         if args.tables or args.plots is not None:
             tables = paper_tables(bundle, wavs, nets)
-            results[rung]["doa_error_deg"] = tables.error_deg.round(3).tolist()
+            results[rung]["doa_error_deg"] = [
+                [None if np.isnan(cell) else round(float(cell), 3) for cell in row] for row in tables.error_deg
+            ]
             results[rung]["conditional_accuracy"] = tables.conditional_accuracy
             results[rung]["confusion"] = tables.confusion.tolist()
             if not args.json:
@@ -75,6 +76,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
 
 def _keras_nets(folder: Path) -> dict[str, Net]:
+    import_tensorflow()
     from convert.export import open_run
     from convert.ladder import KerasNet
 

@@ -13,14 +13,15 @@ import keras
 import numpy as np
 
 from convert.card import write_card
-from convert.datasets import FeatureCache, load_cache, read_class_names, scene_names
-from convert.evaluate import Prediction, predict, references, score_predictions
+from convert.datasets import FeatureCache, load_cache
+from convert.evaluate import Prediction, labelled_scenes, predict, score_predictions
 from convert.ladder import KerasNet, NetCheck, RungCheck, check_net, check_rung
 from convert.quantize import fold_norms, to_tflite
 from convert.recipes import Recipe, find_recipe
 from convert.systems.coloc_batches import batch_maker
 from convert.systems.coloc_training import STAGES, build_stage, load_stage
 from convert.train import TrainSettings
+from edge.annotations import Label
 from edge.bundle import FORMAT, Bundle, Manifest, write_bundle
 from edge.config import build
 from edge.metrics import SeldScores
@@ -135,11 +136,9 @@ def convert_nets(run: Run) -> tuple[dict[str, Bundle], list[NetCheck]]:
 
 
 def climb(
-    run: Run, bundles: Mapping[str, Bundle], scenes: Path
+    run: Run, bundles: Mapping[str, Bundle], wavs: Sequence[Path], truth: Mapping[str, Sequence[Label]]
 ) -> tuple[dict[str, dict[str, SeldScores]], list[RungCheck]]:
-    """Scores of every rung on a scene folder through the device's loop, and each rung's check against Keras."""
-    truth = references(scenes, len(run.cache.class_names))
-    wavs = [scenes / f"{name}.wav" for name in scene_names(scenes)]
+    """Scores of every rung on labelled scenes through the device's loop, and each rung's check against Keras."""
     rungs: dict[str, dict[str, Net]] = {
         "keras": {name: KerasNet(model) for name, model in run.keras_nets().items()},
         **{
@@ -162,18 +161,16 @@ def climb(
 
 def export(run: Run, scenes: Path, out: Path) -> None:
     """Convert, check and write the int8 bundle with its scores and card. Raises ValueError if a check fails."""
-    names, class_names = scene_names(scenes), read_class_names(scenes)
-    if class_names != run.cache.class_names:
-        raise ValueError(f"{scenes}: got classes {class_names}, wanted {run.cache.class_names}")
+    wavs, truth = labelled_scenes(scenes, run.cache.class_names)
     bundles, net_checks = convert_nets(run)
-    scores, rung_checks = climb(run, bundles, scenes)
+    scores, rung_checks = climb(run, bundles, wavs, truth)
     checks: Sequence[NetCheck | RungCheck] = [*net_checks, *rung_checks]
     failed = [str(check) for check in checks if not check.passed]
     if failed:
         raise ValueError(f"{run.recipe.name}: nothing written, the ladder failed: {'; '.join(failed)}")
     table = {rung: {rules: _plain(result) for rules, result in each.items()} for rung, each in scores.items()}
     bundle = bundles["int8"]
-    manifest = replace(bundle.manifest, scores={"scenes": len(names), **table})
+    manifest = replace(bundle.manifest, scores={"scenes": len(wavs), **table})
     write_bundle(out, replace(bundle, manifest=manifest))
     write_card(out, manifest, run.recipe, run.sources, [str(check) for check in checks], _logs(run.folder))
 

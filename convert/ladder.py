@@ -101,7 +101,7 @@ class RungCheck:
     """A rung of the whole system against Keras, on scenes through the device's loop."""
 
     precision: str
-    moved_deg: float  # mean angle between directions where both detect
+    moved_deg: float  # mean angle between directions where both detect; nan, which fails, if they never do
     agreed: float  # share of label frames in which both find the same number of sources
     f_lost: float  # F20 of Keras minus F20 of the rung, 2022 rules, micro
 
@@ -137,7 +137,7 @@ def check_rung(
             moved += _nearest_angles(a, b)
     return RungCheck(
         precision,
-        float(np.mean(moved)) if moved else 0.0,
+        float(np.mean(moved)) if moved else float("nan"),
         same_count / max(frames, 1),
         reference_scores.f - candidate_scores.f,
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -108,9 +109,9 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
 
 
 def _save(model: keras.Model, step: int, path: Path) -> None:
-    arrays = {f"v{index:04d}": np.asarray(variable) for index, variable in enumerate(_variables(model))}
+    arrays: dict[str, Any] = {f"v{index:04d}": np.asarray(variable) for index, variable in enumerate(_variables(model))}
     partial = path.with_suffix(".partial.npz")
-    np.savez(partial, allow_pickle=False, step=np.array(step), **arrays)
+    np.savez(partial, step=step, **arrays)
     partial.replace(path)
 
 

@@ -11,8 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convert.datasets import scene_names
-from convert.evaluate import decoded, predict, references
+from convert.evaluate import decoded, labelled_scenes, predict
 from edge.bundle import load_bundle
 from edge.config import build
 from edge.decode import DecodeSettings
@@ -43,8 +42,7 @@ def run_tune(args: argparse.Namespace) -> int:
     bundle = load_bundle(args.model)
     manifest = bundle.manifest
     classes = len(manifest.class_names)
-    truth = references(args.scenes, classes)
-    wavs = [args.scenes / f"{name}.wav" for name in scene_names(args.scenes)]
+    wavs, truth = labelled_scenes(args.scenes, manifest.class_names)
     predictions = predict(bundle, wavs)
 
     def line(settings: DecodeSettings) -> tuple[float, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.evaluate import Prediction, decoded, predict, references, report, score_predictions
+from convert.evaluate import Prediction, decoded, labelled_scenes, predict, report, score_predictions
 from edge.annotations import Label, write_annotations
 from edge.bundle import Bundle, load_bundle
 from edge.geometry import angle_between_deg, foa_gains, unit_vector
@@ -41,6 +41,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         samples = 0.1 * wave[:, None] / wave.std() * foa_gains(unit_vector(*place))
         write_wav(folder / f"{name}.wav", samples.astype(np.float32), RATE_HZ)
         write_annotations(folder / f"{name}.csv", [Label(frame, CLASS[name], 0, *place) for frame in FRAMES])
+    (folder / "scenes.json").write_text('{"class_names": ["low", "high"]}')
     return folder
 
 
@@ -76,7 +77,7 @@ def test_one_scene_leaves_nothing_for_the_next(
 
 
 def test_scores_of_the_loop(scenes: Path, predictions: dict[str, Prediction]) -> None:
-    truth = references(scenes, 2)
+    truth = labelled_scenes(scenes, ("low", "high"))[1]
     assert {name: len(labels) for name, labels in truth.items()} == {"a": 20, "b": 20}
     scores = score_predictions(truth, predictions, 2)
     assert list(scores) == ["2022_macro", "2022_micro", "2020"]
@@ -91,7 +92,7 @@ def test_scores_of_the_loop(scenes: Path, predictions: dict[str, Prediction]) ->
 
 def test_a_wrong_class_scores_nothing(scenes: Path, predictions: dict[str, Prediction]) -> None:
     swapped = {"a": predictions["b"], "b": predictions["a"]}
-    assert score_predictions(references(scenes, 2), swapped, 2)["2022_micro"].f == 0.0
+    assert score_predictions(labelled_scenes(scenes, ("low", "high"))[1], swapped, 2)["2022_micro"].f == 0.0
 
 
 class Deaf:
@@ -141,7 +142,7 @@ def test_decoding_a_prediction_anew_is_running_the_loop_anew(
 
 
 def test_the_report_has_a_line_for_each_of_rules_and_classes(scenes: Path, predictions: dict[str, Prediction]) -> None:
-    scores = score_predictions(references(scenes, 2), predictions, 2)
+    scores = score_predictions(labelled_scenes(scenes, ("low", "high"))[1], predictions, 2)
     head, *lines = report(scores, ["low", "high"]).splitlines()
     assert head.split() == ["ER20", "F20", "LE", "LR", "SELD"]
     assert [line.split()[0] for line in lines] == ["2022_macro", "2022_micro", "2020", "low", "high"]

@@ -13,7 +13,7 @@ import pytest
 
 from convert import export as export_module
 from convert import ladder
-from convert.evaluate import predict, references, score_predictions
+from convert.evaluate import labelled_scenes, predict, score_predictions
 from convert.export import Run, climb, export, net_examples, open_run
 from convert.ladder import KerasNet
 from convert.recipes import Recipe
@@ -116,8 +116,8 @@ def test_a_bundle_that_passed_is_written_and_runs(
 
     assert manifest.scores.keys() == {"scenes", "keras", "float32", "int8"}
     assert manifest.scores["scenes"] == 2
-    truth = references(scenes_folder, 2)
-    predictions = predict(bundle, sorted(scenes_folder.glob("*.wav")))
+    wavs, truth = labelled_scenes(scenes_folder, ("hiss", "tone"))
+    predictions = predict(bundle, wavs)
     for rules, result in score_predictions(truth, predictions, 2).items():
         got = manifest.scores["int8"][rules]
         assert got == {name: pytest.approx(getattr(result, name), abs=1e-4) for name in ("er", "f", "le", "lr", "seld")}

@@ -279,13 +279,14 @@ def scores(f: float) -> SeldScores:
         ([[(10, 0), (90, 0)]], [[(91, 0), (10, 0)]], 0.5, 1.0),  # a set has no order
         ([[(10, 0), (90, 0)]], [[(88, 0)]], 2.0, 0.0),  # where both detect
         ([[(88, 0)]], [[(10, 0), (90, 0)]], 2.0, 0.0),
-        ([[(10, 0)], []], [[], [(10, 0)]], 0.0, 0.0),
+        ([[(10, 0)], []], [[], [(10, 0)]], float("nan"), 0.0),  # never both: this must not pass
         ([[], [], [(5, 0)], []], [[], [], [(5, 3)], [(5, 0)]], 3.0, 0.75),
     ],
 )
 def test_rungs_are_compared_frame_by_frame(wanted: list, got: list, moved_deg: float, agreed: float) -> None:
     check = check_rung("int8", {"a": prediction(*wanted)}, {"a": prediction(*got)}, scores(0.5), scores(0.4))
-    assert check.moved_deg == pytest.approx(moved_deg, abs=1e-3)
+    assert check.moved_deg == pytest.approx(moved_deg, abs=1e-3, nan_ok=True)
+    assert not (np.isnan(moved_deg) and check.passed)
     assert check.agreed == agreed
     assert check.f_lost == pytest.approx(0.1)
 
