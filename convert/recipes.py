@@ -40,6 +40,7 @@ RECIPES = {
             features=FeatureSettings("logmel_iv", EDGE_SIZES.bands),
             augmentation=EDGE_AUGMENTATION,
             pair_power=0.5,
+            decode=DecodeSettings(on=0.4, off=0.2, smoothing=0.4),  # `seld-convert tune` on development scenes
         ),
         Recipe(
             name="coloc-paper",
