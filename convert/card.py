@@ -63,6 +63,10 @@ def write_card(
             for rules, row in each.items()
         ),
         "",
+        "## Known weaknesses",
+        "",
+        *(f"- {weakness}" for weakness in recipe.weaknesses),
+        "",
         "## Ladder",
         "",
         "```",
