@@ -6,6 +6,7 @@ un-normalised device features in float16, memory-mapped, and stacked-tracks; sta
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import multiprocessing
@@ -110,6 +111,7 @@ def build_cache(
     scenes = [folder / name for folder in folders for name in scene_names(folder)]
     described: dict[str, object] = {
         "scenes": [str(scene) for scene in scenes],
+        "digests": [hashlib.sha256((folder / "scenes.json").read_bytes()).hexdigest() for folder in folders],
         "class_names": list(class_names),
         "stft": asdict(stft),
         "features": asdict(features),

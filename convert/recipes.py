@@ -44,8 +44,8 @@ RECIPES = {
             decode=DecodeSettings(on=0.4, off=0.2, smoothing=0.4),  # `seld-convert tune` on development scenes
             weaknesses=(
                 "A third source at the same time is hardly ever named: max_overlap 3 changes nothing over 2.",
-                "With the direction known, doors are taken for household noise in 28 % of frames, running water for it in "
-                "26 %, it for running water in 15 %, male speech for female in 16 %, music for a baby in 17 % "
+                "With the direction known, doors are taken for household noise in 28 % of frames, running water for it "
+                "in 26 %, it for running water in 15 %, male speech for female in 16 %, music for a baby in 17 % "
                 "(`seld-convert evaluate --plots` on the test scenes); of doors, most are missed.",
                 "Rooms are simulated shoeboxes, and the array an ideal ambisonic one; other clips of the same classes "
                 "were used for the scores, but the same room simulator.",

@@ -88,7 +88,7 @@ BAD_INPUT = {
     "evaluate --model {bundle} --scenes {tmp}/mono": "a.wav: got 1 channels, wanted 4",
     "evaluate --model {bundle} --scenes {tmp}/mono --max-overlap 9": "got max_overlap 9",
     "tune --model nothing --scenes {scenes}": "model 'nothing': got no such bundle",
-    "tune --model {bundle} --scenes {tmp}/empty": "empty: got no .wav file",
+    "tune --model {bundle} --scenes {tmp}/empty": "empty: got no scenes.json",
     "tune --model {bundle} --scenes {tmp}/bad": "a.csv, line 1: got class '7'",
     "score --reference {tmp}/nowhere --prediction {case}/prediction --classes 13": "nowhere",
     "score --reference {case}/reference --prediction {tmp}/empty --classes 13": "got",

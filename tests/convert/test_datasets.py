@@ -82,6 +82,14 @@ def test_an_existing_cache_is_reused_until_something_else_is_asked(
     np.testing.assert_array_equal(again.mean, first.mean)
     with pytest.raises(AssertionError, match="computed again"):
         build_cache([scenes_folder], tmp_path, STFT, FeatureSettings("logmel_iv", 16))
+    index = scenes_folder / "scenes.json"
+    kept = index.read_text()
+    try:
+        index.write_text(kept + " ")  # the scenes were made anew, under the same names
+        with pytest.raises(AssertionError, match="computed again"):
+            build_cache([scenes_folder], tmp_path, STFT, FEATURES)
+    finally:
+        index.write_text(kept)
 
 
 def test_a_cache_that_was_not_finished_is_not_taken(
