@@ -3,6 +3,7 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -115,36 +116,38 @@ def test_full_device():
     sink.close()
 
 
-@pytest.fixture
-def file_limit():
-    """Sets how large a file may grow: a write across the limit is short, the next one fails."""
+@contextmanager
+def file_limit(size):
+    """How large a file may grow meanwhile, pytest's own log too: a write across the limit is short, the next fails."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_line_cut_by_a_full_disk_is_taken_back(tmp_path, file_limit):
+def test_line_cut_by_a_full_disk_is_taken_back(tmp_path):
     path = tmp_path / "a.jsonl"
     sink = open_sink(f"jsonl:{path}")
     sink.emit(BELL)
     sink.emit(BELL)
     line_bytes = path.stat().st_size // 2
-    file_limit(3 * line_bytes - 1)
     for _ in range(2):
-        with pytest.raises(SinkError, match=r"^sink jsonl:.*a\.jsonl: File too large$"):
+        failure = pytest.raises(SinkError, match=r"^sink jsonl:.*a\.jsonl: File too large$")
+        with failure, file_limit(3 * line_bytes - 1):
             sink.emit(BELL)
         assert len(records(path)) == 2
-    file_limit(3 * line_bytes)
-    sink.emit(BELL)
+    with file_limit(3 * line_bytes):
+        sink.emit(BELL)
     sink.close()
     assert len(records(path)) == 3
 
 
-def test_rows_written_before_the_cut_stay(tmp_path, file_limit):
+def test_rows_written_before_the_cut_stay(tmp_path):
     path = tmp_path / "a.csv"
     sink = open_sink(f"dcase:{path}")
-    file_limit(20)
-    with pytest.raises(SinkError):
+    with pytest.raises(SinkError), file_limit(20):
         for row in ROWS:
             sink.emit(row)
     assert path.read_text() == "0,3,0,30,-20\n"
