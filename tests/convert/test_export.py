@@ -145,7 +145,7 @@ def test_every_net_of_every_rung_is_checked(exported: Any) -> None:
 def test_scores_and_checks_of_the_rungs_are_those_of_their_nets(exported: Any, run: Run, scenes_folder: Path) -> None:
     """The three rungs run one loop: nets that are the same say the same, whatever they are called."""
     same = {"int8": exported.bundles["float32"], "float32": exported.bundles["float32"]}
-    scores, (first, second) = climb(run, same, scenes_folder)
+    scores, (first, second) = climb(run, same, *labelled_scenes(scenes_folder, run.cache.class_names))
     assert replace(first, precision="float32") == second
     assert scores["int8"] == scores["float32"]
     for check in (first, second):
