@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from edge.features import FLOOR_DB
 
 FloatArray = NDArray[np.float32]
-AXES = "yzx"  # FOA channel order behind W
 
 
 def rotate_foa(

@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--model", default="coloc-edge", metavar="NAME", help="recipe (default: %(default)s)")
     train.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="scenes; repeatable")
     train.add_argument("--out", type=Path, required=True, metavar="RUN", help="weights, logs and feature cache")
+    train.add_argument("--start", metavar="NAME|RUN", help="begin with the weights of a shipped bundle or another run")
     train.add_argument("--stage", action="append", help="localizer or classifier (default: both); repeatable")
     train.add_argument("--steps", type=int, help="instead of the recipe's")
     train.add_argument("--batch", type=int, help="instead of the recipe's")
@@ -104,7 +105,7 @@ def _train(args: argparse.Namespace) -> int:
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # read when TensorFlow is imported
         os.environ[name] = str(args.threads)
     import_tensorflow()
-    from convert.datasets import build_cache, read_sources
+    from convert.datasets import adopt_statistics, build_cache, read_sources, shipped_weights
     from convert.export import RUN_FILE
     from convert.recipes import find_recipe
     from convert.systems.coloc_training import STAGES, train_stages
@@ -117,10 +118,15 @@ def _train(args: argparse.Namespace) -> int:
     for stage in stages:
         if stage not in STAGES:
             raise ValueError(f"stage: got {stage!r}, wanted one of {', '.join(STAGES)}")
+    start = None if args.start is None else shipped_weights().get(args.start, Path(args.start))
+    if start is not None and not start.is_dir():
+        raise ValueError(f"start: got {args.start!r}, wanted {', '.join(shipped_weights())} or a training run")
     cache = build_cache(args.data, args.out / "cache", recipe.stft, recipe.features, args.jobs)
     table = {"model": recipe.name, "training": asdict(training), "sources": read_sources(args.data)}
     (args.out / RUN_FILE).write_text(json.dumps(table, indent=1) + "\n")
-    train_stages(stages, recipe, cache, args.out)
+    if start is not None:
+        cache = adopt_statistics(args.out / "cache", start)
+    train_stages(stages, recipe, cache, args.out, start)
     return 0
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from edge.types import AudioBlock
 from edge.wav import read_wav
 
 log = logging.getLogger(__name__)
+STATISTICS = "statistics.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def load_cache(cache: Path) -> FeatureCache:
     index = json.loads((cache / "cache.json").read_text())
     described = index["described"]
     stft, features = StftSettings(**described["stft"]), FeatureSettings(**described["features"])
-    statistics = np.load(cache / "statistics.npz")
+    statistics = np.load(cache / STATISTICS)
     maps = len(statistics["mean"][0])
     return FeatureCache(
         maps=np.memmap(cache / "maps.f16", np.float16, "r").reshape(-1, features.bands, maps),
@@ -140,6 +142,25 @@ def load_cache(cache: Path) -> FeatureCache:
         mean=statistics["mean"],
         deviation=statistics["deviation"],
     )
+
+
+def adopt_statistics(cache: Path, start: Path) -> FeatureCache:
+    """Give a cache the statistics that the weights in `start`, a run or shipped weights, were trained with."""
+    found = [path for path in (start / STATISTICS, start / "cache" / STATISTICS) if path.is_file()]
+    if not found:
+        raise ValueError(f"{start}: got no {STATISTICS}, wanted a training run or shipped weights")
+    own = load_cache(cache)
+    with np.load(found[0]) as statistics:
+        if statistics["mean"].shape != own.mean.shape:
+            raise ValueError(f"{found[0]}: got statistics of {statistics['mean'].shape}, wanted {own.mean.shape}")
+        np.savez(cache / STATISTICS, mean=statistics["mean"], deviation=statistics["deviation"])
+    return load_cache(cache)
+
+
+def shipped_weights() -> dict[str, Path]:
+    """Folders of the Keras weights behind the shipped bundles, by name: where training can go on from."""
+    root = Path(str(resources.files("convert"))) / "weights"
+    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{STATISTICS}"))}
 
 
 def _scene_arrays(
@@ -185,7 +206,7 @@ def _fill_cache(
             first_labels.append(frames // stft.frames_per_label)
     mean = total / frames
     deviation = np.sqrt(np.maximum(square_sum / frames - mean**2, 1e-12))
-    np.savez(cache / "statistics.npz", mean=mean.astype(np.float32), deviation=deviation.astype(np.float32))
+    np.savez(cache / STATISTICS, mean=mean.astype(np.float32), deviation=deviation.astype(np.float32))
     np.save(cache / "tracks.npy", np.concatenate(tracks, axis=1))
     (cache / "cache.json").write_text(json.dumps({"described": described, "first_labels": first_labels}))
     log.info("%s: %d scenes, %.2f GB", cache, len(scenes), (cache / "maps.f16").stat().st_size / 1e9)

@@ -27,11 +27,6 @@ def interferer(rng: np.random.Generator) -> Signal:
     return kinds[int(rng.integers(len(kinds)))](rng)
 
 
-def room_tone(rng: np.random.Generator, n: int) -> Signal:
-    """The hush of a quiet room: n samples of dark noise of deviation 1."""
-    return noise(rng, n, [(30, 0), (150, -4), (1000, -18), (6000, -32), (12000, -38)])
-
-
 def wind(rng: np.random.Generator, seconds: float | None = None) -> Signal:
     """Gusts, with a low whistle at times."""
     n = length(seconds or rng.uniform(2.0, 6.0))

@@ -27,11 +27,17 @@ def build_stage(stage: str, recipe: Recipe, classes: int, deployed: bool = False
     return encoder, build_classifier(recipe.sizes, classes, deployed)
 
 
-def train_stages(stages: Sequence[str], recipe: Recipe, cache: FeatureCache, folder: Path) -> None:
-    """Train, or go on training, and write `STAGE.weights.h5` and `STAGE_encoder.weights.h5` to `folder`."""
+def train_stages(
+    stages: Sequence[str], recipe: Recipe, cache: FeatureCache, folder: Path, start: Path | None = None
+) -> None:
+    """Train, or go on training, and write `STAGE.weights.h5` and `STAGE_encoder.weights.h5` to `folder`.
+
+    Without a checkpoint in `folder` the nets begin with the weights in the folder `start`, if one is given.
+    """
     for stage in stages:
         keras.utils.set_random_seed(recipe.training.seed)
-        encoder, net = build_stage(stage, recipe, len(cache.class_names))
+        classes = len(cache.class_names)
+        encoder, net = load_stage(stage, recipe, classes, start) if start else build_stage(stage, recipe, classes)
         model = build_trainable(encoder, net)
         loss = set_localizer_loss(SLOTS, recipe.pair_power) if stage == "localizer" else focal_cross_entropy
         seed = recipe.training.seed * len(STAGES) + STAGES.index(stage)
@@ -48,5 +54,8 @@ def load_stage(stage: str, recipe: Recipe, classes: int, folder: Path) -> tuple[
         path = folder / f"{model.name}.weights.h5"
         if not path.is_file():
             raise ValueError(f"{path}: got no such file, wanted weights that `seld-convert train` wrote")
-        model.load_weights(path)
+        try:
+            model.load_weights(path)
+        except (ValueError, KeyError, OSError) as error:
+            raise ValueError(f"{path}: not weights of this net: {' '.join(str(error).split())}") from None
     return encoder, net
