@@ -50,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     stages: dict[str, Callable[[], object]] = {"features of 1 s of audio": features}
     for name, net in bundle.nets(args.threads).items():
         inputs = {
-            tensor: random.normal(0.0, 1.0, detail["shape"][1:]).astype(np.float32)
-            for tensor, detail in net.inputs.items()
+            tensor: random.normal(0.0, 1.0, shape).astype(np.float32) for tensor, shape in net.input_shapes.items()
         }
         stages[name] = lambda net=net, inputs=inputs: net(**inputs)  # type: ignore[misc]
     for name, call in stages.items():

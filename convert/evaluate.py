@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from convert.datasets import read_class_names, scene_names
-from edge.annotations import Label, read_annotations
+from edge.annotations import Label, label_of, read_annotations
 from edge.array import ArrayProfile, load_array
 from edge.bundle import Bundle
 from edge.capture import open_source
@@ -128,7 +128,7 @@ def report(scores: Mapping[str, SeldScores], class_names: Sequence[str]) -> str:
 
 
 def _labels(items: Iterable[Event | FrameRow]) -> list[Label]:
-    return [Label(**asdict(item)) for item in items if isinstance(item, FrameRow)]
+    return [label_of(item) for item in items if isinstance(item, FrameRow)]
 
 
 def _row(name: str, er: float, f: float, le: float, lr: float, seld: float) -> str:

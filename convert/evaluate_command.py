@@ -50,12 +50,6 @@ def run_evaluate(args: argparse.Namespace) -> int:
         results[rung] = {name: asdict(result) for name, result in scores.items()}
         if not args.json:
             print(f"{args.model}, {rung}, {len(wavs)} scenes\n{report(scores, class_names)}", flush=True)
-        if args.plots is not None:
-            from convert.plots import plot_azimuth
-
-            args.plots.mkdir(parents=True, exist_ok=True)
-            for name in list(truth)[:4]:
-                plot_azimuth(args.plots / f"{rung}-{name}.png", truth[name], predictions[name].rows, class_names)
         if args.tables or args.plots is not None:
             tables = paper_tables(bundle, wavs, nets)
             results[rung]["doa_error_deg"] = [
@@ -66,10 +60,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
             if not args.json:
                 print(tables, flush=True)
             if args.plots is not None:
-                from convert.plots import plot_confusion, plot_localizer_table
+                from convert.plots import write_plots
 
-                plot_confusion(args.plots / f"{rung}-confusion.png", tables, class_names)
-                plot_localizer_table(args.plots / f"{rung}-localizer.png", tables)
+                write_plots(args.plots, rung, truth, predictions, tables, class_names)
     if args.json:
         print(json.dumps(results))
     return 0

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from convert.evaluate import Prediction
 from convert.paper_tables import PaperTables
 from edge.annotations import LABEL_FRAME_S, Label
 
 mpl.use("agg")
+
+
+PLOTTED_SCENES = 4
+
+
+def write_plots(
+    folder: Path,
+    rung: str,
+    truth: Mapping[str, Sequence[Label]],
+    predictions: Mapping[str, Prediction],
+    tables: PaperTables,
+    class_names: Sequence[str],
+) -> None:
+    """All figures of one rung as `folder/RUNG-*.png`; azimuth over time for the first few scenes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in list(truth)[:PLOTTED_SCENES]:
+        plot_azimuth(folder / f"{rung}-{name}.png", truth[name], predictions[name].rows, class_names)
+    plot_confusion(folder / f"{rung}-confusion.png", tables, class_names)
+    plot_localizer_table(folder / f"{rung}-localizer.png", tables)
 
 
 def plot_azimuth(path: Path, truth: Sequence[Label], found: Sequence[Label], class_names: Sequence[str]) -> None:

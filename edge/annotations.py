@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.types import FrameRow
+
 LABEL_FRAME_S = 0.1
 
 _COLUMNS = ("frame", "class", "track", "azimuth", "elevation", "distance")
@@ -27,6 +29,11 @@ class Label:
     azimuth_deg: float
     elevation_deg: float
     distance_cm: float | None = None
+
+
+def label_of(row: FrameRow) -> Label:
+    """A decoded row as a label, for scoring and for label files."""
+    return Label(row.frame, row.class_index, row.track, row.azimuth_deg, row.elevation_deg)
 
 
 def read_annotations(path: str | Path, classes: int) -> list[Label]:

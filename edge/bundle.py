@@ -76,11 +76,11 @@ class Bundle:
         nets = {name: LiteRtNet(flatbuffer, threads) for name, flatbuffer in self.flatbuffers.items()}
         for name, net in nets.items():
             wanted = NetFile(**self.manifest.nets[name])
-            for kind, described, details in (
-                ("inputs", wanted.inputs, net.inputs),
-                ("outputs", wanted.outputs, net.outputs),
+            for kind, described, shapes in (
+                ("inputs", wanted.inputs, net.input_shapes),
+                ("outputs", wanted.outputs, net.output_shapes),
             ):
-                got = {tensor: [int(n) for n in detail["shape"][1:]] for tensor, detail in details.items()}
+                got = {tensor: list(shape) for tensor, shape in shapes.items()}
                 if got != dict(described):
                     raise ValueError(f"{self.manifest.name}: {name}: got {kind} {got}, wanted {dict(described)}")
         return nets
@@ -153,8 +153,8 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
             NetFile(
                 file=f"{name}.tflite",
                 sha256=_digest(flatbuffer),
-                inputs={tensor: [int(n) for n in detail["shape"][1:]] for tensor, detail in net.inputs.items()},
-                outputs={tensor: [int(n) for n in detail["shape"][1:]] for tensor, detail in net.outputs.items()},
+                inputs=net.input_shapes,
+                outputs=net.output_shapes,
             )
         )
     np.save(folder / STATISTICS, np.stack([bundle.mean, bundle.deviation]).astype(np.float32))

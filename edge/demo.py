@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.annotations import Label, read_annotations
+from edge.annotations import Label, label_of, read_annotations
 from edge.array import load_array
 from edge.bundle import load_bundle
 from edge.capture import open_source
@@ -33,7 +33,7 @@ class _Listener:
                 flush=True,
             )
         else:
-            self.rows.append(Label(item.frame, item.class_index, item.track, item.azimuth_deg, item.elevation_deg))
+            self.rows.append(label_of(item))
 
     def close(self) -> None:
         pass

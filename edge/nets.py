@@ -44,6 +44,8 @@ class LiteRtNet:
             raise ValueError(f"got no net that TFLite can run: {' '.join(str(error).split())}") from None
         self.inputs: dict[str, dict[str, Any]] = dict(runner.get_input_details())
         self.outputs: dict[str, dict[str, Any]] = dict(runner.get_output_details())
+        self.input_shapes = _shapes(self.inputs)  # without the batch axis
+        self.output_shapes = _shapes(self.outputs)
         self._states = sorted(name for name in self.inputs if name.startswith(STATE_PREFIX))
         for name in self._states:
             self._check_state(name)
@@ -56,9 +58,8 @@ class LiteRtNet:
             raise ValueError(f"got inputs {sorted(inputs)}, wanted {sorted(self._wanted)}")
         for name, value in inputs.items():
             detail = self.inputs[name]
-            shape = tuple(int(n) for n in detail["shape"][1:])
-            if value.shape != shape:
-                raise ValueError(f"got {name} of shape {value.shape}, wanted {shape}")
+            if value.shape != self.input_shapes[name]:
+                raise ValueError(f"got {name} of shape {value.shape}, wanted {self.input_shapes[name]}")
             self._interpreter.set_tensor(detail["index"], quantise(value[None], detail))
         self._interpreter.invoke()
         for name in self._states:
@@ -90,6 +91,10 @@ class LiteRtNet:
         same = out is not None and detail["quantization"] == out["quantization"] and detail["dtype"] == out["dtype"]
         if not same:
             raise ValueError(f"got {name} with another scale at the output, wanted the same: states are carried raw")
+
+
+def _shapes(details: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(int(size) for size in detail["shape"][1:]) for name, detail in details.items()}
 
 
 def quantise(values: FloatArray, detail: Mapping[str, Any]) -> NDArray[Any]:
