@@ -110,11 +110,12 @@ def convert_nets(run: Run) -> tuple[dict[str, Bundle], list[NetCheck]]:
     trained: dict[str, Net] = {name: KerasNet(model) for name, model in run.keras_nets().items()}
     calibration = net_examples(run, trained, CALIBRATION_WINDOWS, seed=1)
     held_out = net_examples(run, trained, CHECKED_WINDOWS, seed=2)
+    deployed = run.deployed_nets()
     bundles, checks = {}, []
     for precision in ("float32", "int8"):
         flatbuffers = {}
-        for name, model in run.deployed_nets().items():
-            log.warning("converting %s to %s", name, precision)
+        for name, model in deployed.items():
+            log.info("converting %s to %s", name, precision)
             flatbuffers[name] = to_tflite(model, calibration[name] if precision == "int8" else None)
             checks.append(check_net(name, precision, trained[name], LiteRtNet(flatbuffers[name]), held_out[name]))
             print(checks[-1], flush=True)
