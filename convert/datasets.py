@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from convert.capsules import encode
 from convert.tracks import label_tracks
 from edge.annotations import read_annotations
+from edge.array import ArrayProfile, load_array
 from edge.features import FeatureExtractor, FeatureSettings
 from edge.stft import Stft, StftSettings
 from edge.types import AudioBlock
@@ -85,6 +87,11 @@ def read_class_names(folder: Path) -> tuple[str, ...]:
         raise ValueError(f"{path}: got no list of class names, wanted JSON with class_names") from None
 
 
+def read_array(folder: Path) -> ArrayProfile:
+    """The array that a scene folder was made for, from its scenes.json."""
+    return load_array(json.loads((folder / "scenes.json").read_text(encoding="utf-8")).get("array", "foa"))
+
+
 def device_features(
     samples: NDArray[np.float32], stft: StftSettings, extractor: FeatureExtractor
 ) -> NDArray[np.float32]:
@@ -110,9 +117,9 @@ def build_cache(
     for folder in folders[1:]:
         if read_class_names(folder) != class_names:
             raise ValueError(f"{folder}: got classes {read_class_names(folder)}, wanted {class_names}")
-    scenes = [folder / name for folder in folders for name in scene_names(folder)]
+    scenes = [(folder / name, read_array(folder)) for folder in folders for name in scene_names(folder)]
     described: dict[str, object] = {
-        "scenes": [str(scene) for scene in scenes],
+        "scenes": [str(scene) for scene, _ in scenes],
         "digests": [hashlib.sha256((folder / "scenes.json").read_bytes()).hexdigest() for folder in folders],
         "class_names": list(class_names),
         "stft": asdict(stft),
@@ -164,21 +171,23 @@ def shipped_weights() -> dict[str, Path]:
 
 
 def _scene_arrays(
-    task: tuple[Path, int, StftSettings, FeatureSettings],
+    task: tuple[Path, ArrayProfile, int, StftSettings, FeatureSettings],
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    scene, classes, stft, features = task
+    scene, array, classes, stft, features = task
     samples, rate_hz = read_wav(scene.with_suffix(".wav"))
-    if rate_hz != stft.sample_rate_hz or samples.shape[1] != 4:
+    if rate_hz != stft.sample_rate_hz or samples.shape[1] != array.channels:
         raise ValueError(
-            f"{scene}.wav: got {samples.shape[1]} channels at {rate_hz} Hz, wanted 4 at {stft.sample_rate_hz} Hz"
+            f"{scene}.wav: got {samples.shape[1]} channels at {rate_hz} Hz, "
+            f"wanted {array.channels} at {stft.sample_rate_hz} Hz"
         )
+    samples = encode(samples, array, rate_hz)
     maps = device_features(samples, stft, FeatureExtractor(features, stft)).astype(np.float16)
     labels = read_annotations(scene.with_suffix(".csv"), classes)
     return maps, label_tracks(labels, len(maps) // stft.frames_per_label, classes)
 
 
 def _fill_cache(
-    scenes: Sequence[Path],
+    scenes: Sequence[tuple[Path, ArrayProfile]],
     class_names: tuple[str, ...],
     cache: Path,
     stft: StftSettings,
@@ -186,7 +195,7 @@ def _fill_cache(
     jobs: int,
     described: dict[str, object],
 ) -> None:
-    tasks = [(scene, len(class_names), stft, features) for scene in scenes]
+    tasks = [(scene, array, len(class_names), stft, features) for scene, array in scenes]
     total = np.zeros(1)
     square_sum = np.zeros(1)
     frames, first_labels, tracks = 0, [0], []

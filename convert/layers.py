@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 
@@ -53,13 +54,91 @@ def pooled_activation(
     return x if deployed else layers.Dropout(dropout, name=f"{name}_dropout")(x)
 
 
+@keras.saving.register_keras_serializable("seld_edge")
+class RandomLookAhead(layers.Layer):
+    """(B, T, n) -> (B, T, 1): 0 where a backward recurrence begins anew, as if the labels behind were not known yet.
+
+    In training the labels are cut into runs of one random length per example, log-uniform from 1 to `longest` labels,
+    or not at all in `whole_share` of the examples; otherwise nothing is cut. So a net learns to do with whatever
+    look-ahead the device has (latency-controlled recurrence: Zhang et al. 2016, arXiv 1510.08983).
+    """
+
+    def __init__(self, longest: int = 30, whole_share: float = 0.3, **keywords: object) -> None:
+        super().__init__(**keywords)
+        self.longest = longest
+        self.whole_share = whole_share
+        self.seeds = keras.random.SeedGenerator()
+
+    def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        """The mask of a batch."""
+        batch, labels = ops.shape(x)[0], x.shape[1]
+        if not training:
+            return ops.ones((batch, labels, 1), self.compute_dtype)
+        length, phase, whole = (keras.random.uniform((batch, 1), seed=self.seeds) for _ in range(3))
+        length = ops.exp(length * float(np.log(self.longest)))
+        length = ops.where(whole < self.whole_share, float(labels), length)
+        index = ops.arange(labels + 1, dtype="float32")
+        run = ops.floor((index + phase * length) / length)
+        run = ops.where(whole < self.whole_share, 0.0, run)
+        return ops.cast(ops.expand_dims(run[:, 1:] == run[:, :-1], -1), self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("seld_edge")
+class ResettableGRU(layers.Layer):
+    """(B, T, n), (B, T, 1) -> (B, T, 2 * units): a bidirectional GRU whose backward half forgets where the mask is 0.
+
+    With a mask of ones it is `Bidirectional(GRU(units, return_sequences=True))`, and has its weights in its order.
+    """
+
+    def __init__(self, units: int, **keywords: object) -> None:
+        super().__init__(**keywords)
+        self.units = units
+
+    def build(self, x_shape: tuple[int | None, ...], keep_shape: tuple[int | None, ...]) -> None:
+        """Kernel, recurrent kernel and biases of both directions."""
+        for direction in ("forward", "backward"):
+            sizes = {"kernel": (x_shape[-1], "glorot_uniform"), "recurrent": (self.units, "orthogonal"), "bias": (2, None)}
+            for name, (rows, initializer) in sizes.items():
+                weight = self.add_weight((rows, 3 * self.units), initializer or "zeros", name=f"{direction}_{name}")
+                setattr(self, f"{direction}_{name}", weight)
+
+    def call(self, x: keras.KerasTensor, keep: keras.KerasTensor) -> keras.KerasTensor:
+        """Both directions, each in a scan over time."""
+        x = ops.transpose(x, (1, 0, 2))  # time first
+        keep = ops.flip(ops.transpose(keep, (1, 0, 2)), 0)
+        ahead = ops.matmul(x, self.forward_kernel) + self.forward_bias[0]
+        back = ops.flip(ops.matmul(x, self.backward_kernel) + self.backward_bias[0], 0)
+        ahead = self._scan(ahead, ops.ones_like(keep), self.forward_recurrent, self.forward_bias[1])
+        back = self._scan(back, keep, self.backward_recurrent, self.backward_bias[1])
+        return ops.transpose(ops.concatenate([ahead, ops.flip(back, 0)], axis=-1), (1, 0, 2))
+
+    def _scan(self, projected: object, keep: object, kernel: object, bias: object) -> object:
+        """Projected inputs (T, B, 3 * units) -> states (T, B, units)."""
+
+        def cell(state: object, inputs: tuple[object, object]) -> tuple[object, object]:
+            outer, kept = inputs
+            state = state * kept
+            inner = ops.matmul(state, kernel) + bias
+            update, reset, _ = ops.split(ops.sigmoid(outer + inner), 3, axis=-1)
+            candidate = ops.tanh(outer[..., 2 * self.units :] + reset * inner[..., 2 * self.units :])
+            state = update * state + (1.0 - update) * candidate
+            return state, state
+
+        start = ops.zeros_like(projected[0, :, : self.units])  # type: ignore[index]
+        return ops.scan(cell, start, (projected, keep))[1]
+
+
 def gated_bidirectional_gru(x: keras.KerasTensor, units: int, name: str, deployed: bool = False) -> keras.KerasTensor:
     """(T, n) -> (T, units): two bidirectional GRU layers, tanh, second half times first half (DCASE 2022 baseline).
 
-    A deployed GRU is unrolled: left as a loop it makes the int8 converter crash.
+    In training the look-ahead is random. A deployed GRU is unrolled: left as a loop it makes the int8 converter crash.
     """
+    keep = None if deployed else RandomLookAhead(name=f"{name}_look_ahead")(x)
     for layer in (1, 2):
-        cell = layers.GRU(units, return_sequences=True, reset_after=True, unroll=deployed, name=f"{name}{layer}")
-        x = layers.Bidirectional(cell, name=f"{name}{layer}_both")(x)
+        if deployed:
+            cell = layers.GRU(units, return_sequences=True, reset_after=True, unroll=True, name=f"{name}{layer}")
+            x = layers.Bidirectional(cell, name=f"{name}{layer}_both")(x)
+        else:
+            x = ResettableGRU(units, name=f"{name}{layer}_both")(x, keep)
     x = ops.tanh(x)
     return x[..., units:] * x[..., :units]

@@ -14,9 +14,9 @@ from edge.types import FloatArray
 
 
 def draw_ambience(
-    length: int, library: ClipLibrary, rng: np.random.Generator, array: ArrayResponse
+    length: int, library: ClipLibrary, rng: np.random.Generator, array: ArrayResponse, first: int = 0
 ) -> tuple[str, FloatArray]:
-    """Kind and diffuse noise (n, channels) of power 1 in channel 0: coloured, humming, or many far sounds at once."""
+    """Kind and diffuse noise (n, channels) of power 1 in the channel `first`: coloured, humming, or many far sounds at once."""
     others = [clip for clips in library.of_class(INTERFERER).values() for clip in clips]
     kind = str(rng.choice(["noise", "hum", "babble"], p=[0.6, 0.2, 0.2]))
     if kind == "babble" and others:
@@ -34,7 +34,7 @@ def draw_ambience(
             line = np.exp(-(((frequency_hz - nearest * mains_hz) / width_hz) ** 2)) * (nearest < 12)
             gain = gain * (1 + 10 ** (rng.uniform(10, 25) / 20) * line)
         sound = fft.irfft(diffuse_spectrum(size, rng, array) * gain.astype(np.float32)[:, None], size, axis=0)[:length]
-    return kind, sound / np.sqrt(np.mean(np.square(sound[:, 0])) + np.float32(1e-20))
+    return kind, sound / np.sqrt(np.mean(np.square(sound[:, first])) + np.float32(1e-20))
 
 
 def _babble(

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
+from scipy.signal import resample_poly
 
 from convert.clips import HOP_S, INTERFERER, Clip, ClipLibrary, active_hops, draw_clip
 from edge.annotations import LABEL_FRAME_S
@@ -40,6 +43,8 @@ class SceneSettings:
     distance_m: Range = (0.8, 5.0)
     elevation_deg: Range = (-45.0, 45.0)
     source_db: Range = (-36.0, -20.0)  # root mean square over the active part, direct sound at 1 m
+    replay_speed: Range = (1.0, 1.0)  # of the clips of an event: its pitch and tempo
+    colour_db: float = 0.0  # deviation per octave of a random colour of the clips of an event
     interferer_share: float = 0.3  # of the scenes
     interferer_time: float = 0.3  # of such a scene
     snr_db: Range = (6.0, 35.0)  # mean level of the events against the ambience
@@ -60,6 +65,10 @@ class SceneSettings:
             raise ValueError(
                 f"got duration_s {self.duration_s}, max_overlap {self.max_overlap}, max_event_s {self.max_event_s}, "
                 "wanted at least 1, 1 and 0.1"
+            )
+        if not 0.5 <= self.replay_speed[0] <= self.replay_speed[1] <= 2.0 or not 0 <= self.colour_db <= 12:
+            raise ValueError(
+                f"got replay_speed {self.replay_speed} and colour_db {self.colour_db}, wanted 0.5 to 2 and 0 to 12"
             )
 
 
@@ -175,6 +184,7 @@ def _sound(library: ClipLibrary, name: str, settings: SceneSettings, rng: np.ran
         samples = _repeated(
             samples, [clip for clip in clips if clip.seconds < repeat.unit_s], library, repeat, wanted_s, rng
         )
+    samples = _varied(samples, rate_hz, settings, rng)
     longest = int(settings.max_event_s * rate_hz)
     if len(samples) > longest:
         start = int(rng.integers(len(samples) - longest + 1))
@@ -189,6 +199,22 @@ def _sound(library: ClipLibrary, name: str, settings: SceneSettings, rng: np.ran
         if after - before <= _JOINED_GAP_S / HOP_S:
             active[before:after] = True
     return Sound(samples, active, group)
+
+
+def _varied(samples: FloatArray, rate_hz: int, settings: SceneSettings, rng: np.random.Generator) -> FloatArray:
+    """Another take of a sound: a little faster or slower, a little brighter or duller."""
+    slowest, fastest = settings.replay_speed
+    if slowest < fastest:
+        speed = Fraction(float(np.exp(rng.uniform(np.log(slowest), np.log(fastest))))).limit_denominator(40)
+        samples = resample_poly(samples, speed.denominator, speed.numerator).astype(np.float32)
+    if settings.colour_db > 0:
+        size = fft.next_fast_len(len(samples) + rate_hz // 20, real=True)
+        octaves = np.arange(11)  # from 20 Hz
+        gain_db = rng.normal(0.0, settings.colour_db, len(octaves))
+        frequency_hz = np.maximum(fft.rfftfreq(size, 1 / rate_hz), 20.0)
+        gain = 10 ** (np.interp(np.log2(frequency_hz / 20), octaves, gain_db) / 20)
+        samples = fft.irfft(fft.rfft(samples, size) * gain.astype(np.float32), size)[: len(samples)].astype(np.float32)
+    return samples
 
 
 def _repeated(

@@ -1,4 +1,4 @@
-"""A clip library -> synthetic scenes with known truth: 4-channel recordings and the labels of every 100 ms frame.
+"""A clip library -> synthetic scenes with known truth: recordings of an array and the labels of every 100 ms frame.
 
 A scene is one random room with a microphone array, labelled events (some of them moving), now and then sounds without
 labels, diffuse ambience and sensor noise. Everything follows from the seed, whatever the number of processes.
@@ -24,6 +24,7 @@ from scipy import fft
 from scipy.signal import oaconvolve
 from tqdm import tqdm
 
+from convert.capsules import Mismatch, capsule_response
 from convert.clips import HOP_S, INTERFERER, ClipLibrary
 from convert.rooms import (
     ArrayResponse,
@@ -39,6 +40,7 @@ from convert.rooms import (
 from convert.scene_ambience import draw_ambience
 from convert.scene_events import Event, SceneSettings, draw_events, level_db, moving_share
 from edge.annotations import LABEL_FRAME_S, Label, write_annotations
+from edge.array import ArrayProfile, load_array
 from edge.geometry import SPEED_OF_SOUND_M_S, azimuth_elevation_deg, unit_vector
 from edge.types import FloatArray
 
@@ -46,6 +48,7 @@ _STEP_S = 0.15  # a moving source has one response every so often, cross-faded
 _HOPS_PER_LABEL = round(LABEL_FRAME_S / HOP_S)
 _ACTIVE_HOPS = 3  # of a label frame, for it to be labelled
 _PEAK = 0.95
+IDEAL = load_array("foa")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,9 @@ def make_scene(
     frames = int(np.ceil(settings.duration_s / LABEL_FRAME_S))
     room = random_room(rng, settings.rt60_s)
     events = draw_events(library, settings, rng)
-    mix = np.zeros((round(settings.duration_s * rate_hz), array(np.eye(3)).shape[1]), np.float32)
+    hearing = np.any(array(np.eye(3)) != 0, axis=(0, 2))  # of the channels of a device, those that are microphones
+    first = int(np.argmax(hearing))
+    mix = np.zeros((round(settings.duration_s * rate_hz), len(hearing)), np.float32)
     labels: list[Label] = []
     levels_db = []
     for event in events:
@@ -91,10 +96,10 @@ def make_scene(
         found = _labels(event, path - room.microphone_m, library.class_names.index(event.class_name), frames)
         if found:
             labels += found
-            levels_db.append(level_db(stretch[: len(event.sound.active) * hop, 0], event.sound.active, hop))
+            levels_db.append(level_db(stretch[: len(event.sound.active) * hop, first], event.sound.active, hop))
     event_db = float(np.mean(levels_db)) if levels_db else float(np.mean(settings.source_db))
     snr_db, sensor_snr_db = rng.uniform(*settings.snr_db), rng.uniform(*settings.sensor_snr_db)
-    kind, ambience = draw_ambience(len(mix), library, rng, array)
+    kind, ambience = draw_ambience(len(mix), library, rng, array, first)
     mix += ambience * np.float32(10 ** ((event_db - snr_db) / 20))
     mix += rng.standard_normal(mix.shape, np.float32) * np.float32(10 ** ((event_db - sensor_snr_db) / 20))
     mix *= np.float32(10 ** (rng.uniform(*settings.gain_db) / 20))
@@ -121,11 +126,12 @@ def make_scenes(
     count: int,
     out_dir: Path | str,
     jobs: int = 1,
-    array: ArrayResponse = foa_array,
+    array: ArrayProfile = IDEAL,
 ) -> Path:
     """Write `count` scenes as `scene_00000.wav` (PCM16) and `.csv` (DCASE), and `scenes.json`, whose path is returned.
 
-    The files are the same for any number of `jobs` (processes; with more than one a calling script needs a main guard).
+    The wavs hold the channels of `array`, whose capsules, if it has any, are a little off in each scene anew. The files
+    are the same for any number of `jobs` (processes; with more than one a calling script needs a main guard).
     Raises ValueError for a bad count or number of jobs, and what `make_scene` raises.
     """
     if count < 1 or jobs < 1:
@@ -144,6 +150,7 @@ def make_scenes(
         "class_names": list(library.class_names),
         "sample_rate_hz": library.sample_rate_hz,
         "seed": seed,
+        "array": array.name,
         "settings": asdict(settings),
         "sources": library.sources(),
         "scenes": scenes,
@@ -154,9 +161,12 @@ def make_scenes(
 
 
 def _write_scene(
-    library: ClipLibrary, settings: SceneSettings, seed: int, out: Path, array: ArrayResponse, index: int
+    library: ClipLibrary, settings: SceneSettings, seed: int, out: Path, array: ArrayProfile, index: int
 ) -> dict[str, Any]:
-    scene = make_scene(library, settings, (seed, index), array)
+    response = foa_array
+    if array != IDEAL:
+        response = capsule_response(array, library.sample_rate_hz, Mismatch(), (seed, index))
+    scene = make_scene(library, settings, (seed, index), response)
     name = f"scene_{index:05d}"
     soundfile.write(out / f"{name}.wav", scene.samples, library.sample_rate_hz, subtype="PCM_16")
     write_annotations(out / f"{name}.csv", scene.labels)
