@@ -48,10 +48,11 @@ def _index(map_names: Sequence[str], name: str, source: dict[str, str]) -> int:
 
 def change_level(maps: FloatArray, map_names: Sequence[str], gain_db: FloatArray) -> FloatArray:
     """Volume perturbation (section 3.6): add `gain_db`, scalar or per band, to the log maps (..., bands, maps)."""
-    logarithmic = [name.startswith("log") for name in map_names]
-    shifted = maps + np.multiply.outer(np.asarray(gain_db, np.float32), np.array(logarithmic, np.float32))
-    shifted[..., logarithmic] = np.maximum(shifted[..., logarithmic], FLOOR_DB)
-    return shifted
+    logarithmic = np.array([name.startswith("log") for name in map_names])
+    gain = np.multiply.outer(np.asarray(gain_db, np.float32), logarithmic.astype(np.float32))
+    floor = np.where(logarithmic, FLOOR_DB, np.float32(-np.inf)) * np.ones_like(gain)  # as large: long rows are faster
+    shifted = maps + gain
+    return np.maximum(shifted, floor, out=shifted)
 
 
 def random_equalizer_db(bands: int, strength_db: float, rng: np.random.Generator) -> FloatArray:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from convert.plots import CURVES
 from convert.recipes import Recipe
+from convert.run_file import RunFile
 from edge.bundle import Manifest
 
 CARD = "CARD.md"
@@ -18,14 +19,18 @@ def write_card(
     folder: Path,
     manifest: Manifest,
     recipe: Recipe,
-    sources: Sequence[Mapping[str, Any]],
+    run: RunFile,
+    run_folder: Path,
     checks: Sequence[str],
-    logs: Iterable[Path],
 ) -> None:
-    """Write `CARD.md` into the bundle, and copy the training logs beside it."""
-    for path in logs:
+    """Write `CARD.md` into the bundle `folder`, and copy the logs and curves from `run_folder` beside it."""
+    names = [*(f"{stage}.csv" for stage in run.training), CURVES]
+    copied = [run_folder / name for name in names if (run_folder / name).is_file()]
+    for path in copied:
         shutil.copy(path, folder / f"training-{path.name}")
-    training = recipe.training
+    corpora = [row["source"] for row in run.sources if row.get("corpus")]
+    data = [] if corpora and len(corpora) == len(run.sources) else ["rooms simulated by `seld-convert scenes`"]
+    data += [f"recordings of {', '.join(corpora)}"] if corpora else ["no recorded room, no real microphone array"]
     lines = [
         f"# {manifest.name}",
         "",
@@ -37,14 +42,16 @@ def write_card(
         f"- sizes: `{asdict(recipe.sizes)}`",
         f"- features: `{asdict(recipe.features)}`, `{asdict(recipe.stft)}`",
         f"- augmentation: `{asdict(recipe.augmentation)}`",
-        f"- schedule: `{asdict(training)}`; loss per step in `training-*.csv`",
-        "- scenes: rooms simulated by `seld-convert scenes`; no recorded room, no real microphone array",
+        *(f"- schedule of the {stage}: `{asdict(schedule)}`" for stage, schedule in run.training.items()),
+        f"- scenes: {'; '.join(data)}",
+        "- loss per step in `training-*.csv`",
         "",
+        *([f"![Loss and scores over the steps](training-{CURVES})", ""] if run_folder / CURVES in copied else []),
         "## Sounds it learnt from",
         "",
         "| source | licence | clips |",
         "|---|---|---|",
-        *(f"| {row['source']} | {row['licence']} | {row['clips']} |" for row in sources),
+        *(f"| {row['source']} | {row['licence']} | {row['clips']} |" for row in run.sources),
         "",
         "The clips themselves are not part of this project; the weights are.",
         "",
@@ -53,13 +60,14 @@ def write_card(
         f"On {manifest.scores['scenes']} scenes made of clips and rooms that were not trained on, through the device's "
         "loop (20 degrees).",
         "",
-        "| rung | rules | ER | F | LE (deg) | LR | SELD |",
-        "|---|---|---|---|---|---|---|",
+        "| mode | rung | rules | ER | F | LE (deg) | LR | SELD |",
+        "|---|---|---|---|---|---|---|---|",
         *(
-            f"| {rung} | {rules} | {row['er']:.3f} | {row['f']:.3f} | {row['le']:.1f} | {row['lr']:.3f} "
+            f"| {mode} | {rung} | {rules} | {row['er']:.3f} | {row['f']:.3f} | {row['le']:.1f} | {row['lr']:.3f} "
             f"| {row['seld']:.3f} |"
-            for rung, each in manifest.scores.items()
-            if isinstance(each, Mapping)
+            for mode, rungs in manifest.scores.items()
+            if isinstance(rungs, Mapping)
+            for rung, each in rungs.items()
             for rules, row in each.items()
         ),
         "",

@@ -9,18 +9,18 @@
 | own scenes | `*.wav` | `*.csv` beside them, `scenes.json` with the class names | none |
 
 A label csv says classes by number, so every data set brings its list of names; `CORPORA` holds those of the DCASE
-challenges. Names are brought to one spelling here, so that data sets can be mixed.
+challenges. Names are brought to one spelling here, so that data sets can be mixed. The channels of `foa` are W, Y, Z, X
+in ACN/SN3D, those of `mic` four capsules of an Eigenmike em32.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 
-from convert.datasets import read_class_names, scene_names
-from edge.annotations import Label, read_annotations
+from convert.datasets import Recording, read_array, read_class_names, scene_names
+from edge.array import load_array
 
 _STARSS = (
     "female_speech",
@@ -58,24 +58,8 @@ CORPORA: Mapping[str, tuple[str, ...]] = {
     "tnsse2020": (*_TNSSE_2021, "engine", "fire"),
     "tnsse2021": _TNSSE_2021,
 }
+AUDIO = {"foa": "foa", "mic": "em32_tetra"}  # format -> array
 _FOLDS_2020 = {1: "test", 2: "val"}  # the others train
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """One wav with its labels."""
-
-    wav: Path
-    csv: Path
-    split: str | None  # "train", "val", "test", or None where the data set has none
-    class_names: tuple[str, ...]  # what the numbers in the csv mean
-
-    def labels(self, class_names: Sequence[str]) -> list[Label]:
-        """Its labels in the numbering of `class_names`; classes not among them are left out."""
-        index = {name: number for number, name in enumerate(class_names)}
-        found = read_annotations(self.csv, len(self.class_names))
-        known = [(label, index.get(self.class_names[label.class_index])) for label in found]
-        return [replace(label, class_index=number) for label, number in known if number is not None]
 
 
 def find_recordings(folder: Path, corpus: str | None = None, audio: str = "foa") -> list[Recording]:
@@ -89,6 +73,9 @@ def find_recordings(folder: Path, corpus: str | None = None, audio: str = "foa")
         return _own_scenes(folder)
     if corpus not in CORPORA:
         raise ValueError(f"{folder}: got data set {corpus!r}, wanted one of {', '.join(CORPORA)}")
+    if audio not in AUDIO:
+        raise ValueError(f"{folder}: got audio {audio!r}, wanted one of {', '.join(AUDIO)}")
+    array = load_array(AUDIO[audio])
     audio_root, label_root = folder / f"{audio}_dev", folder / "metadata_dev"
     for root in (audio_root, label_root):
         if not root.is_dir():
@@ -102,7 +89,7 @@ def find_recordings(folder: Path, corpus: str | None = None, audio: str = "foa")
         csv = (label_root / relative).with_suffix(".csv")
         if not csv.is_file():
             raise ValueError(f"{wav}: got no labels, wanted {csv}")
-        recordings.append(Recording(wav, csv, _split(relative, corpus), CORPORA[corpus]))
+        recordings.append(Recording(wav, csv, _split(relative, corpus), CORPORA[corpus], array))
     return recordings
 
 
@@ -119,6 +106,8 @@ def _split(relative: Path, corpus: str) -> str:
 
 
 def _own_scenes(folder: Path) -> list[Recording]:
-    class_names = read_class_names(folder)
-    scenes = [folder / name for name in scene_names(folder)]
-    return [Recording(scene.with_suffix(".wav"), scene.with_suffix(".csv"), None, class_names) for scene in scenes]
+    class_names, array = read_class_names(folder), read_array(folder)
+    return [
+        Recording(folder / f"{name}.wav", folder / f"{name}.csv", None, class_names, array)
+        for name in scene_names(folder)
+    ]

@@ -1,7 +1,8 @@
-"""Scene folders -> a feature cache on disk -> random chunks for training.
+"""Recordings with labels -> a feature cache on disk -> random chunks for training.
 
-A scene folder holds NAME.wav (FOA) and NAME.csv (DCASE labels) and `scenes.json` with the class names. The cache holds
-un-normalised device features in float16, memory-mapped, and stacked-tracks; statistics are taken over all of it.
+A folder of own scenes holds NAME.wav, NAME.csv (DCASE labels) and `scenes.json` with the class names and the array;
+`corpora.py` knows the folders of published data sets. The cache holds un-normalised device features in float16,
+memory-mapped, and stacked-tracks; statistics are taken over all of it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import multiprocessing
+import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from importlib import resources
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +27,62 @@ from tqdm import tqdm
 
 from convert.capsules import encode
 from convert.tracks import label_tracks
-from edge.annotations import read_annotations
+from edge.annotations import Label, read_annotations
 from edge.array import ArrayProfile, load_array
-from edge.features import FeatureExtractor, FeatureSettings
+from edge.config import build
+from edge.features import FEATURES, FeatureExtractor, FeatureSettings
+from edge.resample import Resampler
 from edge.stft import Stft, StftSettings
 from edge.types import AudioBlock
-from edge.wav import read_wav
+from edge.wav import read_wav, read_wav_header
 
 log = logging.getLogger(__name__)
 STATISTICS = "statistics.npz"
+INDEX = "cache.json"
+_MAPS = "maps.f16"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One wav with its labels."""
+
+    wav: Path
+    csv: Path
+    split: str | None  # "train", "val", "test", or None where the data set has none
+    class_names: tuple[str, ...]  # what the numbers in the csv mean
+    array: ArrayProfile  # what the channels of the wav are
+
+    def labels(self, class_names: Sequence[str]) -> list[Label]:
+        """Its labels in the numbering of `class_names`; classes not among them are left out."""
+        index = {name: number for number, name in enumerate(class_names)}
+        found = read_annotations(self.csv, len(self.class_names))
+        known = [(label, index.get(self.class_names[label.class_index])) for label in found]
+        return [replace(label, class_index=number) for label, number in known if number is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """What is trained on in one folder."""
+
+    path: Path
+    corpus: str | None  # a name of `corpora.CORPORA`, or None for own scenes
+    recordings: tuple[Recording, ...]
+    weight: float | None = None  # its share of the chunks, against that of other folders; None in all folders or none
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes of its labels."""
+        return self.recordings[0].class_names
+
+    def digest(self) -> str:
+        """A hash that changes with the labels, or the way that own scenes were made."""
+        if self.corpus is None:
+            return hashlib.sha256((self.path / "scenes.json").read_bytes()).hexdigest()
+        digest = hashlib.sha256()
+        for item in self.recordings:
+            digest.update(repr((item.wav.stat().st_size, item.class_names, item.array)).encode())
+            digest.update(item.csv.read_bytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +95,22 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class FeatureCache:
-    """All scenes of one or several folders, ready to sample from."""
+    """All recordings of one or several folders, ready to sample from."""
 
     maps: NDArray[np.float16]  # (frames, bands, maps), memory-mapped
     tracks: NDArray[np.float32]  # (slots, labels, 4)
-    first_labels: tuple[int, ...]  # where each scene begins, and the end
+    first_labels: tuple[int, ...]  # where each recording begins, and the end
     class_names: tuple[str, ...]
     stft: StftSettings
     features: FeatureSettings
     mean: NDArray[np.float32]  # (bands, maps)
     deviation: NDArray[np.float32]
+    chances: NDArray[np.float64] | None = None  # of each recording; None: all alike
 
     def sample(self, labels: int, rng: np.random.Generator) -> Chunk:
-        """A random run of `labels` label frames from a random scene."""
-        scene = int(rng.integers(len(self.first_labels) - 1))
+        """A random run of `labels` label frames from a random recording."""
+        count = len(self.first_labels) - 1
+        scene = int(rng.integers(count) if self.chances is None else rng.choice(count, p=self.chances))
         begin, end = self.first_labels[scene : scene + 2]
         start = int(rng.integers(begin, end - labels + 1))
         per_label = self.stft.frames_per_label
@@ -76,20 +129,37 @@ def scene_names(folder: Path) -> list[str]:
     return names
 
 
-def read_class_names(folder: Path) -> tuple[str, ...]:
-    """Class names of a scene folder, from its scenes.json."""
+def read_scenes_json(folder: Path) -> dict[str, Any]:
+    """What `convert.scenes` says of the scenes in a folder. Raises ValueError if it is not there or no JSON object."""
     path = folder / "scenes.json"
     if not path.is_file():
         raise ValueError(f"{folder}: got no scenes.json, wanted one with the class names")
     try:
-        return tuple(json.loads(path.read_text(encoding="utf-8"))["class_names"])
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path}: got no list of class names, wanted JSON with class_names") from None
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict):
+        raise ValueError(f"{path}: got no JSON object, wanted one with class_names")
+    return table
+
+
+def read_class_names(folder: Path) -> tuple[str, ...]:
+    """Class names of a scene folder, from its scenes.json."""
+    names = read_scenes_json(folder).get("class_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{folder / 'scenes.json'}: got no list of class names, wanted JSON with class_names")
+    return tuple(names)
 
 
 def read_array(folder: Path) -> ArrayProfile:
-    """The array that a scene folder was made for, from its scenes.json."""
-    return load_array(json.loads((folder / "scenes.json").read_text(encoding="utf-8")).get("array", "foa"))
+    """The array that a scene folder was made for, from its scenes.json: a name, or all of the profile."""
+    path, value = folder / "scenes.json", read_scenes_json(folder).get("array", "foa")
+    if isinstance(value, dict):
+        return build(ArrayProfile, value, f"{path}: array")
+    try:
+        return load_array(str(value))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def device_features(
@@ -108,103 +178,136 @@ def device_features(
 
 
 def build_cache(
-    folders: Sequence[Path], cache: Path, stft: StftSettings, features: FeatureSettings, jobs: int = 1
+    folders: Sequence[DataFolder],
+    class_names: Sequence[str],
+    cache: Path,
+    stft: StftSettings,
+    features: FeatureSettings,
+    jobs: int = 1,
+    least_labels: int = 1,
 ) -> FeatureCache:
-    """Compute the features of all scenes into `cache`, or take them from there if it was built from the same scenes."""
+    """Compute the features of all recordings into `cache`, or take them from there if it was built from the same.
+
+    Other weights alone compute nothing anew. Raises ValueError, before the long part, for what is wrong with wavs,
+    labels and lengths (under `least_labels` label frames), and if the disk has not enough room.
+    """
     if jobs < 1:
         raise ValueError(f"got {jobs} jobs, wanted at least 1")
-    class_names = read_class_names(folders[0])
-    for folder in folders[1:]:
-        if read_class_names(folder) != class_names:
-            raise ValueError(f"{folder}: got classes {read_class_names(folder)}, wanted {class_names}")
-    scenes = [(folder / name, read_array(folder)) for folder in folders for name in scene_names(folder)]
+    recordings = [recording for folder in folders for recording in folder.recordings]
     described: dict[str, object] = {
-        "scenes": [str(scene) for scene, _ in scenes],
-        "digests": [hashlib.sha256((folder / "scenes.json").read_bytes()).hexdigest() for folder in folders],
+        "scenes": [str(recording.wav.with_suffix("")) for recording in recordings],
+        "digests": [folder.digest() for folder in folders],
         "class_names": list(class_names),
         "stft": asdict(stft),
         "features": asdict(features),
     }
-    index_path = cache / "cache.json"
-    if not index_path.is_file() or json.loads(index_path.read_text())["described"] != described:
-        cache.mkdir(parents=True, exist_ok=True)
-        _fill_cache(scenes, class_names, cache, stft, features, jobs, described)
+    path = cache / INDEX
+    index = json.loads(path.read_text()) if path.is_file() else {}
+    if index.get("described") != described:
+        lengths = [_labels_of(recording, class_names, stft) for recording in recordings]
+        for recording, labels in zip(recordings, lengths, strict=True):
+            if labels < least_labels:
+                raise ValueError(f"{recording.wav}: got {labels} label frames, wanted at least {least_labels}")
+        _check_room(cache, sum(lengths), stft, features)
+        path.unlink(missing_ok=True)  # of a cache before this one: what is half filled has no index
+        first_labels = _fill_cache(recordings, class_names, cache, stft, features, jobs)
+        index = {"described": described, "first_labels": first_labels}
+    chances = _chances(folders, index["first_labels"])
+    if not path.is_file() or index.get("chances") != chances:
+        path.write_text(json.dumps(index | {"chances": chances}))
     return load_cache(cache)
 
 
 def load_cache(cache: Path) -> FeatureCache:
     """Open a cache that `build_cache` wrote."""
-    index = json.loads((cache / "cache.json").read_text())
-    described = index["described"]
+    index = json.loads((cache / INDEX).read_text())
+    described, chances = index["described"], index.get("chances")
     stft, features = StftSettings(**described["stft"]), FeatureSettings(**described["features"])
-    statistics = np.load(cache / STATISTICS)
-    maps = len(statistics["mean"][0])
+    with np.load(cache / STATISTICS) as statistics:
+        mean, deviation = statistics["mean"], statistics["deviation"]
     return FeatureCache(
-        maps=np.memmap(cache / "maps.f16", np.float16, "r").reshape(-1, features.bands, maps),
+        maps=np.memmap(cache / _MAPS, np.float16, "r").reshape(-1, *mean.shape),
         tracks=np.load(cache / "tracks.npy"),
         first_labels=tuple(index["first_labels"]),
         class_names=tuple(described["class_names"]),
         stft=stft,
         features=features,
-        mean=statistics["mean"],
-        deviation=statistics["deviation"],
+        mean=mean,
+        deviation=deviation,
+        chances=None if chances is None else np.array(chances),
     )
 
 
-def adopt_statistics(cache: Path, start: Path) -> FeatureCache:
-    """Give a cache the statistics that the weights in `start`, a run or shipped weights, were trained with."""
-    found = [path for path in (start / STATISTICS, start / "cache" / STATISTICS) if path.is_file()]
-    if not found:
-        raise ValueError(f"{start}: got no {STATISTICS}, wanted a training run or shipped weights")
-    own = load_cache(cache)
-    with np.load(found[0]) as statistics:
-        if statistics["mean"].shape != own.mean.shape:
-            raise ValueError(f"{found[0]}: got statistics of {statistics['mean'].shape}, wanted {own.mean.shape}")
-        np.savez(cache / STATISTICS, mean=statistics["mean"], deviation=statistics["deviation"])
-    return load_cache(cache)
-
-
-def shipped_weights() -> dict[str, Path]:
-    """Folders of the Keras weights behind the shipped bundles, by name: where training can go on from."""
-    root = Path(str(resources.files("convert"))) / "weights"
-    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{STATISTICS}"))}
-
-
-def _scene_arrays(
-    task: tuple[Path, ArrayProfile, int, StftSettings, FeatureSettings],
-) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    scene, array, classes, stft, features = task
-    samples, rate_hz = read_wav(scene.with_suffix(".wav"))
-    if rate_hz != stft.sample_rate_hz or samples.shape[1] != array.channels:
+def _labels_of(recording: Recording, class_names: Sequence[str], stft: StftSettings) -> int:
+    """Label frames of a recording. Raises ValueError if its wav or its labels do not fit."""
+    wav = read_wav_header(recording.wav)
+    if wav.channels != recording.array.channels:
         raise ValueError(
-            f"{scene}.wav: got {samples.shape[1]} channels at {rate_hz} Hz, "
-            f"wanted {array.channels} at {stft.sample_rate_hz} Hz"
+            f"{recording.wav}: got {wav.channels} channels, "
+            f"wanted the {recording.array.channels} of array {recording.array.name!r}"
         )
-    samples = encode(samples, array, rate_hz)
+    try:
+        Resampler(wav.sample_rate_hz, stft.sample_rate_hz, wav.channels)
+    except ValueError as error:
+        raise ValueError(f"{recording.wav}: {error}") from None
+    recording.labels(class_names)
+    return math.ceil(math.ceil(wav.frames * stft.sample_rate_hz / wav.sample_rate_hz) / stft.label_samples)
+
+
+def _check_room(cache: Path, labels: int, stft: StftSettings, features: FeatureSettings) -> None:
+    """Say on stderr how much there is to compute. Raises ValueError if the disk has not enough room for it."""
+    cache.mkdir(parents=True, exist_ok=True)
+    maps = cache / _MAPS
+    size = labels * stft.frames_per_label * features.bands * len(FEATURES[features.kind][1]) * 2
+    free = shutil.disk_usage(cache).free + (maps.stat().st_size if maps.is_file() else 0)
+    told = f"{size / 1e9:.2f} GB for the features of {labels * stft.label_s / 3600:.2f} hours"
+    if size > free:
+        raise ValueError(f"{cache}: got {free / 1e9:.2f} GB of room on the disk, wanted {told}")
+    print(f"{cache}: {told}", file=sys.stderr, flush=True)
+
+
+def _chances(folders: Sequence[DataFolder], first_labels: Sequence[int]) -> list[float] | None:
+    """Of every recording: the folder's weight, shared out by length. None without weights."""
+    if folders[0].weight is None:
+        return None
+    lengths = np.split(np.diff(first_labels), np.cumsum([len(folder.recordings) for folder in folders])[:-1])
+    weights = np.array([folder.weight for folder in folders])
+    shares = weights / weights.sum()
+    return np.concatenate([share * each / each.sum() for share, each in zip(shares, lengths, strict=True)]).tolist()
+
+
+def _recording_arrays(
+    task: tuple[Recording, Sequence[str], StftSettings, FeatureSettings],
+) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Maps (frames, bands, maps) and stacked-tracks (slots, labels, 4) of one recording."""
+    recording, class_names, stft, features = task
+    samples, rate_hz = read_wav(recording.wav)
+    resampler = Resampler(rate_hz, stft.sample_rate_hz, samples.shape[1])
+    samples = np.concatenate([resampler.push(samples), resampler.finish()])
+    samples = encode(samples, recording.array, stft.sample_rate_hz)
     maps = device_features(samples, stft, FeatureExtractor(features, stft)).astype(np.float16)
-    labels = read_annotations(scene.with_suffix(".csv"), classes)
-    return maps, label_tracks(labels, len(maps) // stft.frames_per_label, classes)
+    labels = len(maps) // stft.frames_per_label
+    return maps, label_tracks(recording.labels(class_names), labels, len(class_names))
 
 
 def _fill_cache(
-    scenes: Sequence[tuple[Path, ArrayProfile]],
-    class_names: tuple[str, ...],
+    recordings: Sequence[Recording],
+    class_names: Sequence[str],
     cache: Path,
     stft: StftSettings,
     features: FeatureSettings,
     jobs: int,
-    described: dict[str, object],
-) -> None:
-    tasks = [(scene, array, len(class_names), stft, features) for scene, array in scenes]
+) -> list[int]:
+    """Write everything but the index; returns where each recording begins, and the end."""
+    tasks = [(recording, class_names, stft, features) for recording in recordings]
     total = np.zeros(1)
     square_sum = np.zeros(1)
     frames, first_labels, tracks = 0, [0], []
-    (cache / "cache.json").unlink(missing_ok=True)  # of a cache before this one: what is half filled has no index
-    with (cache / "maps.f16").open("wb") as file, ExitStack() as stack:
-        computed: Iterable[tuple[NDArray[np.float16], NDArray[np.float32]]] = map(_scene_arrays, tasks)
-        if jobs > 1:  # spawned, not forked: TensorFlow's threads may be running
+    with (cache / _MAPS).open("wb") as file, ExitStack() as stack:
+        computed: Iterable[tuple[NDArray[np.float16], NDArray[np.float32]]] = map(_recording_arrays, tasks)
+        if jobs > 1:  # spawned, not forked: threads of Keras's backend may be running
             pool = stack.enter_context(ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")))
-            computed = pool.map(_scene_arrays, tasks)
+            computed = pool.map(_recording_arrays, tasks)
         for maps, scene_tracks in tqdm(computed, total=len(tasks), desc="features", unit="scene", disable=None):
             file.write(maps.tobytes())
             wide = maps.astype(np.float64)
@@ -217,15 +320,5 @@ def _fill_cache(
     deviation = np.sqrt(np.maximum(square_sum / frames - mean**2, 1e-12))
     np.savez(cache / STATISTICS, mean=mean.astype(np.float32), deviation=deviation.astype(np.float32))
     np.save(cache / "tracks.npy", np.concatenate(tracks, axis=1))
-    (cache / "cache.json").write_text(json.dumps({"described": described, "first_labels": first_labels}))
-    log.info("%s: %d scenes, %.2f GB", cache, len(scenes), (cache / "maps.f16").stat().st_size / 1e9)
-
-
-def read_sources(folders: Sequence[Path]) -> list[dict[str, object]]:
-    """Where the sounds of scene folders come from: rows of source, licence and number of clips, for the model card."""
-    rows: dict[tuple[str, str], int] = {}
-    for folder in folders:
-        for row in json.loads((folder / "scenes.json").read_text()).get("sources", []):
-            key = row["source"], row["licence"]
-            rows[key] = max(rows.get(key, 0), row["clips"])
-    return [{"source": source, "licence": licence, "clips": clips} for (source, licence), clips in rows.items()]
+    log.info("%s: %d recordings", cache, len(recordings))
+    return first_labels

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from convert.datasets import read_class_names, scene_names
+from convert.datasets import read_array, read_class_names, read_scenes_json, scene_names
 from edge.annotations import Label, label_of, read_annotations
 from edge.array import ArrayProfile, load_array
 from edge.bundle import Bundle
 from edge.capture import open_source
 from edge.decode import Decoder, DecodeSettings
-from edge.metrics import SeldScores, score
+from edge.metrics import ClassScores, SeldScores, score
 from edge.nets import Net
 from edge.runtime import build_pipeline, build_system
 from edge.systems import System
@@ -37,6 +37,7 @@ class _Recorder:
 
     def __init__(self, system: System) -> None:
         self._system = system
+        self.clock, self.levels = system.clock, system.levels
         self.heard: list[TrackFrames] = []
 
     @property
@@ -52,6 +53,9 @@ class _Recorder:
     def reset(self) -> None:
         self._system.reset()
         self.heard = []
+
+    def set_level(self, index: int) -> None:
+        self._system.set_level(index)
 
     def _kept(self, answers: Iterable[TrackFrames]) -> Iterator[TrackFrames]:
         for tracks in answers:
@@ -105,6 +109,13 @@ def labelled_scenes(folder: Path, class_names: Sequence[str]) -> tuple[list[Path
     return [folder / f"{name}.wav" for name in names], labels
 
 
+def scene_array(folder: Path, bundle: Bundle, name: str | None = None) -> ArrayProfile:
+    """The array whose channels the wavs hold: `name`, or what the folder's scenes.json says, or the bundle's."""
+    if name is None and "array" in read_scenes_json(folder):
+        return read_array(folder)
+    return load_array(name or bundle.manifest.array)
+
+
 def score_predictions(
     reference: Mapping[str, Sequence[Label]], predictions: Mapping[str, Prediction], classes: int
 ) -> dict[str, SeldScores]:
@@ -119,17 +130,17 @@ def score_predictions(
 
 def report(scores: Mapping[str, SeldScores], class_names: Sequence[str]) -> str:
     """A readable table of scores, with one line per class."""
-    lines = [f"{'':<14}{'ER20':>7}{'F20':>7}{'LE':>7}{'LR':>7}{'SELD':>7}"]
-    for name, result in scores.items():
-        lines.append(_row(name, result.er, result.f, result.le, result.lr, result.seld))
-    for name, each in zip(class_names, scores["2022_macro"].per_class, strict=True):
-        lines.append(_row(name, each.er, each.f, each.le, each.lr, each.seld))
+    return table({**scores, **dict(zip(class_names, scores["2022_macro"].per_class, strict=True))})
+
+
+def table(scores: Mapping[str, SeldScores | ClassScores]) -> str:
+    """A readable table of scores, one line each."""
+    width = max(14, *(len(name) + 1 for name in scores))
+    lines = [f"{'':<{width}}{'ER20':>7}{'F20':>7}{'LE':>7}{'LR':>7}{'SELD':>7}"]
+    for name, each in scores.items():
+        lines.append(f"{name:<{width}}{each.er:7.3f}{each.f:7.3f}{each.le:7.1f}{each.lr:7.3f}{each.seld:7.3f}")
     return "\n".join(lines)
 
 
 def _labels(items: Iterable[Event | FrameRow]) -> list[Label]:
     return [label_of(item) for item in items if isinstance(item, FrameRow)]
-
-
-def _row(name: str, er: float, f: float, le: float, lr: float, seld: float) -> str:
-    return f"{name:<14}{er:7.3f}{f:7.3f}{le:7.1f}{lr:7.3f}{seld:7.3f}"

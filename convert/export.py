@@ -2,84 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
 
 from convert.card import write_card
-from convert.datasets import FeatureCache, load_cache
 from convert.evaluate import Prediction, labelled_scenes, predict, score_predictions
-from convert.ladder import KerasNet, NetCheck, RungCheck, check_net, check_rung
-from convert.quantize import fold_norms, to_tflite
-from convert.recipes import Recipe, find_recipe
-from convert.systems.coloc_batches import batch_maker
-from convert.systems.coloc_training import STAGES, build_stage, load_stage
-from convert.train import TrainSettings
+from convert.ladder import KerasNet, NetCheck, RecordingNet, RungCheck, check_net, check_rung
+from convert.quantize import pinned, to_tflite
+from convert.run import Run, random_run
+from convert.systems.coloc_batches import Augmentation, augmented, batch_maker
+from convert.systems.coloc_training import STAGES
+from convert.tracks import SLOTS
 from edge.annotations import Label
-from edge.bundle import FORMAT, Bundle, Manifest, write_bundle
-from edge.config import build
+from edge.bundle import Bundle, write_bundle
 from edge.metrics import SeldScores
-from edge.nets import LiteRtNet, Net
+from edge.nets import SHARED_PREFIX, LiteRtNet, Net
+from edge.systems import coloc_streaming
+from edge.systems.coloc_settings import MODES
+from edge.systems.coloc_streaming import ColocStreaming
 from edge.types import FloatArray
 
 log = logging.getLogger(__name__)
-CALIBRATION_WINDOWS = 150
-CHECKED_WINDOWS = 40
-RUN_FILE = "run.json"
+CALIBRATION_WINDOWS, CALIBRATION_STEPS = 150, 400
+CHECKED_WINDOWS, CHECKED_STEPS = 40, 200
+STREAMED_SCENES, STREAMED_LABELS = 12, 150
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A folder in which `seld-convert train` has worked: weights, logs, feature cache, `run.json`."""
-
-    folder: Path
-    recipe: Recipe
-    cache: FeatureCache
-    sources: list[dict[str, Any]]  # what the scenes were made of: source, licence
-
-    def keras_nets(self) -> dict[str, keras.Model]:
-        """The trained nets by name."""
-        models = [model for stage in STAGES for model in load_stage(stage, self.recipe, self._classes, self.folder)]
-        return {model.name: model for model in models}
-
-    def deployed_nets(self) -> dict[str, keras.Model]:
-        """The same in the form for the converter."""
-        deployed = {}
-        for name, trained in self.keras_nets().items():
-            if name in STAGES:
-                _, deployed[name] = build_stage(name, self.recipe, self._classes, deployed=True)
-                fold_norms(trained, deployed[name])
-            else:
-                deployed[name] = trained
-        return deployed
-
-    @property
-    def _classes(self) -> int:
-        return len(self.cache.class_names)
-
-
-def open_run(folder: Path) -> Run:
-    """Open a run. Raises ValueError if it is none."""
-    path = folder / RUN_FILE
-    if not path.is_file():
-        raise ValueError(f"{folder}: got no {RUN_FILE}, wanted a folder that `seld-convert train` wrote")
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        model, training, sources = table["model"], dict(table["training"]), list(table["sources"])
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path}: got something else, wanted JSON with model, training and sources") from None
-    recipe = replace(find_recipe(model), training=build(TrainSettings, training, f"{path}: training"))
-    return Run(folder, recipe, load_cache(folder / "cache"), sources)
-
-
-def net_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
-    """Inputs of every net as the device will feed them, from training scenes: by net, `count` of them each.
+def window_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
+    """Inputs of the nets for windows as the device will feed them, from training scenes: by net, `count` of them each.
 
     The conditions come from the data: none, one or two known directions, embedded by the trained encoders.
     """
@@ -105,41 +60,61 @@ def net_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) -> di
     return examples
 
 
+def step_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
+    """Inputs of the step nets, states among them: what the device's own loop asks them on training scenes, by net.
+
+    `count` of each, evenly from as many runs of `STREAMED_LABELS` as that takes; all directions may be live.
+    """
+    recorders = {name: RecordingNet(nets[name]) for name in coloc_streaming.NETS}
+    settings = replace(run.settings, mode="streaming", max_overlap=SLOTS)
+    bundle = Bundle(run.manifest("float32"), {}, run.cache.mean, run.cache.deviation)
+    classes, rng = len(run.cache.class_names), np.random.default_rng(seed)
+    system = ColocStreaming(recorders, bundle.extractor(), run.recipe.stft, classes, settings)
+    for recorder in recorders.values():
+        recorder.examples.clear()  # what it asked to begin with
+    for _ in range(STREAMED_SCENES):
+        chunk = augmented(run.cache.sample(STREAMED_LABELS, rng), run.cache, Augmentation(), rng)
+        system.reset()
+        for maps in np.split(chunk.maps, STREAMED_LABELS):
+            list(system.advance(maps))
+    chosen = {}
+    for name, recorder in recorders.items():
+        places = np.linspace(0, len(recorder.examples) - 1, min(count, len(recorder.examples))).astype(int)
+        chosen[name] = [recorder.examples[place] for place in places]
+    return chosen
+
+
 def convert_nets(run: Run) -> tuple[dict[str, Bundle], list[NetCheck]]:
     """Float and int8 bundles of a run (in memory), and each net's check against Keras."""
-    trained: dict[str, Net] = {name: KerasNet(model) for name, model in run.keras_nets().items()}
-    calibration = net_examples(run, trained, CALIBRATION_WINDOWS, seed=1)
-    held_out = net_examples(run, trained, CHECKED_WINDOWS, seed=2)
-    deployed = run.deployed_nets()
+    models = run.keras_nets()
+    trained: dict[str, KerasNet] = {name: KerasNet(model) for name, model in models.items()}
+    calibration, held_out = (
+        step_examples(run, trained, steps, seed) | window_examples(run, trained, windows, seed)
+        for steps, windows, seed in ((CALIBRATION_STEPS, CALIBRATION_WINDOWS, 1), (CHECKED_STEPS, CHECKED_WINDOWS, 2))
+    )
+    deployed = run.deployed_nets(models)
     bundles, checks = {}, []
     for precision in ("float32", "int8"):
-        flatbuffers = {}
+        flatbuffers: dict[str, bytes] = {}
+        shared: dict[str, tuple[float, int]] = {}  # scales of tensors that are handed on, by stage and name
         for name, model in deployed.items():
             log.info("converting %s to %s", name, precision)
-            flatbuffers[name] = to_tflite(model, calibration[name] if precision == "int8" else None)
-            checks.append(check_net(name, precision, trained[name], LiteRtNet(flatbuffers[name]), held_out[name]))
+            stage, examples = name.partition("_")[0], calibration[name]
+            for tensor in (tensor.name for tensor in model.inputs if tensor.name.startswith(SHARED_PREFIX)):
+                examples = pinned(examples, tensor, shared[stage + tensor]) if precision == "int8" else examples
+            flatbuffers[name] = to_tflite(model, examples if precision == "int8" else None)
+            net = LiteRtNet(flatbuffers[name])
+            shared |= {stage + tensor: detail["quantization"] for tensor, detail in net.outputs.items()}
+            checks.append(check_net(name, precision, trained[name], net, held_out[name]))
             print(checks[-1], flush=True)
-        manifest = Manifest(
-            format=FORMAT,
-            name=run.recipe.name,
-            system=run.recipe.system,
-            precision=precision,
-            class_names=run.cache.class_names,
-            statistics_sha256="",
-            nets={},
-            stft=run.recipe.stft,
-            features=run.recipe.features,
-            settings=dict(run.recipe.device),
-            decode=run.recipe.decode,
-        )
-        bundles[precision] = Bundle(manifest, flatbuffers, run.cache.mean, run.cache.deviation)
+        bundles[precision] = Bundle(run.manifest(precision), flatbuffers, run.cache.mean, run.cache.deviation)
     return bundles, checks
 
 
 def climb(
     run: Run, bundles: Mapping[str, Bundle], wavs: Sequence[Path], truth: Mapping[str, Sequence[Label]]
-) -> tuple[dict[str, dict[str, SeldScores]], list[RungCheck]]:
-    """Scores of every rung on labelled scenes through the device's loop, and each rung's check against Keras."""
+) -> tuple[dict[str, dict[str, dict[str, SeldScores]]], list[RungCheck]]:
+    """Scores by mode and rung on labelled scenes through the device's loop, and each rung's check against Keras."""
     rungs: dict[str, dict[str, Net]] = {
         "keras": {name: KerasNet(model) for name, model in run.keras_nets().items()},
         **{
@@ -147,16 +122,18 @@ def climb(
             for precision, bundle in bundles.items()
         },
     }
-    predictions: dict[str, dict[str, Prediction]] = {}
-    scores: dict[str, dict[str, SeldScores]] = {}
-    for rung, nets in rungs.items():
-        predictions[rung] = predict(bundles["int8"], wavs, nets, description=rung)
-        scores[rung] = score_predictions(truth, predictions[rung], len(run.cache.class_names))
+    scores: dict[str, dict[str, dict[str, SeldScores]]] = {}
     checks = []
-    for precision in bundles:
-        micro = scores["keras"]["2022_micro"], scores[precision]["2022_micro"]
-        checks.append(check_rung(precision, predictions["keras"], predictions[precision], *micro))
-        print(checks[-1], flush=True)
+    for mode in MODES:
+        predictions: dict[str, dict[str, Prediction]] = {}
+        scores[mode] = {}
+        for rung, nets in rungs.items():
+            predictions[rung] = predict(bundles["int8"], wavs, nets, {"mode": mode}, description=f"{mode}, {rung}")
+            scores[mode][rung] = score_predictions(truth, predictions[rung], len(run.cache.class_names))
+        for precision in bundles:
+            micro = scores[mode]["keras"]["2022_micro"], scores[mode][precision]["2022_micro"]
+            checks.append(check_rung(f"{mode}, {precision}", predictions["keras"], predictions[precision], *micro))
+            print(checks[-1], flush=True)
     return scores, checks
 
 
@@ -169,17 +146,23 @@ def export(run: Run, scenes: Path, out: Path) -> None:
     failed = [str(check) for check in checks if not check.passed]
     if failed:
         raise ValueError(f"{run.recipe.name}: nothing written, the ladder failed: {'; '.join(failed)}")
-    table = {rung: {rules: _plain(result) for rules, result in each.items()} for rung, each in scores.items()}
+    table = {
+        mode: {rung: {rules: _plain(result) for rules, result in each.items()} for rung, each in rungs.items()}
+        for mode, rungs in scores.items()
+    }
     bundle = bundles["int8"]
     manifest = replace(bundle.manifest, scores={"scenes": len(wavs), **table})
     write_bundle(out, replace(bundle, manifest=manifest))
-    write_card(out, manifest, run.recipe, run.sources, [str(check) for check in checks], _logs(run.folder))
+    write_card(out, manifest, run.recipe, run.file, run.folder, [str(check) for check in checks])
+
+
+def export_random(model: str, out: Path) -> None:
+    """Write an int8 bundle of a recipe with random weights, for benchmarks: as fast as a trained one, and deaf."""
+    with tempfile.TemporaryDirectory() as folder:
+        bundles, _ = convert_nets(random_run(model, Path(folder)))
+    bundle = bundles["int8"]
+    write_bundle(out, replace(bundle, manifest=replace(bundle.manifest, name=f"{model}-random")))
 
 
 def _plain(result: SeldScores) -> dict[str, float]:
     return {name: round(value, 4) for name, value in asdict(result).items() if name != "per_class"}
-
-
-def _logs(folder: Path) -> Iterator[Path]:
-    for stage in STAGES:
-        yield folder / f"{stage}.csv"

@@ -18,7 +18,7 @@ import tensorflow as tf
 from convert.evaluate import Prediction
 from edge.geometry import angle_between_deg
 from edge.metrics import SeldScores
-from edge.nets import STATE_PREFIX, LiteRtNet, Net
+from edge.nets import STATE_PREFIX, LiteRtNet, Net, Past
 from edge.types import FloatArray
 
 LEAST_SNR_DB = {"float32": 60.0, "int8": 12.0}
@@ -31,20 +31,37 @@ class KerasNet:
 
     def __init__(self, model: keras.Model) -> None:
         self._call = tf.function(lambda inputs: model(inputs, training=False))
-        self._shapes = {item.name: item.shape[1:] for item in model.inputs if item.name.startswith(STATE_PREFIX)}
-        self._states: dict[str, FloatArray] = {}
-        self.reset()
+        self._states = {item.name: item.shape[1:] for item in model.inputs if item.name.startswith(STATE_PREFIX)}
 
-    def __call__(self, **inputs: FloatArray) -> dict[str, FloatArray]:
+    def __call__(self, past: Past | None = None, **inputs: FloatArray) -> dict[str, FloatArray]:
         """Outputs by name, without the batch axis."""
-        outputs = self._call({name: tf.constant(value[None]) for name, value in (inputs | self._states).items()})
-        answers = {name: np.asarray(value)[0] for name, value in outputs.items()}
-        self._states = {name: answers.pop(name) for name in self._shapes}
-        return answers
+        states = {name: (past or {})[name] for name in self._states}
+        outputs = self._call({name: tf.constant(value[None]) for name, value in inputs.items()} | states)
+        answers = {name: np.asarray(value) for name, value in outputs.items()}
+        if past is not None:
+            past.update({name: answers.pop(name) for name in self._states})
+        return {name: value[0] for name, value in answers.items()}
 
-    def reset(self) -> None:
-        """Set the carried state to zero."""
-        self._states = {name: np.zeros(shape, np.float32) for name, shape in self._shapes.items()}
+    def fresh(self) -> Past:
+        """The past of a net that was not called yet: zeros."""
+        return {name: np.zeros((1, *shape), np.float32) for name, shape in self._states.items()}
+
+
+class RecordingNet:
+    """A net that keeps what it was asked: examples as the device will feed them, states rolled forward."""
+
+    def __init__(self, net: Net) -> None:
+        self._net = net
+        self.examples: list[dict[str, FloatArray]] = []
+
+    def __call__(self, past: Past | None = None, **inputs: FloatArray) -> dict[str, FloatArray]:
+        """As the net inside."""
+        self.examples.append({**inputs, **{name: state[0] for name, state in (past or {}).items()}})
+        return self._net(past, **inputs)
+
+    def fresh(self) -> Past:
+        """As the net inside."""
+        return self._net.fresh()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +96,12 @@ def snr_db(reference: FloatArray, candidate: FloatArray) -> float:
 
 
 def check_net(
-    name: str, precision: str, reference: Net, candidate: LiteRtNet, examples: Iterable[Mapping[str, FloatArray]]
+    name: str, precision: str, reference: KerasNet, candidate: LiteRtNet, examples: Iterable[Mapping[str, FloatArray]]
 ) -> NetCheck:
-    """Feed both the same examples, in order, states carried from one to the next."""
-    reference.reset()
-    candidate.reset()
+    """Ask both about the same examples, which hold the states too; the states after are compared as the answers are."""
     pairs: dict[str, tuple[list[FloatArray], list[FloatArray]]] = {}
     for example in examples:
-        wanted, got = reference(**example), candidate(**example)
+        wanted, got = computed(reference, example), candidate.computed(example)
         for output in wanted:
             left, right = pairs.setdefault(output, ([], []))
             left.append(wanted[output])
@@ -94,6 +109,13 @@ def check_net(
     worst = float(np.min([snr_db(np.stack(left), np.stack(right)) for left, right in pairs.values()]))  # keeps a NaN
     floats = sum(count for kind, count in candidate.tensor_types().items() if kind.startswith("float"))
     return NetCheck(name, precision, worst, floats)
+
+
+def computed(net: KerasNet, example: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """All outputs for all inputs, states among them."""
+    past = {name: value[None] for name, value in example.items() if name.startswith(STATE_PREFIX)}
+    answers = net(past, **{name: value for name, value in example.items() if name not in past})
+    return {**answers, **{name: value[0] for name, value in past.items()}}
 
 
 @dataclass(frozen=True, slots=True)

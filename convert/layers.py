@@ -45,7 +45,7 @@ def pooled_activation(
 ) -> keras.KerasTensor:
     """BN -> MaxPool -> ReLU -> Dropout. Pool and ReLU both keep order, so they commute, and the smaller map is cheaper.
 
-    A deployed block has neither norm nor dropout: `quantize.fold_norms` puts the norm into the convolutions.
+    A deployed block has neither norm nor dropout: `folded_weights` puts the norm into the convolutions.
     """
     if not deployed:
         x = layers.BatchNormalization(epsilon=1e-5, momentum=0.97, name=f"{name}_norm")(x)
@@ -97,9 +97,12 @@ class ResettableGRU(layers.Layer):
     def build(self, x_shape: tuple[int | None, ...], keep_shape: tuple[int | None, ...]) -> None:
         """Kernel, recurrent kernel and biases of both directions."""
         for direction in ("forward", "backward"):
-            sizes = {"kernel": (x_shape[-1], "glorot_uniform"), "recurrent": (self.units, "orthogonal"), "bias": (2, None)}
-            for name, (rows, initializer) in sizes.items():
-                weight = self.add_weight((rows, 3 * self.units), initializer or "zeros", name=f"{direction}_{name}")
+            for name, rows, initializer in (
+                ("kernel", x_shape[-1], "glorot_uniform"),
+                ("recurrent", self.units, "orthogonal"),
+                ("bias", 2, "zeros"),
+            ):
+                weight = self.add_weight((rows, 3 * self.units), initializer, name=f"{direction}_{name}")
                 setattr(self, f"{direction}_{name}", weight)
 
     def call(self, x: keras.KerasTensor, keep: keras.KerasTensor) -> keras.KerasTensor:
@@ -112,10 +115,14 @@ class ResettableGRU(layers.Layer):
         back = self._scan(back, keep, self.backward_recurrent, self.backward_bias[1])
         return ops.transpose(ops.concatenate([ahead, ops.flip(back, 0)], axis=-1), (1, 0, 2))
 
-    def _scan(self, projected: object, keep: object, kernel: object, bias: object) -> object:
+    def _scan(
+        self, projected: keras.KerasTensor, keep: keras.KerasTensor, kernel: keras.Variable, bias: keras.KerasTensor
+    ) -> keras.KerasTensor:
         """Projected inputs (T, B, 3 * units) -> states (T, B, units)."""
 
-        def cell(state: object, inputs: tuple[object, object]) -> tuple[object, object]:
+        def cell(
+            state: keras.KerasTensor, inputs: tuple[keras.KerasTensor, keras.KerasTensor]
+        ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
             outer, kept = inputs
             state = state * kept
             inner = ops.matmul(state, kernel) + bias
@@ -124,7 +131,7 @@ class ResettableGRU(layers.Layer):
             state = update * state + (1.0 - update) * candidate
             return state, state
 
-        start = ops.zeros_like(projected[0, :, : self.units])  # type: ignore[index]
+        start = ops.zeros_like(projected[0, :, : self.units])
         return ops.scan(cell, start, (projected, keep))[1]
 
 
@@ -142,3 +149,18 @@ def gated_bidirectional_gru(x: keras.KerasTensor, units: int, name: str, deploye
             x = ResettableGRU(units, name=f"{name}{layer}_both")(x, keep)
     x = ops.tanh(x)
     return x[..., units:] * x[..., :units]
+
+
+def folded_weights(trained: keras.Model, block: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Kernel, bias and, if there is one, condition kernel of a trained block, with its batch norm folded in.
+
+    `BLOCK_norm` is folded into `BLOCK_conv` and `BLOCK_condition`: their sum is what was normalised, so TFLite's own
+    folding, which wants a norm right behind one convolution, would not reach it.
+    """
+    norm = trained.get_layer(f"{block}_norm")
+    gamma, beta, mean, variance = norm.get_weights()
+    scale = gamma / np.sqrt(variance + norm.epsilon)
+    kernel, bias = trained.get_layer(f"{block}_conv").get_weights()
+    conditions = [layer for layer in trained.layers if layer.name == f"{block}_condition"]
+    told = conditions[0].get_weights()[0] * scale if conditions else np.empty(0)
+    return kernel * scale, (bias - mean) * scale + beta, told

@@ -13,15 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from convert.capsules import encode
 from convert.datasets import device_features
 from convert.tracks import SLOTS, label_tracks
 from edge.annotations import read_annotations
+from edge.array import ArrayProfile, load_array
 from edge.bundle import Bundle
+from edge.capture import open_source
+from edge.config import build
 from edge.geometry import angle_between_deg
 from edge.nets import Net
-from edge.systems.coloc import ColocSettings
+from edge.systems.coloc_settings import ColocSettings
+from edge.systems.coloc_window import NETS
 from edge.types import FloatArray
-from edge.wav import read_wav
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +49,26 @@ class PaperTables:
         return "\n".join(lines)
 
 
-def paper_tables(bundle: Bundle, wavs: Sequence[Path], nets: Mapping[str, Net] | None = None) -> PaperTables:
-    """Measure on scenes with labels beside them, in windows that do not overlap. `nets` replaces the bundle's own."""
+def paper_tables(
+    bundle: Bundle, wavs: Sequence[Path], nets: Mapping[str, Net] | None = None, array: ArrayProfile | None = None
+) -> PaperTables:
+    """Measure on scenes with labels beside them, in windows that do not overlap, whatever the mode of the bundle is.
+
+    `nets` replaces the bundle's own; those for windows must be among them, or it raises ValueError.
+    """
     manifest = bundle.manifest
     used = bundle.nets() if nets is None else nets
-    labels = ColocSettings(**manifest.settings).window_labels
+    if not used.keys() >= set(NETS):
+        raise ValueError(f"{manifest.name}: got nets {', '.join(used)}, wanted for the tables {', '.join(NETS)}")
+    profile = array or load_array(manifest.array)
+    labels = build(ColocSettings, manifest.settings, f"{manifest.name}: settings").window_labels
     per_label, classes = manifest.stft.frames_per_label, len(manifest.class_names)
     extractor = bundle.extractor()
     error_sum = np.zeros((SLOTS, SLOTS))
     frames = np.zeros((SLOTS, SLOTS), np.int64)
     confusion = np.zeros((classes, classes + 1), np.int64)
     for wav in tqdm(wavs, desc="tables", unit="scene", disable=None):
-        maps = device_features(read_wav(wav)[0], manifest.stft, extractor)
+        maps = device_features(_foa(wav, profile, manifest.stft.sample_rate_hz), manifest.stft, extractor)
         truth = read_annotations(wav.with_suffix(".csv"), classes)
         tracks = label_tracks(truth, len(maps) // per_label, classes)
         for start in range(0, tracks.shape[1] - labels + 1, labels):
@@ -70,6 +82,12 @@ def paper_tables(bundle: Bundle, wavs: Sequence[Path], nets: Mapping[str, Net] |
         error_deg = np.where(frames > 0, error_sum / frames, np.nan)
     right = int(np.trace(confusion[:, :classes]))
     return PaperTables(error_deg, frames, right / max(int(confusion.sum()), 1), confusion)
+
+
+def _foa(wav: Path, array: ArrayProfile, sample_rate_hz: int) -> FloatArray:
+    """What the device makes of the recording of an array: (n, 4)."""
+    with open_source(str(wav), array.channels, sample_rate_hz) as source:
+        return encode(np.concatenate([block.samples for block in source]), array, sample_rate_hz)
 
 
 def _add_errors(

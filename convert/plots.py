@@ -1,21 +1,25 @@
-"""Figures of an evaluation as PNG: azimuth over time, confusion matrix, the localizer's table."""
+"""Figures as PNG: of an evaluation (azimuth over time, confusion matrix, the localizer's table) and of a training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from convert.evaluate import Prediction
-from convert.paper_tables import PaperTables
+from convert.train import read_log
 from edge.annotations import LABEL_FRAME_S, Label
+
+if TYPE_CHECKING:
+    from convert.evaluate import Prediction
+    from convert.paper_tables import PaperTables
 
 mpl.use("agg")
 
-
+CURVES = "curves.png"  # of a training run
 PLOTTED_SCENES = 4
 
 
@@ -89,4 +93,24 @@ def plot_localizer_table(path: Path, tables: PaperTables) -> None:
         axes.plot(known, tables.error_deg[active, : active + 1], "o-", label=f"{active + 1} active")
     axes.set(xlabel="known directions", ylabel="mean DOA error in degrees", xticks=range(slots), ylim=(0, None))
     axes.legend(frameon=False)
+    figure.savefig(path, dpi=100)
+
+
+def plot_curves(path: Path, logs: Mapping[str, Path]) -> None:
+    """Loss over steps of every stage whose csv log is there, and its scores on development data on a second axis."""
+    stages = {stage: rows for stage, log in logs.items() if (rows := read_log(log))}
+    figure = Figure(figsize=(6 * max(len(stages), 1), 4), layout="constrained")
+    for axes, (stage, rows) in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages.items(), strict=True):
+        scores = [name for name in rows[-1] if name.startswith("dev_") and name != "dev_loss"]
+        right = axes.twinx() if scores else axes
+        for index, name in enumerate(["loss", "dev_loss", *scores]):
+            points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
+            if points:
+                side, marker = (right, ".--") if name in scores else (axes, "-" if name == "loss" else ".-")
+                side.plot(*zip(*points, strict=True), marker, color=f"C{index}", label=name)
+        axes.set(title=stage, xlabel="step", ylabel="loss", ylim=(0, None))
+        if scores:
+            right.set(ylabel="degrees or %", ylim=(0, 100))
+        handles = [handle for side in dict.fromkeys((axes, right)) for handle in side.get_legend_handles_labels()[0]]
+        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3, frameon=False)
     figure.savefig(path, dpi=100)

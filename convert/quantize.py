@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from convert.layers import folded_weights
+
 
 def fold_norms(trained: keras.Model, deployed: keras.Model) -> None:
-    """Copy weights from `trained` into `deployed`, which has the same layers; make each batch norm an identity.
-
-    `NAME_norm` is folded into `NAME_conv` and, where there is one, `NAME_condition`: their sum is what was normalised,
-    so TFLite's own folding, which wants a norm right behind one convolution, would not reach it.
-    """
+    """Copy weights from `trained` into `deployed`, which has the same layers but for its batch norms."""
     norms = [layer for layer in trained.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in trained.layers:
         if layer.weights and layer not in norms:
             deployed.get_layer(layer.name).set_weights(layer.get_weights())
     for norm in norms:
         block = norm.name.removesuffix("_norm")
-        gamma, beta, mean, variance = norm.get_weights()
-        scale = gamma / np.sqrt(variance + norm.epsilon)
-        kernel, bias = trained.get_layer(f"{block}_conv").get_weights()
-        deployed.get_layer(f"{block}_conv").set_weights([kernel * scale, (bias - mean) * scale + beta])
-        if f"{block}_condition" in {layer.name for layer in trained.layers}:
-            (kernel,) = trained.get_layer(f"{block}_condition").get_weights()
-            deployed.get_layer(f"{block}_condition").set_weights([kernel * scale])
+        kernel, bias, told = folded_weights(trained, block)
+        deployed.get_layer(f"{block}_conv").set_weights([kernel, bias])
+        if told.size:
+            deployed.get_layer(f"{block}_condition").set_weights([told])
+
+
+def pinned(
+    examples: Sequence[Mapping[str, np.ndarray]], tensor: str, quantization: tuple[float, int]
+) -> list[dict[str, np.ndarray]]:
+    """Calibration examples from which the input `tensor` gets this int8 scale and zero point: those of its maker."""
+    scale, zero_point = quantization
+    low, high = ((end - zero_point) * scale for end in (-128, 127))
+    clipped = [{**example, tensor: np.clip(example[tensor], low, high)} for example in examples]
+    values = clipped[0][tensor] = clipped[0][tensor].copy()
+    values.flat[:2] = low, high  # two of the many: what follows keeps its range
+    return clipped
 
 
 def to_tflite(model: keras.Model, calibration: Iterable[Mapping[str, np.ndarray]] | None = None) -> bytes:

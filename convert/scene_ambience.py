@@ -16,7 +16,10 @@ from edge.types import FloatArray
 def draw_ambience(
     length: int, library: ClipLibrary, rng: np.random.Generator, array: ArrayResponse, first: int = 0
 ) -> tuple[str, FloatArray]:
-    """Kind and diffuse noise (n, channels) of power 1 in the channel `first`: coloured, humming, or many far sounds at once."""
+    """Kind and diffuse background (n, channels) of power 1 in the channel `first`.
+
+    It is coloured noise, a hum, or many far sounds at once.
+    """
     others = [clip for clips in library.of_class(INTERFERER).values() for clip in clips]
     kind = str(rng.choice(["noise", "hum", "babble"], p=[0.6, 0.2, 0.2]))
     if kind == "babble" and others:

@@ -40,7 +40,7 @@ from convert.rooms import (
 from convert.scene_ambience import draw_ambience
 from convert.scene_events import Event, SceneSettings, draw_events, level_db, moving_share
 from edge.annotations import LABEL_FRAME_S, Label, write_annotations
-from edge.array import ArrayProfile, load_array
+from edge.array import ArrayProfile, load_array, shipped_arrays
 from edge.geometry import SPEED_OF_SOUND_M_S, azimuth_elevation_deg, unit_vector
 from edge.types import FloatArray
 
@@ -150,7 +150,7 @@ def make_scenes(
         "class_names": list(library.class_names),
         "sample_rate_hz": library.sample_rate_hz,
         "seed": seed,
-        "array": array.name,
+        "array": array.name if array.name in shipped_arrays() and load_array(array.name) == array else asdict(array),
         "settings": asdict(settings),
         "sources": library.sources(),
         "scenes": scenes,
@@ -262,7 +262,8 @@ def _labels(event: Event, offsets_m: NDArray[np.float64], class_index: int, fram
     vectors = (1 - weight) * offsets_m[before] + weight * offsets_m[np.minimum(before + 1, len(offsets_m) - 1)]
     azimuths, elevations = (np.rint(angles).astype(int) for angles in azimuth_elevation_deg(vectors))
     azimuths = np.where(azimuths == -180, 180, azimuths)
+    distances_cm = np.rint(100 * np.linalg.norm(vectors, axis=-1)).astype(int)
     return [
-        Label(int(frame), class_index, event.lane, int(azimuth), int(elevation))
-        for frame, azimuth, elevation in zip(heard, azimuths, elevations, strict=True)
+        Label(int(frame), class_index, event.lane, int(azimuth), int(elevation), int(distance_cm))
+        for frame, azimuth, elevation, distance_cm in zip(heard, azimuths, elevations, distances_cm, strict=True)
     ]

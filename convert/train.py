@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import logging
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 log = logging.getLogger(__name__)
+Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +33,16 @@ class TrainSettings:
     clip_norm: float = 1.0
     average_momentum: float = 0.998  # of the moving average of the weights, which is what is kept
     checkpoint_steps: int = 200
+    dev_steps: int = 1000  # scores and curves at the first checkpoint after as many steps, and at the end
     seed: int = 0
     constant_rate: bool = False  # the papers' schedule
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch_size, self.checkpoint_steps) < 1 or self.seed < 0:
+        least = min(self.steps, self.batch_size, self.checkpoint_steps, self.dev_steps)
+        if least < 1 or self.seed < 0:
             raise ValueError(
                 f"got steps {self.steps}, batch_size {self.batch_size}, checkpoint_steps {self.checkpoint_steps}, "
-                f"seed {self.seed}, wanted at least 1, 1, 1 and 0"
+                f"dev_steps {self.dev_steps}, seed {self.seed}, wanted at least 1, 1, 1, 1 and 0"
             )
 
 
@@ -53,15 +59,19 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
 def fit(
     model: keras.Model,
     loss: Callable[..., object],
-    batch: Callable[[int], tuple[dict[str, np.ndarray], np.ndarray]],
+    batch: Callable[[int], Batch],
     settings: TrainSettings,
     folder: Path,
     name: str,
+    score: Callable[[keras.Model], Mapping[str, float]] | None = None,
+    draw: Callable[[], object] | None = None,
+    workers: int = 1,
 ) -> None:
     """Train `model` for `settings.steps` steps, going on from `folder/NAME.npz` if it is there.
 
     Leaves the averaged weights in the model. `folder/NAME.csv` gets one row per `checkpoint_steps`: step, loss, rate,
-    steps per second.
+    steps per second, and every `dev_steps` what `score` says of the averaged weights; then `draw` is called, too.
+    `workers` threads make batches ahead.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = keras.optimizers.Adam(
@@ -75,33 +85,84 @@ def fit(
     checkpoint = folder / f"{name}.npz"
     first = _restore(model, checkpoint)
     losses: list[float] = []
+    scores: dict[str, str] = {}
     began = time.monotonic()
     progress = tqdm(
         range(first, settings.steps), initial=first, total=settings.steps, desc=name, unit="step", disable=None
     )
-    for step, (inputs, target) in zip(progress, _prefetched(batch, first, settings.steps), strict=True):
+    for step, (inputs, target) in zip(progress, _prefetched(batch, first, settings.steps, workers), strict=True):
         optimizer.learning_rate = learning_rate(step, settings)
         losses.append(float(model.train_on_batch(inputs, target)))
-        progress.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
-        if (step + 1) % settings.checkpoint_steps == 0 or step + 1 == settings.steps:
+        progress.set_postfix({"loss": f"{np.mean(losses[-50:]):.4f}"} | scores, refresh=False)
+        done = step + 1
+        if done % settings.checkpoint_steps == 0 or done == settings.steps:
             speed = len(losses) / (time.monotonic() - began)
-            _append_row(folder / f"{name}.csv", step + 1, float(np.mean(losses)), learning_rate(step, settings), speed)
-            _save(model, step + 1, checkpoint)
+            row = {
+                "step": str(done),
+                "loss": f"{np.mean(losses):.5f}",
+                "learning_rate": f"{learning_rate(step, settings):.3g}",
+                "steps_per_s": f"{speed:.3f}",
+            }
+            due = done % settings.dev_steps < settings.checkpoint_steps or done == settings.steps
+            if score and due:
+                with _averaged(model):
+                    scores = {key: f"{value:.4f}" for key, value in score(model).items() if np.isfinite(value)}
+                row |= scores
+            add_row(folder / f"{name}.csv", row)
+            _save(model, done, checkpoint)
+            if progress.disable:  # stderr is no terminal
+                left = tqdm.format_interval((settings.steps - done) / speed)
+                told = ", ".join(f"{key} {value}" for key, value in row.items() if key != "learning_rate")
+                print(f"{name}: {told}, {left} left", file=sys.stderr, flush=True)
+            if draw and due:
+                draw()
             losses, began = [], time.monotonic()
     optimizer.finalize_variable_values(model.trainable_variables)
 
 
-def _prefetched(
-    batch: Callable[[int], tuple[dict[str, np.ndarray], np.ndarray]], first: int, last: int
-) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
-    """Batches in order, each made while the step before it runs."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(batch, first)
-        for step in range(first, last):
-            ready = coming.result()
-            if step + 1 < last:
-                coming = pool.submit(batch, step + 1)
+def read_log(path: Path) -> list[dict[str, str]]:
+    """Rows of a csv log that `fit` wrote, by column; none without the file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def add_row(path: Path, row: Mapping[str, str]) -> None:
+    """Add a row to a csv log, in the place of those that are not before its step; new columns come last."""
+    rows = [*(old for old in read_log(path) if int(old["step"]) < int(row["step"])), row]
+    partial = path.with_suffix(".partial.csv")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for each in rows for name in each)))
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(path)
+
+
+def _prefetched(batch: Callable[[int], Batch], first: int, last: int, workers: int) -> Iterator[Batch]:
+    """Batches in order, each made while the steps before it run."""
+    with ThreadPoolExecutor(workers) as pool:
+        coming = deque(pool.submit(batch, step) for step in range(first, min(first + workers, last)))
+        for step in range(first + workers, last + workers):
+            ready = coming.popleft().result()
+            if step < last:
+                coming.append(pool.submit(batch, step))
             yield ready
+
+
+@contextmanager
+def _averaged(model: keras.Model) -> Iterator[None]:
+    """The model with the averaged weights inside, and with its own again after it."""
+    variables = model.trainable_variables
+    kept = [np.array(variable) for variable in variables]
+    model.optimizer.finalize_variable_values(variables)
+    for variable in variables:
+        variable.assign(np.array(variable))  # under JAX it shares the memory of the average, and asking gives that away
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, kept, strict=True):
+            variable.assign(value)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
@@ -131,12 +192,3 @@ def _restore(model: keras.Model, path: Path) -> int:
         step = int(arrays["step"])
     log.info("%s: going on at step %d", path, step)
     return step
-
-
-def _append_row(path: Path, step: int, loss: float, rate: float, speed: float) -> None:
-    new = not path.is_file()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(["step", "loss", "learning_rate", "steps_per_s"])
-        writer.writerow([step, f"{loss:.5f}", f"{rate:.3g}", f"{speed:.3f}"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from io import BytesIO
@@ -71,19 +71,40 @@ class Bundle:
         """The features that the nets were trained on."""
         return FeatureExtractor(self.manifest.features, self.manifest.stft, self.mean, self.deviation)
 
-    def nets(self, threads: int = 1) -> dict[str, LiteRtNet]:
-        """The nets, ready to run. Raises ValueError if a net's tensors are not those of the manifest."""
-        nets = {name: LiteRtNet(flatbuffer, threads) for name, flatbuffer in self.flatbuffers.items()}
-        for name, net in nets.items():
-            wanted = NetFile(**self.manifest.nets[name])
-            for kind, described, shapes in (
-                ("inputs", wanted.inputs, net.input_shapes),
-                ("outputs", wanted.outputs, net.output_shapes),
-            ):
-                got = {tensor: list(shape) for tensor, shape in shapes.items()}
-                if got != dict(described):
-                    raise ValueError(f"{self.manifest.name}: {name}: got {kind} {got}, wanted {dict(described)}")
-        return nets
+    def nets(self, threads: int = 1) -> Mapping[str, LiteRtNet]:
+        """The nets, each made ready when it is first asked for: a system takes those of its mode."""
+        return _Nets(self, threads)
+
+
+class _Nets(Mapping[str, LiteRtNet]):
+    """Nets of a bundle by name. Raises ValueError if a net's tensors are not those of the manifest."""
+
+    def __init__(self, bundle: Bundle, threads: int) -> None:
+        self._bundle, self._threads = bundle, threads
+        self._ready: dict[str, LiteRtNet] = {}
+
+    def __getitem__(self, name: str) -> LiteRtNet:
+        if name not in self._ready:
+            self._ready[name] = self._loaded(name)
+        return self._ready[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bundle.flatbuffers)
+
+    def __len__(self) -> int:
+        return len(self._bundle.flatbuffers)
+
+    def _loaded(self, name: str) -> LiteRtNet:
+        net = LiteRtNet(self._bundle.flatbuffers[name], self._threads)
+        wanted = NetFile(**self._bundle.manifest.nets[name])
+        for kind, described, shapes in (
+            ("inputs", wanted.inputs, net.input_shapes),
+            ("outputs", wanted.outputs, net.output_shapes),
+        ):
+            got = {tensor: list(shape) for tensor, shape in shapes.items()}
+            if got != dict(described):
+                raise ValueError(f"{self._bundle.manifest.name}: {name}: got {kind} {got}, wanted {dict(described)}")
+        return net
 
 
 def shipped_bundles() -> dict[str, Path]:

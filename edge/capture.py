@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
-from edge.microphone import DEADLINE_S, Microphone, SourceError
+from edge.microphone import DEADLINE_S, QUEUE_S, CaptureQueue, Microphone, SourceError
+from edge.pacing import paced
 from edge.resample import Resampler
 from edge.types import AudioBlock
 from edge.wav import SAMPLE_BYTES, check_finite, decode_samples, read_wav_blocks, read_wav_header
@@ -49,6 +52,8 @@ class Source:
     live: bool  # the first sample is heard now: a wall-clock time can be given to events
     blocks: Iterator[AudioBlock]
     close: Callable[[], None]
+    real_time: bool = False  # blocks come at the pace at which they are recorded, whether they are taken or not
+    age_s: Callable[[], float] | None = None  # time since the last block was recorded, where that is known
 
     def __iter__(self) -> Iterator[AudioBlock]:
         return self.blocks
@@ -66,6 +71,7 @@ def open_source(
     sample_rate_hz: int,
     block_samples: int = 2400,
     *,
+    realtime: bool = False,
     raw: RawFormat | None = None,
     device: str | int | None = None,
     deadline_s: float = DEADLINE_S,
@@ -76,20 +82,22 @@ def open_source(
 
     Blocks come in the size that suits the source, about `block_samples` samples; a microphone's are 100 ms.
 
-    raw: what is on stdin. device, deadline_s: see `Microphone`. demo_wav: replaces the shipped scene. stdin: replaces
-    `sys.stdin.buffer`.
+    realtime: play a file as if a microphone heard it. raw: what is on stdin. device, deadline_s: see `Microphone`.
+    demo_wav: replaces the shipped scene. stdin: replaces `sys.stdin.buffer`.
 
     Raises ValueError, one line that starts with the name of the source, if it is missing, unreadable, empty, truncated
-    or has another number of channels; SourceError if a device cannot be opened.
+    or has another number of channels, or if it cannot be played; SourceError if a device cannot be opened.
     """
     if spec == "mic":
-        return _open_microphone(device, channels, sample_rate_hz, deadline_s)
-    if spec == "-":
-        return _open_stdin(stdin, raw or RawFormat(), channels, sample_rate_hz, block_samples)
-    if spec == "demo":
+        source = _open_microphone(device, channels, sample_rate_hz, deadline_s)
+    elif spec == "-":
+        source = _open_stdin(stdin, raw or RawFormat(), channels, sample_rate_hz, block_samples)
+    elif spec == "demo":
         with resources.as_file(resources.files("edge") / "demo" / "scene.wav") as scene:
-            return _open_wav(demo_wav or scene, channels, sample_rate_hz, block_samples)
-    return _open_wav(spec, channels, sample_rate_hz, block_samples)
+            source = _open_wav(demo_wav or scene, channels, sample_rate_hz, block_samples)
+    else:
+        source = _open_wav(spec, channels, sample_rate_hz, block_samples)
+    return _played(source, channels, sample_rate_hz, block_samples) if realtime else source
 
 
 def resample_blocks(blocks: Iterable[AudioBlock], resampler: Resampler) -> Iterator[AudioBlock]:
@@ -114,8 +122,18 @@ def resample_blocks(blocks: Iterable[AudioBlock], resampler: Resampler) -> Itera
             yield AudioBlock(samples, start, lost)
             start, lost = start + len(samples), 0
     tail = resampler.finish()
-    if len(tail):
+    if len(tail) or lost:
         yield AudioBlock(tail, start, lost)
+
+
+def _played(source: Source, channels: int, sample_rate_hz: int, block_samples: int) -> Source:
+    """A file as if it were heard now."""
+    if source.real_time:
+        source.close()
+        raise ValueError(f"{source.name}: got realtime, wanted it for a file only: this is real time already")
+    queued = max(1, round(QUEUE_S * sample_rate_hz / block_samples))
+    capture = CaptureQueue(source.name, channels, sample_rate_hz, queued)
+    return replace(source, blocks=paced(source.blocks, capture, sample_rate_hz), real_time=True, age_s=capture.age_s)
 
 
 def _open_wav(path: str | Path, channels: int, sample_rate_hz: int, block_samples: int) -> Source:
@@ -142,7 +160,7 @@ def _open_stdin(
     _check_channels("stdin", raw.channels, channels)
     resampler = _resampler("stdin", raw.sample_rate_hz, sample_rate_hz, channels)
     blocks = _raw_blocks(stream, raw, _input_samples(block_samples, resampler))
-    return Source("stdin", True, resample_blocks(blocks, resampler), lambda: None)
+    return Source("stdin", True, resample_blocks(blocks, resampler), lambda: None, _is_fed(stream))
 
 
 def _open_microphone(device: str | int | None, channels: int, sample_rate_hz: int, deadline_s: float) -> Source:
@@ -153,7 +171,15 @@ def _open_microphone(device: str | int | None, channels: int, sample_rate_hz: in
         microphone.close()
         raise
     blocks = resample_blocks(microphone.blocks(deadline_s), resampler)
-    return Source(microphone.name, True, blocks, microphone.close)
+    return Source(microphone.name, True, blocks, microphone.close, True, microphone.age_s)
+
+
+def _is_fed(stream: BinaryIO) -> bool:
+    """Whether a stream is a pipe or a device, at whose other end somebody may be recording, rather than a file."""
+    try:
+        return not stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except OSError:  # it lies in memory
+        return False
 
 
 def _raw_blocks(stream: BinaryIO, raw: RawFormat, block_samples: int) -> Iterator[AudioBlock]:

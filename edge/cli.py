@@ -1,29 +1,21 @@
-"""The `seld-edge` command: demo, run, file, models, devices."""
+"""The `seld-edge` command: its words. What they do is in `edge/commands.py`.
+
+Nothing here imports numpy: how many threads its BLAS gets has to be said before.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
+import tomllib
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from edge import __version__
-from edge.array import load_array, shipped_arrays
-from edge.bundle import load_bundle, read_manifest, shipped_bundles
-from edge.capture import open_source
-from edge.config import DEFAULT_MODEL, RunSettings, read_settings
-from edge.demo import run_demo
-from edge.litert import RUNTIME
-from edge.microphone import list_devices
-from edge.runtime import Interruption, build_pipeline, build_system, run
-from edge.sinks import open_sink
-
-log = logging.getLogger(__name__)
+from edge import BLAS_THREADS, __version__
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,8 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s: %(message)s"
     )
+    _set_blas_threads(getattr(args, "config", None))
     try:
-        code = int(args.run(args))
+        from edge.commands import COMMANDS
+
+        code = COMMANDS[args.command](args)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at exit
@@ -45,127 +40,68 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Version(argparse.Action):
+    """Names the TFLite runtime too, which takes its time to load."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> None:
+        from edge.litert import RUNTIME
+
+        print(f"seld-edge {__version__} ({RUNTIME})")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="seld-edge", description="What sounded, when, and from where: events from a 4-channel microphone array."
     )
-    parser.add_argument("--version", action="version", version=f"seld-edge {__version__} ({RUNTIME})")
+    parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is, and exit")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
 
     demo = commands.add_parser("demo", help="run the shipped model on the shipped scene and score it")
-    demo.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help="bundle (default: %(default)s)")
-    demo.add_argument("--threads", type=int, default=1, help="of the interpreter (default: %(default)s)")
+    _add_model_options(demo)
     demo.add_argument("--out", type=Path, metavar="DIR", help="also write scene.csv and scene.jsonl there")
-    demo.set_defaults(run=lambda args: run_demo(args.model, args.threads, args.out))
 
     live = commands.add_parser("run", help="listen to a source until it ends or a signal comes")
     live.add_argument("--source", metavar="demo|mic|-|FILE.wav", help="default: demo; - is raw PCM on stdin")
+    live.add_argument("--realtime", action="store_true", default=None, help="play a file as if a microphone heard it")
     live.add_argument(
-        "--sink", action="append", metavar="SINK", help="jsonl:-, jsonl:FILE, dcase:FILE, null; repeatable"
+        "--sink",
+        action="append",
+        dest="sinks",
+        metavar="SINK",
+        help="jsonl:-, jsonl:FILE, dcase:FILE, null; repeatable",
     )
+    live.add_argument("--stats", metavar="FILE.json", help="write counts and times of all stages there in the end")
     live.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; options given here win over it")
     _add_model_options(live)
-    live.set_defaults(run=_run)
+    _add_array_option(live)
 
     files = commands.add_parser("file", help="wav files to DIR/NAME.csv and DIR/NAME.jsonl, as fast as it can")
     files.add_argument("wavs", nargs="+", type=Path, metavar="FILE.wav")
     files.add_argument("--out", type=Path, required=True, metavar="DIR")
     _add_model_options(files)
-    files.set_defaults(run=_file)
+    _add_array_option(files)
 
-    commands.add_parser("models", help="list the shipped bundles").set_defaults(run=_models)
-    devices = commands.add_parser("devices", help="list the microphones that could be used")
-    devices.set_defaults(run=_devices)
+    commands.add_parser("models", help="list the shipped bundles")
+    commands.add_parser("devices", help="list the microphones that could be used")
     return parser
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="NAME|DIR", help=f"bundle (default: {DEFAULT_MODEL})")
-    arrays = ", ".join(shipped_arrays())
-    parser.add_argument("--array", metavar="NAME|FILE.toml", help=f"microphone array: {arrays} (default: foa)")
+    parser.add_argument("--model", metavar="NAME|DIR", help="bundle (default: the one that `models` marks)")
     parser.add_argument("--threads", type=int, help="of the interpreter (default: 1)")
 
 
-def _settings(args: argparse.Namespace, base: RunSettings) -> RunSettings:
-    """The base settings with those replaced that were given on the command line."""
-    given = {name: getattr(args, name) for name in ("model", "array", "threads") if getattr(args, name) is not None}
-    return replace(base, **given)
+def _add_array_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--array", metavar="NAME|FILE.toml", help="microphone array (default: foa)")
 
 
-def _run(args: argparse.Namespace) -> int:
-    settings = _settings(args, read_settings(args.config) if args.config else RunSettings())
-    if args.source is not None:
-        settings = replace(settings, source=args.source)
-    if args.sink is not None:
-        settings = replace(settings, sinks=tuple(args.sink))
-    bundle = load_bundle(settings.model)
-    array = load_array(settings.array)
-    system = build_system(bundle, settings.threads, settings.system)
-    pipeline = build_pipeline(bundle, array, system, settings.decode)
-    with Interruption() as interruption, ExitStack() as stack:
-        source = stack.enter_context(
-            open_source(
-                settings.source,
-                array.channels,
-                bundle.manifest.stft.sample_rate_hz,
-                raw=settings.stdin,
-                device=settings.microphone.device,
-                deadline_s=settings.microphone.deadline_s,
-            )
-        )
-        started_at = datetime.now(UTC) if source.live else None
-        sinks = [open_sink(spec, started_at) for spec in settings.sinks]
-        for sink in sinks:
-            stack.callback(sink.close)
-        log.info("listening to %s with %s, answers within %.1f s", source.name, settings.model, pipeline.latency_s)
-        run(interruption.until_stopped(source), pipeline, sinks)
-    return 0
-
-
-def _file(args: argparse.Namespace) -> int:
-    settings = _settings(args, RunSettings())
-    stems = [path.stem for path in args.wavs]
-    twice = {stem for stem in stems if stems.count(stem) > 1}
-    if twice:
-        raise ValueError(
-            f"got several files named {sorted(twice)[0]}.wav, wanted different names: they share {args.out}"
-        )
-    bundle = load_bundle(settings.model)
-    array = load_array(settings.array)
-    pipeline = build_pipeline(bundle, array, build_system(bundle, settings.threads))
-    args.out.mkdir(parents=True, exist_ok=True)
-    for path in args.wavs:
-        pipeline.reset()
-        with ExitStack() as stack:
-            source = stack.enter_context(open_source(str(path), array.channels, bundle.manifest.stft.sample_rate_hz))
-            sinks = [
-                open_sink(f"{kind}:{args.out / path.stem}.{end}")
-                for kind, end in (("dcase", "csv"), ("jsonl", "jsonl"))
-            ]
-            for sink in sinks:
-                stack.callback(sink.close)
-            run(source, pipeline, sinks)
-    return 0
-
-
-def _models(args: argparse.Namespace) -> int:
-    for name, folder in shipped_bundles().items():
-        manifest = read_manifest(folder)
-        size_kb = sum(path.stat().st_size for path in folder.glob("*.tflite")) / 1000
-        default = " (default)" if name == DEFAULT_MODEL else ""
-        print(
-            f"{name}{default}: {manifest.system}, {manifest.precision}, {size_kb:.0f} kB, array {manifest.array}, "
-            f"{len(manifest.class_names)} classes: {', '.join(manifest.class_names)}"
-        )
-    return 0
-
-
-def _devices(args: argparse.Namespace) -> int:
-    found = list_devices()
-    for device in found:
-        rates = ", ".join(str(rate) for rate in device.rates_hz) or "none of the usual rates"
-        print(f"{device.index}: {device.name}, {device.channels} channels, {rates} Hz")
-    if not found:
-        print("no capture device with 4 channels or more", file=sys.stderr)
-    return 0
+def _set_blas_threads(config: Path | None) -> None:
+    """As the settings file says, if it does. What is wrong with it is said when it is read as a whole."""
+    if config is None:
+        return
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        threads = tomllib.loads(config.read_text(encoding="utf-8")).get("blas_threads")
+        if isinstance(threads, int):
+            os.environ[BLAS_THREADS] = str(threads)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from edge.capture import RawFormat
 from edge.decode import DecodeSettings
+from edge.governor import BudgetSettings
 from edge.microphone import DEADLINE_S
 
 Settings = TypeVar("Settings")
@@ -34,15 +35,23 @@ class RunSettings:
     source: str = "demo"
     array: str = "foa"
     sinks: tuple[str, ...] = ("jsonl:-",)
-    threads: int = 1
+    realtime: bool = False  # play a file at the pace at which it was recorded
+    stats: str | None = None  # file to write times and counts to, in the end
+    metrics_minutes: float = 10.0  # between log lines of them (INFO); 0 gives none
+    threads: int = 1  # of the TFLite interpreter
+    blas_threads: int = 1  # of numpy's BLAS: read by edge/cli.py before numpy is imported
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
     system: Mapping[str, Any] = field(default_factory=dict)
     decode: Mapping[str, Any] = field(default_factory=dict)
     microphone: MicrophoneSettings = field(default_factory=MicrophoneSettings)
     stdin: RawFormat = field(default_factory=RawFormat)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.threads <= 64:
-            raise ValueError(f"got threads {self.threads}, wanted 1 to 64")
+        for name in ("threads", "blas_threads"):
+            if not 1 <= getattr(self, name) <= 64:
+                raise ValueError(f"got {name} {getattr(self, name)}, wanted 1 to 64")
+        if self.metrics_minutes != 0.0 and not 0.01 <= self.metrics_minutes <= 1e6:
+            raise ValueError(f"got metrics_minutes {self.metrics_minutes}, wanted 0 or 0.01 to 1000000")
         if not self.sinks:
             raise ValueError("got no sinks, wanted at least one")
         known = [item.name for item in fields(DecodeSettings)]

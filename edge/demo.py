@@ -7,8 +7,6 @@ from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-
 from edge.annotations import Label, label_of, read_annotations
 from edge.array import load_array
 from edge.bundle import load_bundle
@@ -60,13 +58,13 @@ def run_demo(model: str, threads: int, out: Path | None) -> int:
         spent_s = time.perf_counter() - began
     result = score({"scene": truth}, {"scene": listener.rows}, len(classes), rules="2022", average="micro")
     audio_s = sum(len(block.samples) for block in blocks) / stft.sample_rate_hz
-    p50_ms, p95_ms = np.percentile(np.array(pipeline.answer_times_s) * 1e3, [50, 95])
+    answer = pipeline.clock.answer()
     print(
         f"against the labels (micro): ER20 {result.er:.2f}  F20 {result.f:.2f}  "
         f"LE {result.le:.1f} deg  LR {result.lr:.2f}"
     )
     print(
         f"{audio_s:.1f} s of audio in {spent_s:.2f} s, real-time factor {spent_s / audio_s:.3f}; "
-        f"per answer p50 {p50_ms:.1f} ms, p95 {p95_ms:.1f} ms; latency {pipeline.latency_s:.1f} s"
+        f"per answer p50 {answer.p50_ms:.1f} ms, p95 {answer.p95_ms:.1f} ms; latency {pipeline.latency_s:.1f} s"
     )
     return 0

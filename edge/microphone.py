@@ -49,7 +49,7 @@ class Device:
 
 
 class CaptureQueue:
-    """Bounded hand-over of float32 buffers from a capture thread (`put`) to the loop (`blocks`)."""
+    """Bounded hand-over of float32 buffers from a capture thread (`put`) to the loop (`take`, `blocks`)."""
 
     def __init__(
         self,
@@ -60,21 +60,29 @@ class CaptureQueue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name, self._channels, self._sample_rate_hz, self._clock = name, channels, sample_rate_hz, clock
-        self._queue: queue.Queue[tuple[bytes, int]] = queue.Queue(max_buffers)
+        self._queue: queue.Queue[tuple[bytes, int, float]] = queue.Queue(max_buffers)
         self._missing = 0  # samples lost since the last buffer that was queued
         self._captured = 0  # samples since the start, the lost ones too
         self._origins_s: deque[float] = deque(maxlen=_ORIGINS)  # time of sample 0, as each of the last buffers tells it
+        self._taken = 0  # samples that were taken, and the lost ones before them
+        self._recorded_s = 0.0  # when the buffer that was taken last had been recorded
 
-    def put(self, raw: bytes, overflowed: bool = False) -> None:
+    @property
+    def waiting(self) -> int:
+        """Buffers that are there to be taken."""
+        return self._queue.qsize()
+
+    def put(self, raw: bytes, overflowed: bool = False, at_s: float | None = None) -> None:
         """Queue one buffer of interleaved float32 samples. Never blocks: if the queue is full, the buffer is lost.
 
         overflowed: the device lost samples before this buffer. How many it does not say: they are counted by the clock,
-        from the buffer among the last few seconds' that came with the least delay.
+        from the buffer among the last few seconds' that came with the least delay. at_s: when it was recorded, by the
+        clock; now by default.
         """
         samples = len(raw) // (_FLOAT_BYTES * self._channels)
         if samples == 0:
             return
-        now_s = self._clock()
+        now_s = self._clock() if at_s is None else at_s
         if overflowed and self._origins_s:
             due = round((now_s - min(self._origins_s)) * self._sample_rate_hz)
             lost = max(1, due - samples - self._captured)
@@ -83,7 +91,7 @@ class CaptureQueue:
         self._captured += samples
         self._origins_s.append(now_s - self._captured / self._sample_rate_hz)
         try:
-            self._queue.put_nowait((raw, self._missing))
+            self._queue.put_nowait((raw, self._missing, now_s))
         except queue.Full:
             self._missing += samples
         else:
@@ -91,17 +99,35 @@ class CaptureQueue:
 
     def blocks(self, deadline_s: float = DEADLINE_S) -> Iterator[AudioBlock]:
         """Yield the buffers in order, without end. Raises SourceError if none came for `deadline_s` seconds."""
-        start = 0
         while True:
-            try:
-                raw, lost = self._queue.get(timeout=deadline_s)
-            except queue.Empty:
-                message = f"microphone {self._name!r} stopped delivering: no samples for {deadline_s:g} s"
-                raise SourceError(message) from None
-            start += lost
-            samples = np.frombuffer(raw, np.float32).reshape(-1, self._channels)
-            yield AudioBlock(samples, start, lost)
-            start += len(samples)
+            yield self.take(deadline_s)
+
+    def take(self, deadline_s: float = DEADLINE_S) -> AudioBlock:
+        """The next buffer, as soon as there is one. Raises SourceError if none comes for `deadline_s` seconds."""
+        try:
+            raw, lost, self._recorded_s = self._queue.get(timeout=deadline_s)
+        except queue.Empty:
+            message = f"microphone {self._name!r} stopped delivering: no samples for {deadline_s:g} s"
+            raise SourceError(message) from None
+        return self._block(raw, lost)
+
+    def rest(self) -> Iterator[AudioBlock]:
+        """After the last `put`: the buffers that wait, then an empty block if more was lost after them."""
+        while self.waiting:
+            yield self.take()
+        if self._missing:
+            lost, self._missing = self._missing, 0
+            yield self._block(b"", lost)
+
+    def age_s(self) -> float:
+        """Time since the buffer that was taken last had been recorded."""
+        return self._clock() - self._recorded_s
+
+    def _block(self, raw: bytes, lost: int) -> AudioBlock:
+        samples = np.frombuffer(raw, np.float32).reshape(-1, self._channels)
+        start = self._taken + lost
+        self._taken = start + len(samples)
+        return AudioBlock(samples, start, lost)
 
 
 class Microphone:
@@ -148,6 +174,10 @@ class Microphone:
     def blocks(self, deadline_s: float = DEADLINE_S) -> Iterator[AudioBlock]:
         """Yield what was captured, (n, channels) at `sample_rate_hz`, as `CaptureQueue.blocks` does."""
         return self._queue.blocks(deadline_s)
+
+    def age_s(self) -> float:
+        """Time since the last buffer that came out of `blocks` had been recorded."""
+        return self._queue.age_s()
 
     def close(self) -> None:
         """Release the device. A dead one can hang PortAudio for ever: it is then left behind, with a warning."""

@@ -1,11 +1,15 @@
 """Nets called by tensor name: float32 arrays in, float32 arrays out, whatever the net computes in.
 
 A system sees only `Net`. Keras, float TFLite and int8 TFLite are three of them, so the same loop runs and judges all.
+
+Two kinds of tensor stay as the net has them, int8 in an int8 net. `state_*` comes out of one call and goes into the
+next: a `Past` keeps it. `shared_*` comes out of one net and goes into another that was quantised with the same scale.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,17 +20,22 @@ from edge.litert import Interpreter, silent_stderr
 from edge.types import FloatArray
 
 STATE_PREFIX = "state_"
+SHARED_PREFIX = "shared_"
+
+Raw = NDArray[Any]
+Past = dict[str, Raw]
+"""What a net remembers of the calls before, by tensor name."""
 
 
 class Net(Protocol):
     """One net with named inputs and outputs, without a batch axis."""
 
-    def __call__(self, **inputs: FloatArray) -> dict[str, FloatArray]:
-        """Compute all outputs. Tensors called `state_*` are carried from call to call and are not passed."""
+    def __call__(self, past: Past | None = None, **inputs: Raw) -> dict[str, Raw]:
+        """Compute all outputs. Tensors called `state_*` are read from `past`, which gets the new ones."""
         ...
 
-    def reset(self) -> None:
-        """Set the carried state to zero."""
+    def fresh(self) -> Past:
+        """The past of a net that was not called yet: zeros."""
         ...
 
 
@@ -50,33 +59,51 @@ class LiteRtNet:
         for name in self._states:
             self._check_state(name)
         self._wanted = {name for name in self.inputs if name not in self._states}
-        self.reset()
+        self._indices = {name: detail["index"] for name, detail in self.inputs.items()}
+        self._scales = {name: Scale.of(detail) for name, detail in self.inputs.items() if not _raw(name)}
+        self._answers = [
+            (name, detail["index"], None if _raw(name) else Scale.of(detail)) for name, detail in self.outputs.items()
+        ]
 
-    def __call__(self, **inputs: FloatArray) -> dict[str, FloatArray]:
-        """Quantise, invoke, dequantise. Raises ValueError if names or shapes are not the net's."""
+    def __call__(self, past: Past | None = None, **inputs: Raw) -> dict[str, Raw]:
+        """Quantise, invoke, dequantise. Raises ValueError if names or shapes are not the net's or a past is missing."""
         if inputs.keys() != self._wanted:
             raise ValueError(f"got inputs {sorted(inputs)}, wanted {sorted(self._wanted)}")
+        if self._states and past is None:
+            raise ValueError(f"got no past, wanted one with {', '.join(self._states)}")
+        interpreter, indices = self._interpreter, self._indices
         for name, value in inputs.items():
-            detail = self.inputs[name]
             if value.shape != self.input_shapes[name]:
                 raise ValueError(f"got {name} of shape {value.shape}, wanted {self.input_shapes[name]}")
-            self._interpreter.set_tensor(detail["index"], quantise(value[None], detail))
-        self._interpreter.invoke()
+            scale = self._scales.get(name)
+            interpreter.set_tensor(indices[name], (value if scale is None else scale.quantise(value))[None])
         for name in self._states:
-            state = self._interpreter.get_tensor(self.outputs[name]["index"])
-            self._interpreter.set_tensor(self.inputs[name]["index"], state)
+            interpreter.set_tensor(indices[name], past[name])  # type: ignore[index]
+        interpreter.invoke()
+        answers: dict[str, Raw] = {}
+        for name, index, scale in self._answers:
+            raw = interpreter.get_tensor(index)
+            if scale is not None:
+                answers[name] = scale.dequantise(raw[0])
+            elif name in self._states:
+                past[name] = raw  # type: ignore[index]
+            else:
+                answers[name] = raw[0]
+        return answers
+
+    def fresh(self) -> Past:
+        """The past of a net that was not called yet: zeros."""
         return {
-            name: dequantise(self._interpreter.get_tensor(detail["index"]), detail)[0]
-            for name, detail in self.outputs.items()
-            if name not in self._states
+            name: quantise(np.zeros(self.inputs[name]["shape"], np.float32), self.inputs[name]) for name in self._states
         }
 
-    def reset(self) -> None:
-        """Set the carried state to zero."""
-        for name in self._states:
-            detail = self.inputs[name]
-            zeros = np.zeros(detail["shape"], np.float32)
-            self._interpreter.set_tensor(detail["index"], quantise(zeros, detail))
+    def computed(self, example: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """All outputs for all inputs, carried and shared tensors among them, as float32."""
+        for name, value in example.items():
+            self._interpreter.set_tensor(self.inputs[name]["index"], quantise(value[None], self.inputs[name]))
+        self._interpreter.invoke()
+        raw = {name: self._interpreter.get_tensor(detail["index"])[0] for name, detail in self.outputs.items()}
+        return {name: dequantise(value, self.outputs[name]) for name, value in raw.items()}
 
     def tensor_types(self) -> dict[str, int]:
         """How many tensors of each type the graph has, for the audit of a quantised net."""
@@ -93,24 +120,73 @@ class LiteRtNet:
             raise ValueError(f"got {name} with another scale at the output, wanted the same: states are carried raw")
 
 
+def check_shared(giver: Net, taker: Net, name: str) -> None:
+    """Raise ValueError if a `shared_*` tensor does not mean the same in two TFLite nets."""
+    if not isinstance(giver, LiteRtNet) or not isinstance(taker, LiteRtNet):
+        return
+    (scale, zero_point), (wanted_scale, wanted_zero) = (
+        detail[name]["quantization"] for detail in (giver.outputs, taker.inputs)
+    )
+    if zero_point != wanted_zero or abs(scale - wanted_scale) > 1e-4 * abs(wanted_scale):
+        raise ValueError(
+            f"got {name} with scale {scale:.6g} and zero {zero_point}, wanted {wanted_scale:.6g} and {wanted_zero}"
+        )
+
+
 def _shapes(details: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(int(size) for size in detail["shape"][1:]) for name, detail in details.items()}
 
 
+def _raw(name: str) -> bool:
+    return name.startswith((STATE_PREFIX, SHARED_PREFIX))
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How a tensor holds numbers, worked out once."""
+
+    kind: np.dtype[Any]
+    step: np.float32
+    steps_per_unit: np.float32
+    zero_point: np.float32
+    least: np.float32  # in steps from zero
+    most: np.float32
+
+    @classmethod
+    def of(cls, detail: Mapping[str, Any]) -> Scale:
+        """That of a tensor as the interpreter describes it."""
+        kind = np.dtype(detail["dtype"])
+        step, zero_point = detail["quantization"]
+        if kind == np.float32:
+            return cls(kind, *(np.float32(0.0),) * 5)
+        limits = np.iinfo(kind)
+        least, most = limits.min - zero_point, limits.max - zero_point
+        return cls(kind, *map(np.float32, (step, 1.0 / step, zero_point, least, most)))
+
+    def quantise(self, values: FloatArray) -> NDArray[Any]:
+        """float32 -> the tensor's type. Rounds and clips before the cast: a plain cast would wrap 130 to -126."""
+        if self.kind == np.float32:
+            return np.ascontiguousarray(values, np.float32)
+        steps = values * self.steps_per_unit
+        np.rint(steps, out=steps)
+        steps.clip(self.least, self.most, out=steps)  # much faster than np.clip, np.minimum and np.maximum
+        steps += self.zero_point
+        return steps.astype(self.kind)
+
+    def dequantise(self, values: NDArray[Any]) -> FloatArray:
+        """The tensor's type -> float32."""
+        if self.kind == np.float32:
+            return values
+        result: FloatArray = np.subtract(values, self.zero_point, dtype=np.float32)
+        result *= self.step
+        return result
+
+
 def quantise(values: FloatArray, detail: Mapping[str, Any]) -> NDArray[Any]:
-    """float32 -> the tensor's type. Rounds and clips before the cast: a plain cast would wrap 130 to -126."""
-    kind = np.dtype(detail["dtype"])
-    if kind == np.float32:
-        return np.ascontiguousarray(values, np.float32)
-    scale, zero_point = detail["quantization"]
-    limits = np.iinfo(kind)
-    steps = np.rint(values * np.float32(1.0 / scale)) + np.float32(zero_point)
-    return np.clip(steps, limits.min, limits.max).astype(kind)
+    """float32 -> the type of the tensor with `detail`."""
+    return Scale.of(detail).quantise(values)
 
 
 def dequantise(values: NDArray[Any], detail: Mapping[str, Any]) -> FloatArray:
-    """The tensor's type -> float32."""
-    if values.dtype == np.float32:
-        return values
-    scale, zero_point = detail["quantization"]
-    return (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+    """The type of the tensor with `detail` -> float32."""
+    return Scale.of(detail).dequantise(values)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
@@ -14,28 +12,43 @@ from typing import Any
 
 from edge.array import ArrayProfile, Encoder, foa_encoder
 from edge.bundle import Bundle
+from edge.clock import StageClock
 from edge.config import build
 from edge.decode import Decoder, DecodeSettings
+from edge.governor import Governor
 from edge.nets import Net
 from edge.sinks import Sink
 from edge.stft import Stft
 from edge.systems import SYSTEMS, System
-from edge.types import AudioBlock, Event, FrameRow, Spectra
+from edge.types import AudioBlock, Event, FrameRow, Spectra, TrackFrames
 
 log = logging.getLogger(__name__)
 FOA_CHANNELS = 4
-STEP_TIMES_KEPT = 10_000
 
 
 class Pipeline:
-    """Everything between source and sinks, behind `push` and `finish`."""
+    """Everything between source and sinks, behind `push` and `finish`.
 
-    def __init__(self, encode: Encoder, stft: Stft, system: System, decoder: Decoder) -> None:
+    What is to be done with an item is done before the next one is taken: its time is that of the sinks.
+    """
+
+    def __init__(
+        self,
+        encode: Encoder,
+        stft: Stft,
+        system: System,
+        decoder: Decoder,
+        clock: StageClock | None = None,
+        label_samples: int = 2400,
+    ) -> None:
         self._encode = encode
         self._stft = stft
         self._system = system
         self._decoder = decoder
-        self.answer_times_s: deque[float] = deque(maxlen=STEP_TIMES_KEPT)  # of the steps that gave an answer
+        self._label_samples = label_samples
+        self.clock = system.clock = clock or StageClock()
+        self.governor: Governor | None = None  # is told of every step
+        self.answers = 0  # that the system gave
         self.lost_samples = 0
 
     @property
@@ -48,19 +61,23 @@ class Pipeline:
         if block.lost:
             self.lost_samples += block.lost
             log.warning("%d samples lost before sample %d", block.lost, block.start)
-        for spectra in self._stft.push(self._encode(block)):
-            yield from self._step(spectra)
+        self.clock.begin()
+        for piece in self._pieces(block):
+            encoded = self._encode(piece)
+            self.clock.lap("array")
+            yield from self._steps(self._stft.push(encoded))
 
     def finish(self) -> Iterator[Event | FrameRow]:
         """End of stream: answer about everything heard, close open events."""
+        self.clock.begin()
         for block in self._encode.finish():
-            for spectra in self._stft.push(block):
-                yield from self._step(spectra)
-        for spectra in self._stft.finish():
-            yield from self._step(spectra)
+            self.clock.lap("array")
+            yield from self._steps(self._stft.push(block))
+        yield from self._steps(self._stft.finish())
         for tracks in self._system.finish():
-            yield from self._decoder.push(tracks)
-        yield from self._decoder.finish()
+            yield from self._answered(tracks)
+        yield from self._handed_over(self._decoder.finish())
+        self.clock.drop()
 
     def reset(self) -> None:
         """Forget the past: the next block is expected at sample 0."""
@@ -68,13 +85,38 @@ class Pipeline:
         self._stft.reset()
         self._system.reset()
         self._decoder.reset()
+        self.clock.drop()
 
-    def _step(self, spectra: Spectra) -> Iterator[Event | FrameRow]:
-        began = time.perf_counter()
-        for tracks in self._system.step(spectra):
-            self.answer_times_s.append(time.perf_counter() - began)
-            yield from self._decoder.push(tracks)
-            began = time.perf_counter()
+    def _pieces(self, block: AudioBlock) -> Iterator[AudioBlock]:
+        """A block cut so that every step is given the work for its own samples."""
+        lost = block.lost
+        for at in range(0, max(1, len(block.samples)), self._label_samples):
+            yield AudioBlock(block.samples[at : at + self._label_samples], block.start + at, lost)
+            lost = 0
+
+    def _steps(self, groups: Iterator[Spectra]) -> Iterator[Event | FrameRow]:
+        for spectra in groups:
+            self.clock.lap("stft")
+            answers = self.answers
+            for tracks in self._system.step(spectra):
+                self.clock.lap("system")  # what is left of its own laps, if it takes any
+                yield from self._answered(tracks)
+            self.clock.lap("system")
+            spent_ms = self.clock.end(self.answers > answers)
+            if self.governor is not None:
+                self.governor.step(spent_ms)
+        self.clock.lap("stft")
+
+    def _answered(self, tracks: TrackFrames) -> Iterator[Event | FrameRow]:
+        self.answers += 1
+        return self._handed_over(self._decoder.push(tracks))
+
+    def _handed_over(self, items: Iterator[Event | FrameRow]) -> Iterator[Event | FrameRow]:
+        for item in items:
+            self.clock.lap("decode")
+            yield item
+            self.clock.lap("sinks")
+        self.clock.lap("decode")
 
 
 def build_system(
@@ -91,7 +133,11 @@ def build_system(
 
 
 def build_pipeline(
-    bundle: Bundle, array: ArrayProfile, system: System, overrides: Mapping[str, Any] | None = None
+    bundle: Bundle,
+    array: ArrayProfile,
+    system: System,
+    overrides: Mapping[str, Any] | None = None,
+    clock: StageClock | None = None,
 ) -> Pipeline:
     """Assemble the loop of a bundle around its system. `overrides` replace its decoder settings."""
     manifest = bundle.manifest
@@ -101,6 +147,8 @@ def build_pipeline(
         Stft(manifest.stft, FOA_CHANNELS),
         system,
         Decoder(build(DecodeSettings, table, "decode"), manifest.class_names, manifest.stft.label_s),
+        clock,
+        manifest.stft.label_samples,
     )
 
 

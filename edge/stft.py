@@ -15,7 +15,7 @@ import scipy.fft
 import scipy.signal
 
 from edge.framing import Framer
-from edge.types import AudioBlock, FloatArray, Spectra
+from edge.types import AudioBlock, ComplexArray, FloatArray, Spectra
 
 _MOST = {"sample_rate_hz": 192_000, "nfft": 16384, "frames_per_label": 100}
 
@@ -62,9 +62,11 @@ class Stft:
     def __init__(self, settings: StftSettings, channels: int) -> None:
         self._settings = settings
         self._channels = channels
-        self._window = scipy.signal.get_window("hann", settings.window_samples).astype(np.float32)
-        self._offset = (settings.nfft - settings.window_samples) // 2
-        self._frames = np.zeros((settings.frames_per_label, channels, settings.nfft), dtype=np.float32)
+        hann = scipy.signal.get_window("hann", settings.window_samples).astype(np.float32)
+        self._window = np.repeat(hann[:, None], channels, axis=1)
+        self._frames = np.zeros((settings.frames_per_label, settings.nfft, channels), dtype=np.float32)
+        offset = (settings.nfft - settings.window_samples) // 2
+        self._middles = self._frames[:, offset : offset + settings.window_samples]
         overlap = settings.window_samples - settings.hop_samples
         self._framer = Framer(settings.label_samples + overlap, settings.label_samples, (channels,), history=overlap)
         self._label = 0  # label frame that the next group belongs to
@@ -101,9 +103,13 @@ class Stft:
         self._label = -(-sample // self._settings.label_samples)
         self._skip = self._label * self._settings.label_samples - sample
 
-    def _transform(self, window: FloatArray) -> np.ndarray:
-        size, hop = self._settings.window_samples, self._settings.hop_samples
-        for frame in range(self._settings.frames_per_label):
-            cut = window[frame * hop : frame * hop + size]  # (window_samples, channels)
-            np.multiply(cut.T, self._window, out=self._frames[frame, :, self._offset : self._offset + size])
-        return scipy.fft.rfft(self._frames, axis=-1)
+    def _transform(self, window: FloatArray) -> ComplexArray:
+        """Frames keep the order of the samples, channels last: then one product windows all of them."""
+        overlapping = np.ndarray(
+            self._middles.shape,
+            np.float32,
+            window,
+            strides=(self._settings.hop_samples * window.strides[0], *window.strides),
+        )
+        np.multiply(overlapping, self._window, out=self._middles)
+        return scipy.fft.rfft(self._frames.transpose(0, 2, 1))

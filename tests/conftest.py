@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from edge.geometry import foa_gains, unit_vector
+from edge.nets import LiteRtNet
 from edge.types import AudioBlock
 
 settings.register_profile(
@@ -65,3 +66,56 @@ def sounds(plane_wave):
     scene[24000:48000] += plane_wave(low, 30, -20)
     scene[72000:96000] += plane_wave(high, -120, 40)
     return scene
+
+
+@pytest.fixture(scope="session")
+def resized():
+    """A function that makes a step net (front or blocks) which takes several label frames at a time."""
+
+    def resize(flatbuffer, labels, frames_per_label=5):
+        net = LiteRtNet(flatbuffer)
+        for name, (frames, *sizes) in net.input_shapes.items():
+            if not name.startswith("state_"):
+                net.input_shapes[name] = (frames + (labels - 1) * frames_per_label, *sizes)
+                net._interpreter.resize_tensor_input(net.inputs[name]["index"], (1, *net.input_shapes[name]))
+        net._interpreter.allocate_tensors()
+        return net
+
+    return resize
+
+
+@pytest.fixture(scope="session")
+def convolved(resized):
+    """A function that runs the convolutions of a stage over a clip, some label frames at a time.
+
+    Flatbuffers of front and blocks, maps (labels, 5, bands, maps), conditions (labels, n) -> raw rows about all label
+    frames but the last three. As on the device, the third convolution forgets what it was told about the label frame
+    before the first: that one is given alone.
+    """
+
+    def run(front, blocks, maps, conditions, size):
+        def cut(first, count):
+            return [(at, min(at + size, count)) for at in range(first, count, size)]
+
+        nets = {}
+
+        def net(flatbuffer, labels):
+            if (flatbuffer, labels) not in nets:
+                nets[flatbuffer, labels] = resized(flatbuffer, labels)
+            return nets[flatbuffer, labels]
+
+        past, shared = net(front, 1).fresh(), []
+        for begin, end in cut(0, len(maps)):
+            frames = maps[begin:end].reshape(-1, *maps.shape[2:])
+            shared.append(net(front, end - begin)(past, features=frames)["shared_maps"])
+        shared = np.concatenate(shared)[5:]  # what comes first is about the label frame before the first
+        told = np.repeat(np.concatenate([np.zeros_like(conditions[:1]), conditions]), 5, axis=0)[:, None]
+        past, rows = net(blocks, 1).fresh(), []
+        for begin, end in [(0, 1), *cut(1, len(maps) - 1)]:
+            inputs = {"shared_maps": shared[5 * begin : 5 * end], "condition": told[5 * begin + 4 : 5 * end + 6]}
+            rows.append(net(blocks, end - begin)(past, **inputs)["shared_labels"])
+            if begin == 0:
+                past["state_third"] = net(blocks, 1).fresh()["state_third"]
+        return np.concatenate(rows)[2:]
+
+    return run

@@ -4,8 +4,9 @@
 
 The tiny bundle is CoLoC in int8 with nets set by hand instead of trained, so that the whole device path can be tested
 with answers that are known: the localizer's direction is the mean intensity vector and is empty once it is told of a
-direction, the classifier hears whether the lower or the upper half of the bands is louder. The tiny nets carry a state;
-the state of `drifting.tflite` has another scale at its output than at its input, which `edge.nets` has to refuse.
+direction, the classifier hears whether the lower or the upper half of the bands is louder. Its step nets answer the
+same with the delays of real ones; their recurrences add a tenth of the label before. The tiny nets carry a state; the
+state of `drifting.tflite` has another scale at its output than at its input, which `edge.nets` has to refuse.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from convert.quantize import to_tflite
+from convert.ladder import KerasNet, RecordingNet
+from convert.quantize import pinned, to_tflite
 from edge.bundle import Bundle, Manifest, write_bundle
 from edge.geometry import unit_vector
+from edge.nets import SHARED_PREFIX, LiteRtNet
+from edge.systems.coloc_streaming import LONGEST_HOP, Pass
 
 GOLDEN = Path(__file__).parent / "golden"
 LABELS, HOP_LABELS, FRAMES_PER_LABEL, BANDS, EMBEDDING = 10, 2, 5, 64, 6
+LOOK_AHEAD = 2
+HALVES = 14  # seven maps of the lower and seven of the upper half of the bands
 FRAMES = LABELS * FRAMES_PER_LABEL
 INTENSITY = 0.75 / (12000 / 512)  # of one plane wave in any band: Slaney's filters have unit area over Hz
 MAP_MEAN = [-40.0] * 4 + [0.0] * 3
@@ -41,36 +47,88 @@ def encoder(name: str) -> keras.Model:
 def localizer() -> keras.Model:
     """Features and embedding -> mean intensity vector x, y, z per label frame; zero if a direction is known."""
     features, embedding = inputs()
-    means = layers.AveragePooling2D((FRAMES_PER_LABEL, BANDS))(features)
-    turned = layers.Dense(3, use_bias=False, name="turned")
-    gate = layers.Dense(3, activation="relu", name="gate")
-    vector = turned(ops.reshape(means, (-1, LABELS, 7)))
-    model = keras.Model({"features": features, "embedding": embedding}, {"output": vector * gate(embedding)})
-    weights = np.zeros((7, 3))
-    weights[6, 0] = weights[4, 1] = weights[5, 2] = 1.0  # the maps are in the order y, z, x
-    turned.set_weights([weights])
-    gate.set_weights([np.full((EMBEDDING, 3), -2.0), np.ones(3)])  # coordinates of a unit vector add up to 1 or more
-    return model
+    output = located(halves(features, LABELS), embedding)
+    return hand_set(keras.Model({"features": features, "embedding": embedding}, {"output": output}))
 
 
 def classifier() -> keras.Model:
     """Features and embedding -> probability of "low", "high" and none of them; none where the embedding is empty."""
     features, embedding = inputs()
-    halves = layers.AveragePooling2D((FRAMES_PER_LABEL, BANDS // 2))(features)
-    heard, told = layers.Dense(3, use_bias=False, name="heard"), layers.Dense(3, name="told")
-    logits = heard(ops.reshape(halves, (-1, LABELS, 14))) + told(embedding)
-    output = layers.Softmax()(logits)
-    model = keras.Model({"features": features, "embedding": embedding}, {"output": output})
-    weights = np.zeros((14, 3))
-    weights[0], weights[7] = (LOUDER, -LOUDER, 0.0), (-LOUDER, LOUDER, 0.0)  # log-mel of W, lower and upper half
-    heard.set_weights([weights])
-    told.set_weights([np.tile([8.0, 8.0, -8.0], (EMBEDDING, 1)), np.array([-4.0, -4.0, 4.0])])
-    return model
+    output = layers.Softmax()(classified(halves(features, LABELS), embedding))
+    return hand_set(keras.Model({"features": features, "embedding": embedding}, {"output": output}))
+
+
+def front() -> keras.Model:
+    """Features of a label frame -> means over the halves of the bands in each frame of the one before."""
+    features = keras.Input((FRAMES_PER_LABEL, BANDS, 7), name="features")
+    before = keras.Input((FRAMES_PER_LABEL, 2, 7), name="state_frames")
+    frames = layers.Concatenate(axis=1)([before, layers.AveragePooling2D((1, BANDS // 2))(features)])
+    outputs = {"shared_maps": frames[:, :FRAMES_PER_LABEL], "state_frames": frames[:, FRAMES_PER_LABEL:]}
+    return keras.Model({"features": features, "state_frames": before}, outputs)
+
+
+def blocks() -> keras.Model:
+    """Shared maps and condition of a label frame -> of the one two before: means over its frames, and its embedding."""
+    maps = keras.Input((FRAMES_PER_LABEL, 2, 7), name="shared_maps")
+    condition = keras.Input((FRAMES_PER_LABEL + 2, 1, EMBEDDING), name="condition")
+    second, third = (keras.Input((1, 1, HALVES + EMBEDDING), name=f"state_{name}") for name in ("second", "third"))
+    means = ops.reshape(layers.AveragePooling2D((FRAMES_PER_LABEL, 1))(maps), (-1, 1, 1, HALVES))
+    labels = layers.Concatenate(axis=1)([third, second, ops.concatenate([means, condition[:, 3:4]], axis=-1)])
+    outputs = {"shared_labels": labels[:, :1], "state_third": labels[:, 1:2], "state_second": labels[:, 2:]}
+    named = {"shared_maps": maps, "condition": condition, "state_second": second, "state_third": third}
+    return keras.Model(named, outputs)
+
+
+def recurrence(stage: str) -> keras.Model:
+    """Shared labels of LOOK_AHEAD + 1 label frames -> answers about the first LONGEST_HOP of them."""
+    seen = keras.Input((LOOK_AHEAD + 1, 1, HALVES + EMBEDDING), name="shared_labels")
+    before = keras.Input((1, 3), name="state_forward1")
+    rows = ops.reshape(seen[:, :LONGEST_HOP], (-1, LONGEST_HOP, HALVES + EMBEDDING))
+    answer = located if stage == "localizer" else classified
+    found = layers.Concatenate(axis=1)([before, answer(rows[..., :HALVES], rows[..., HALVES:])])
+    output = 0.9 * found[:, 1:] + 0.1 * found[:, :-1]
+    outputs = {"output": output if stage == "localizer" else layers.Softmax()(output), "state_forward1": found[:, 1:]}
+    return hand_set(keras.Model({"shared_labels": seen, "state_forward1": before}, outputs))
 
 
 def inputs() -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Inputs of localizer and classifier."""
     return keras.Input((FRAMES, BANDS, 7), name="features"), keras.Input((LABELS, EMBEDDING), name="embedding")
+
+
+def halves(features: keras.KerasTensor, labels: int) -> keras.KerasTensor:
+    """Features -> means (labels, HALVES) over the frames of a label and the halves of the bands."""
+    means = layers.AveragePooling2D((FRAMES_PER_LABEL, BANDS // 2))(features)
+    return ops.reshape(means, (-1, labels, HALVES))
+
+
+def located(means: keras.KerasTensor, embedding: keras.KerasTensor) -> keras.KerasTensor:
+    """The intensity vector, or nothing where a direction is known."""
+    vector = layers.Dense(3, use_bias=False, name="turned")(means)
+    return vector * layers.Dense(3, activation="relu", name="gate")(embedding)
+
+
+def classified(means: keras.KerasTensor, embedding: keras.KerasTensor) -> keras.KerasTensor:
+    """Logits of "low", "high" and none of them."""
+    return layers.Dense(3, use_bias=False, name="heard")(means) + layers.Dense(3, name="told")(embedding)
+
+
+def hand_set(model: keras.Model) -> keras.Model:
+    """The model with its weights."""
+    turned, heard = np.zeros((HALVES, 3)), np.zeros((HALVES, 3))
+    for half in (0, 7):
+        turned[half + 6, 0] = turned[half + 4, 1] = turned[half + 5, 2] = 0.5  # the maps are in the order y, z, x
+    heard[0], heard[7] = (LOUDER, -LOUDER, 0.0), (-LOUDER, LOUDER, 0.0)  # log-mel of W, lower and upper half
+    weights = {
+        "turned": [turned],
+        "gate": [np.full((EMBEDDING, 3), -2.0), np.ones(3)],  # coordinates of a unit vector add up to 1 or more
+        "heard": [heard],
+        "told": [np.tile([8.0, 8.0, -8.0], (EMBEDDING, 1)), np.array([-4.0, -4.0, 4.0])],
+    }
+    for layer in model.layers:
+        if layer.name in weights:
+            layer.set_weights(weights[layer.name])
+    return model
 
 
 def calibration(nets: tuple[str, ...]) -> list[dict[str, np.ndarray]]:
@@ -93,6 +151,28 @@ def calibration(nets: tuple[str, ...]) -> list[dict[str, np.ndarray]]:
     return examples
 
 
+def step_nets(stage: str) -> dict[str, bytes]:
+    """The nets of a stage for the streaming mode, calibrated with the windows label by label, states rolled forward."""
+    models = {"front": front(), "blocks": blocks(), "recurrence": recurrence(stage)}
+    nets = {part: RecordingNet(KerasNet(model)) for part, model in models.items()}
+    for window in calibration(("features", "embedding")):
+        past, told = nets["front"].fresh(), window["embedding"].astype(np.float32)
+        asked = Pass(nets["blocks"], nets["recurrence"], LOOK_AHEAD)
+        for label, maps in enumerate(np.split(window["features"], LABELS)):
+            shared = nets["front"](past, features=maps)["shared_maps"]
+            if label:
+                asked.push(shared, told[[max(0, label - 2), label - 1, label]], 1)
+    flatbuffers, scales = {}, {}
+    for part, model in models.items():
+        examples = nets[part].examples
+        for tensor in scales.keys() & {each.name for each in model.inputs}:
+            examples = pinned(examples, tensor, scales[tensor])
+        flatbuffers[f"{stage}_{part}"] = to_tflite(model, examples)
+        outputs = LiteRtNet(flatbuffers[f"{stage}_{part}"]).outputs
+        scales |= {name: outputs[name]["quantization"] for name in outputs if name.startswith(SHARED_PREFIX)}
+    return flatbuffers
+
+
 def write_tiny_bundle(folder: Path) -> None:
     """The bundle that the tests of the device path run."""
     encode, listen = ("direction",), ("features", "embedding")
@@ -101,6 +181,8 @@ def write_tiny_bundle(folder: Path) -> None:
         "localizer": to_tflite(localizer(), calibration(listen)),
         "classifier_encoder": to_tflite(encoder("classifier_encoder"), calibration(encode)),
         "classifier": to_tflite(classifier(), calibration(listen)),
+        **step_nets("localizer"),
+        **step_nets("classifier"),
     }
     manifest = Manifest(
         format=1,
@@ -110,7 +192,12 @@ def write_tiny_bundle(folder: Path) -> None:
         class_names=("low", "high"),
         statistics_sha256="",
         nets={},
-        settings={"window_labels": LABELS, "hop_labels": HOP_LABELS, "max_overlap": 2},
+        settings={
+            "window_labels": LABELS,
+            "hop_labels": HOP_LABELS,
+            "max_overlap": 2,
+            "look_ahead_labels": LOOK_AHEAD,
+        },
     )
     mean = np.tile(np.array(MAP_MEAN, np.float32), (BANDS, 1))
     deviation = np.tile(np.array(MAP_DEVIATION, np.float32), (BANDS, 1))

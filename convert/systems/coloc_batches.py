@@ -68,7 +68,9 @@ def augmented(chunk: Chunk, cache: FeatureCache, settings: Augmentation, rng: np
         tracks[:, labels] = 0.0
     slots = len(tracks)
     tracks = stack_tracks(tracks[rng.permutation(slots)], slots, len(cache.class_names))
-    return Chunk((maps - cache.mean) / cache.deviation, tracks)
+    maps -= cache.mean  # they are a copy by now
+    maps /= cache.deviation
+    return Chunk(maps, tracks)
 
 
 def localizer_example(
@@ -133,9 +135,13 @@ def batch_maker(
 
     def batch(step: int) -> Batch:
         rng = np.random.default_rng([seed, step])
-        maps, directions, weights, targets = (
-            np.stack(column) for column in zip(*(example(rng) for _ in range(batch_size)), strict=True)
-        )
+        columns: list[FloatArray] = []
+        for index in range(batch_size):
+            values = example(rng)
+            columns = columns or [np.empty((batch_size, *value.shape), np.float32) for value in values]
+            for column, value in zip(columns, values, strict=True):
+                column[index] = value
+        maps, directions, weights, targets = columns
         return {"features": maps, "directions": directions, "weights": weights}, targets
 
     return batch

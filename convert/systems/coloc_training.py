@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
 
 from convert.datasets import FeatureCache
 from convert.losses import focal_cross_entropy, set_localizer_loss
+from convert.plots import CURVES, plot_curves
 from convert.recipes import Recipe
 from convert.systems.coloc import build_classifier, build_encoder, build_localizer, build_trainable
 from convert.systems.coloc_batches import batch_maker
+from convert.systems.coloc_dev import dev_score
 from convert.tracks import SLOTS
 from convert.train import fit
 
@@ -28,21 +31,36 @@ def build_stage(stage: str, recipe: Recipe, classes: int, deployed: bool = False
 
 
 def train_stages(
-    stages: Sequence[str], recipe: Recipe, cache: FeatureCache, folder: Path, start: Path | None = None
+    stages: Sequence[str],
+    recipe: Recipe,
+    cache: FeatureCache,
+    folder: Path,
+    start: Path | None = None,
+    dev: FeatureCache | None = None,
+    workers: int = 1,
 ) -> None:
     """Train, or go on training, and write `STAGE.weights.h5` and `STAGE_encoder.weights.h5` to `folder`.
 
-    Without a checkpoint in `folder` the nets begin with the weights in the folder `start`, if one is given.
+    Without a checkpoint in `folder` the nets begin with the weights in the folder `start`, if one is given. With `dev`
+    the logs and `curves.png` hold scores on it now and then. `workers` threads make batches.
     """
     for stage in stages:
         keras.utils.set_random_seed(recipe.training.seed)
         classes = len(cache.class_names)
         encoder, net = load_stage(stage, recipe, classes, start) if start else build_stage(stage, recipe, classes)
-        model = build_trainable(encoder, net)
         loss = set_localizer_loss(SLOTS, recipe.pair_power) if stage == "localizer" else focal_cross_entropy
         seed = recipe.training.seed * len(STAGES) + STAGES.index(stage)
-        batch = batch_maker(stage, cache, recipe.augmentation, recipe.sizes.labels, recipe.training.batch_size, seed)
-        fit(model, loss, batch, replace(recipe.training, seed=seed), folder, stage)
+        fit(
+            build_trainable(encoder, net),
+            loss,
+            batch_maker(stage, cache, recipe.augmentation, recipe.sizes.labels, recipe.training.batch_size, seed),
+            replace(recipe.training, seed=seed),
+            folder,
+            stage,
+            score=dev_score(stage, loss, recipe, dev) if dev else None,
+            draw=partial(plot_curves, folder / CURVES, {name: folder / f"{name}.csv" for name in STAGES}),
+            workers=workers,
+        )
         encoder.save_weights(folder / f"{stage}_encoder.weights.h5")
         net.save_weights(folder / f"{stage}.weights.h5")
 

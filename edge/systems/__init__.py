@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from edge.bundle import Bundle
+from edge.clock import StageClock
 from edge.nets import Net
 from edge.systems import coloc
 from edge.types import Spectra, TrackFrames
@@ -13,6 +14,9 @@ from edge.types import Spectra, TrackFrames
 
 class System(Protocol):
     """Sequential inference: spectra in, one label frame at a time; tracks out when there is enough to say."""
+
+    clock: StageClock  # takes the laps of its stages; idle until a pipeline puts its own there
+    levels: tuple[str, ...]  # of quality, from full quality down
 
     @property
     def latency_s(self) -> float:
@@ -29,6 +33,10 @@ class System(Protocol):
 
     def reset(self) -> None:
         """Forget the past."""
+        ...
+
+    def set_level(self, index: int) -> None:
+        """Go on with the quality `levels[index]`."""
         ...
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import soundfile
@@ -20,10 +21,13 @@ from convert.scenes import make_scenes
 from convert.systems.coloc import CrnnSizes
 from convert.systems.coloc_batches import Augmentation
 from convert.train import TrainSettings
+from edge.annotations import Label, write_annotations
 from edge.bundle import Bundle
 from edge.decode import DecodeSettings
 from edge.features import FEATURES, FeatureSettings
+from edge.geometry import foa_gains, unit_vector
 from edge.stft import StftSettings
+from edge.wav import write_wav
 
 RATE_HZ = 24000
 TINY_SIZES = CrnnSizes(frames=30, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)
@@ -37,6 +41,14 @@ TINY = Recipe(
     device={"window_labels": 6, "hop_labels": 2, "threshold": 0.02},  # it has hardly learnt: every answer counts
     decode=DecodeSettings(on=0.2, off=0.1),
 )
+SHORT_STREAMS = {"STREAMED_SCENES": 4, "STREAMED_LABELS": 20, "CALIBRATION_STEPS": 40, "CHECKED_STEPS": 20}
+
+
+@pytest.fixture
+def short_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibration of the step nets that goes with short scenes."""
+    for name, value in SHORT_STREAMS.items():
+        monkeypatch.setattr(export, name, value)
 
 
 @pytest.fixture
@@ -44,6 +56,23 @@ def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
     """A recipe of windows of 0.6 s that trains in a moment; `find_recipe` knows it."""
     monkeypatch.setitem(RECIPES, TINY.name, TINY)
     return TINY
+
+
+@pytest.fixture(scope="session")
+def unsettle() -> Callable[[keras.Model, int], None]:
+    """A function that gives every weight of a model, and its norms' own, values as after a training."""
+
+    def unsettled(model: keras.Model, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                size = layer.gamma.shape[0]
+                gamma = rng.uniform(0.5, 2.0, size) * rng.choice([-1, 1], size)
+                layer.set_weights([gamma, rng.normal(size=size), rng.normal(size=size), rng.uniform(0.2, 3.0, size)])
+            elif layer.weights:
+                layer.set_weights([weight + rng.normal(0, 0.1, weight.shape) for weight in layer.get_weights()])
+
+    return unsettled
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +98,24 @@ def scenes_folder(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     settings = SceneSettings(duration_s=2.0, density=(1.0, 1.1), moving_share=0.0, rt60_s=(0.15, 0.16))
     make_scenes(load_clip_library(clips_folder), settings, seed=1, count=2, out_dir=root)
     return root
+
+
+@pytest.fixture(scope="session")
+def waves_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plane wave of noise in each of two scenes of 3 s, from 0.5 s to 2.5 s, such as the tiny bundle knows them."""
+    folder = tmp_path_factory.mktemp("waves")
+    rng = np.random.default_rng(0)
+    for class_index, (name, place) in enumerate({"a": (30.0, -20.0), "b": (-120.0, 40.0)}.items()):
+        noise = np.fft.rfft(rng.standard_normal(3 * RATE_HZ))
+        hz = np.fft.rfftfreq(3 * RATE_HZ, 1 / RATE_HZ)
+        noise[(hz > 2070.0) == (class_index == 0)] *= 0.05  # the middle of the bands
+        wave = np.fft.irfft(noise)
+        wave[: RATE_HZ // 2] = wave[-RATE_HZ // 2 :] = 0
+        samples = 0.1 * wave[:, None] / wave.std() * foa_gains(unit_vector(*place))
+        write_wav(folder / f"{name}.wav", samples.astype(np.float32), RATE_HZ)
+        write_annotations(folder / f"{name}.csv", [Label(frame, class_index, 0, *place) for frame in range(5, 25)])
+    (folder / "scenes.json").write_text('{"class_names": ["low", "high"]}')
+    return folder
 
 
 @pytest.fixture
@@ -132,6 +179,8 @@ def exported(trained_run: Path, scenes_folder: Path, tmp_path_factory: pytest.Te
         patch.setitem(RECIPES, TINY.name, TINY)
         patch.setattr(export, "CALIBRATION_WINDOWS", 40)
         patch.setattr(export, "CHECKED_WINDOWS", 10)
+        for name, value in SHORT_STREAMS.items():
+            patch.setattr(export, name, value)
         patch.setattr(export, "convert_nets", convert_nets)
         patch.setitem(ladder.LEAST_SNR_DB, "int8", -100.0)
         patch.setattr(ladder, "MOST_MOVED_DEG", 180.0)

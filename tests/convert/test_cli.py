@@ -41,6 +41,9 @@ def places(tmp_path: Path, scenes_folder: Path, clips_folder: Path) -> dict[str,
     (bad / "scenes.json").write_text('{"class_names": ["low", "high"]}')
     write_wav(bad / "a.wav", np.zeros((2400, 4), np.float32), 24000)
     (bad / "a.csv").write_text("0,7,0,0,0\n")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "scenes.json").write_text("{")
     mono = tmp_path / "mono"
     mono.mkdir()
     (mono / "scenes.json").write_text('{"class_names": ["low", "high"]}')
@@ -69,17 +72,30 @@ BAD_INPUT = {
     "scenes --clips {clips} --settings {tmp}/wrong.toml --out {tmp}/out": "wrong.toml: got unknown key 'duration'",
     "scenes --clips {clips} --settings {tmp}/broken.toml --out {tmp}/out": "broken.toml: not valid TOML",
     "scenes --clips {clips} --settings {tmp}/backwards.toml --out {tmp}/out": "backwards.toml: got snr_db",
+    "scenes --clips {clips} --array nothing --out {tmp}/out": "array 'nothing': got no such profile, wanted em32_tetra",
+    "scenes --clips {clips} --array {tmp}/nowhere.toml --out {tmp}/out": "nowhere.toml: No such file",
+    "scenes --clips {clips} --array {tmp}/wrong.toml --out {tmp}/out": "wrong.toml: got unknown key 'duration'",
+    "scenes --clips {clips} --array foa_fuma --out {tmp}/out --jobs 1": "wanted one with capsules",
     "train --data {scenes} --out {tmp}/out --model nothing": "model: got 'nothing', wanted one of coloc-edge",
     "train --data {scenes} --out {tmp}/out --stage tracker": "stage: got 'tracker', wanted one of localizer",
     "train --data {scenes} --out {tmp}/out --steps 0": "got steps 0",
     "train --data {scenes} --out {tmp}/out --batch 0": "batch_size 0",
     "train --data {scenes} --out {tmp}/out --seed -1": "seed -1",
+    "train --data {scenes} --out {tmp}/out --dev-steps 0": "dev_steps 0",
+    "train --data {scenes} --out {tmp}/out --classes hiss,hiss": "('hiss', 'hiss'), wanted each of them once",
+    "train --data {scenes} --out {tmp}/out --classes rain": "got classes ('hiss', 'tone'), wanted some of ('rain',)",
+    "train --data {scenes} --out {tmp}/out --dev {tmp}/empty": "empty: got no scenes.json",
+    "train --data {scenes} --out {tmp}/out --start coloc-edge": "start: got classes ('baby_cry', ",
+    "train --data {scenes}@0 --out {tmp}/out": "got weight 0 in ",
+    "train --data starss99={scenes} --out {tmp}/out": "got data set 'starss99', wanted one of starss22",
+    "train --data starss23={scenes} --out {tmp}/out": "got no foa_dev/, wanted the layout of starss23",
+    "train --data {tmp}/broken --out {tmp}/out": "scenes.json: got no JSON object",
     "train --data {scenes} --out {tmp}/out --jobs 0": "got 0 jobs, wanted at least 1",
-    "train --data {scenes} --out {tmp}/out --jobs 1": "got a scene of 20 label frames, wanted at least 50",
+    "train --data {scenes} --out {tmp}/out --jobs 1": "scene_00000.wav: got 20 label frames, wanted at least 50",
     "train --data {tmp}/nowhere --out {tmp}/out": "got no scenes.json",
     "train --data {tmp}/bad --out {tmp}/out --jobs 1": "a.csv, line 1: got class '7', wanted 0 to 1",
     "train --data {scenes} --data {tmp}/bad --out {tmp}/out": "bad: got classes ('low', 'high')",
-    "train --data {tmp}/mono --out {tmp}/out --jobs 1": "got 1 channels at 24000 Hz",
+    "train --data {tmp}/mono --out {tmp}/out --jobs 1": "got 1 channels, wanted the 4 of array 'foa'",
     "export --run {tmp}/empty --scenes {scenes} --out {tmp}/out": "got no run.json",
     "evaluate --model nothing --scenes {scenes}": "model 'nothing': got no such bundle",
     "evaluate --model {bundle} --scenes {scenes}": "got classes ('hiss', 'tone'), wanted ('low', 'high')",
@@ -194,7 +210,12 @@ def test_training_leaves_a_run_that_goes_on(
     for stage in ("localizer", "classifier"):
         assert {f"{stage}.weights.h5", f"{stage}_encoder.weights.h5", f"{stage}.npz", f"{stage}.csv"} <= names
     table = json.loads((trained_run / "run.json").read_text())
-    assert (table["model"], table["training"]["steps"]) == ("tiny-recipe", 2)
+    assert table["model"] == "tiny-recipe"
+    assert {stage: schedule["steps"] for stage, schedule in table["training"].items()} == {
+        "localizer": 2,
+        "classifier": 2,
+    }
+    assert "curves.png" in names
     before = {path: path.read_bytes() for path in trained_run.glob("*.npz")}
     options = ["--model", "tiny-recipe", "--data", str(scenes_folder), "--out", str(trained_run), "--threads", "1"]
     assert main(["train", *options, "--stage", "localizer"]) == 0  # done already

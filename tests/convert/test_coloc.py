@@ -22,7 +22,9 @@ from convert.systems.coloc import (
     build_trainable,
 )
 from edge.features import FEATURES
-from edge.systems.coloc import Coloc, ColocSettings
+from edge.nets import Past
+from edge.systems.coloc_settings import ColocSettings
+from edge.systems.coloc_window import ColocWindow
 
 TINY = CrnnSizes(frames=50, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)
 
@@ -99,12 +101,12 @@ class Asked:
     def __init__(self, name: str, answers: list[np.ndarray]) -> None:
         self.name, self.answers, self.inputs = name, answers, []
 
-    def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, past: Past | None = None, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         self.inputs.append(inputs)
         return {self.name: self.answers[len(self.inputs) - 1]}
 
-    def reset(self) -> None:
-        """Nothing is carried."""
+    def fresh(self) -> Past:
+        return {}
 
 
 def test_training_embeds_what_the_device_loop_embeds() -> None:
@@ -133,7 +135,7 @@ def test_training_embeds_what_the_device_loop_embeds() -> None:
     }
     recipe = RECIPES["coloc-edge"]
     settings = ColocSettings(window_labels=labels, hop_labels=labels, max_overlap=3)
-    loop = Coloc(nets, Extractor(), recipe.stft, 2, settings)  # type: ignore[arg-type]
+    loop = ColocWindow(nets, Extractor(), recipe.stft, 2, settings)  # type: ignore[arg-type]
     maps = rng.normal(size=(TINY.frames, TINY.bands, TINY.maps)).astype(np.float32)
     loop.infer(maps)
     assert len(localizer.inputs) == 3

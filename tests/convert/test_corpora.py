@@ -5,6 +5,7 @@ import pytest
 
 from convert.corpora import CORPORA, find_recordings
 from edge.annotations import Label, write_annotations
+from edge.array import load_array
 
 
 def recording(root: Path, audio: str, relative: str, labels: list[Label]) -> None:
@@ -33,6 +34,7 @@ def test_starss_splits_are_folders(tmp_path, audio):
         "fold3_dev-train-sony_mix001.wav": "train",
         "fold3_dev-train-tau_mix001.wav": "train",
     }
+    assert {item.array.name for item in found} == {{"foa": "foa", "mic": "em32_tetra"}[audio]}
     names = ("door", "water_tap")
     assert found[0].labels(names) == [Label(3, 1, 0, -20.0, 5.0, 120.0)]
     assert found[0].labels(("door",)) == []  # a class that is not wanted is left out
@@ -64,6 +66,7 @@ def test_own_scenes_bring_their_class_names(tmp_path):
     (tmp_path / "scenes.json").write_text(json.dumps({"class_names": ["bell", "dog"]}))
     (found,) = find_recordings(tmp_path)
     assert found.split is None
+    assert found.array == load_array("foa")
     assert found.labels(("dog", "bell")) == [Label(1, 0, 0, 10.0, 0.0)]
 
 
@@ -117,3 +120,5 @@ def test_a_fold_is_wanted_in_2020_and_a_known_name(tmp_path):
         find_recordings(tmp_path, "tnsse2020")
     with pytest.raises(ValueError, match="starss99"):
         find_recordings(tmp_path, "starss99")
+    with pytest.raises(ValueError, match="got audio 'stereo', wanted one of foa, mic"):
+        find_recordings(tmp_path, "starss23", "stereo")

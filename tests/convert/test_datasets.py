@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from convert import datasets
-from convert.datasets import build_cache, device_features, read_class_names, read_sources, scene_names
+from convert.capsules import encode
+from convert.clips import load_clip_library
+from convert.data_folders import find_data
+from convert.datasets import FeatureCache, build_cache, device_features, read_array, read_class_names, scene_names
+from convert.scene_events import SceneSettings
+from convert.scenes import make_scenes
 from convert.tracks import label_tracks
 from edge.annotations import read_annotations
+from edge.array import load_array
 from edge.features import FeatureExtractor, FeatureSettings
+from edge.geometry import angle_between_deg
 from edge.stft import Stft, StftSettings
 from edge.types import AudioBlock
 from edge.wav import read_wav, write_wav
 
 STFT, FEATURES = StftSettings(), FeatureSettings("logmel_iv", 32)
+NAMES = ("hiss", "tone")
+
+
+def cached(folder: Path | str, cache: Path, features: FeatureSettings = FEATURES, **options: Any) -> FeatureCache:
+    """A cache of one folder or of several that are separated by blanks."""
+    return build_cache(find_data(str(folder).split(), ["train"]), NAMES, cache, STFT, features, **options)
 
 
 @pytest.mark.parametrize(("kind", "bands"), [("logmel_iv", 64), ("logpower_phase_iv", 513)])
@@ -40,7 +57,7 @@ def test_training_features_are_those_of_a_stream_in_odd_blocks(kind: str, bands:
 
 
 def test_a_cache_holds_device_features_and_stacked_tracks(scenes_folder: Path, tmp_path: Path) -> None:
-    cache = build_cache([scenes_folder], tmp_path / "cache", STFT, FEATURES)
+    cache = cached(scenes_folder, tmp_path / "cache")
     assert cache.class_names == ("hiss", "tone")
     assert (cache.stft, cache.features) == (STFT, FEATURES)
     assert cache.first_labels == (0, 20, 40)
@@ -59,7 +76,7 @@ def test_a_cache_holds_device_features_and_stacked_tracks(scenes_folder: Path, t
 
 def test_what_nets_learn_from_is_what_the_device_feeds_them(scenes_folder: Path, tmp_path: Path) -> None:
     """Normalised: the statistics of the cache are those that travel in the bundle."""
-    cache = build_cache([scenes_folder], tmp_path / "cache", STFT, FEATURES)
+    cache = cached(scenes_folder, tmp_path / "cache")
     samples, _ = read_wav(scenes_folder / "scene_00000.wav")
     device = device_features(samples, STFT, FeatureExtractor(FEATURES, STFT, cache.mean, cache.deviation))
     learnt = (cache.maps[:100].astype(np.float32) - cache.mean) / cache.deviation
@@ -70,24 +87,24 @@ def test_what_nets_learn_from_is_what_the_device_feeds_them(scenes_folder: Path,
 def test_an_existing_cache_is_reused_until_something_else_is_asked(
     scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = build_cache([scenes_folder], tmp_path, STFT, FEATURES)
+    first = cached(scenes_folder, tmp_path)
 
     def computed(task: object) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(datasets, "_scene_arrays", computed)
-    again = build_cache([scenes_folder], tmp_path, STFT, FEATURES)
+    monkeypatch.setattr(datasets, "_recording_arrays", computed)
+    again = cached(scenes_folder, tmp_path)
     np.testing.assert_array_equal(again.maps, first.maps)
     np.testing.assert_array_equal(again.tracks, first.tracks)
     np.testing.assert_array_equal(again.mean, first.mean)
     with pytest.raises(AssertionError, match="computed again"):
-        build_cache([scenes_folder], tmp_path, STFT, FeatureSettings("logmel_iv", 16))
+        cached(scenes_folder, tmp_path, FeatureSettings("logmel_iv", 16))
     index = scenes_folder / "scenes.json"
     kept = index.read_text()
     try:
         index.write_text(kept + " ")  # the scenes were made anew, under the same names
         with pytest.raises(AssertionError, match="computed again"):
-            build_cache([scenes_folder], tmp_path, STFT, FEATURES)
+            cached(scenes_folder, tmp_path)
     finally:
         index.write_text(kept)
 
@@ -95,27 +112,27 @@ def test_an_existing_cache_is_reused_until_something_else_is_asked(
 def test_a_cache_that_was_not_finished_is_not_taken(
     scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = build_cache([scenes_folder], tmp_path, STFT, FEATURES)
+    first = cached(scenes_folder, tmp_path)
     wanted = first.maps.copy()
-    compute = datasets._scene_arrays
+    compute = datasets._recording_arrays
 
     def breaks(task: tuple) -> object:
-        if task[0].name == "scene_00001":
+        if task[0].wav.stem == "scene_00001":
             raise KeyboardInterrupt
         return compute(task)
 
     with monkeypatch.context() as patch:
-        patch.setattr(datasets, "_scene_arrays", breaks)
+        patch.setattr(datasets, "_recording_arrays", breaks)
         with pytest.raises(KeyboardInterrupt):
-            build_cache([scenes_folder], tmp_path, STFT, FeatureSettings("logmel_iv", 16))
-    again = build_cache([scenes_folder], tmp_path, STFT, FEATURES)
+            cached(scenes_folder, tmp_path, FeatureSettings("logmel_iv", 16))
+    again = cached(scenes_folder, tmp_path)
     np.testing.assert_array_equal(again.maps, wanted)
 
 
 @pytest.mark.slow
 def test_processes_change_nothing(scenes_folder: Path, tmp_path: Path) -> None:
     for jobs in (1, 2):
-        build_cache([scenes_folder], tmp_path / str(jobs), STFT, FEATURES, jobs)
+        cached(scenes_folder, tmp_path / str(jobs), jobs=jobs)
     for name in ("maps.f16", "tracks.npy", "cache.json"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
@@ -155,19 +172,24 @@ def edit(folder: Path, **entries: object) -> None:
         (lambda folder: (folder / "scene_00001.csv").unlink(), r"scene_00001\.wav: got no labels"),
         (lambda folder: [path.unlink() for path in folder.glob("*.wav")], r"broken: got no \.wav file"),
         (lambda folder: (folder / "scenes.json").unlink(), r"broken: got no scenes\.json"),
-        (lambda folder: (folder / "scenes.json").write_text("{"), r"scenes\.json: got no list of class names"),
+        (lambda folder: (folder / "scenes.json").write_text("{"), r"scenes\.json: got no JSON object"),
+        (lambda folder: (folder / "scenes.json").write_text("[]"), r"scenes\.json: got no JSON object"),
         (lambda folder: (folder / "scenes.json").write_text("{}"), r"scenes\.json: got no list of class names"),
+        (lambda folder: edit(folder, class_names="ab"), r"scenes\.json: got no list of class names"),
+        (lambda folder: edit(folder, array="nothing"), r"scenes\.json: array 'nothing': got no such profile"),
+        (lambda folder: edit(folder, array=3), r"scenes\.json: array '3': got no such profile"),
+        (lambda folder: edit(folder, array={"name": "a"}), r"scenes\.json: array: got no 'kind'"),
         (
             lambda folder: edit(folder, class_names=["tone"]),
             r"scene_0000\d\.csv, line \d+: got class '1', wanted 0 to 0",
         ),
         (
-            lambda folder: write_wav(folder / "scene_00000.wav", np.zeros((4800, 4), np.float32), 16000),
-            r"scene_00000\.wav: got 4 channels at 16000 Hz, wanted 4 at 24000 Hz",
+            lambda folder: write_wav(folder / "scene_00000.wav", np.zeros((4800, 4), np.float32), 2000),
+            r"scene_00000\.wav: got a sample rate of 2000 Hz, wanted 4000 to 192000",
         ),
         (
             lambda folder: write_wav(folder / "scene_00000.wav", np.zeros((4800, 2), np.float32), 24000),
-            r"scene_00000\.wav: got 2 channels at 24000 Hz, wanted 4 at 24000 Hz",
+            r"scene_00000\.wav: got 2 channels, wanted the 4 of array 'foa'",
         ),
         (lambda folder: (folder / "scene_00000.wav").write_bytes(b"RIFF"), r"scene_00000\.wav"),
     ],
@@ -175,29 +197,139 @@ def edit(folder: Path, **entries: object) -> None:
 def test_broken_scenes_are_errors_that_name_them(broken: Path, damage: Callable, message: str) -> None:
     damage(broken)
     with pytest.raises(ValueError, match=message):
-        build_cache([broken], broken / "cache", STFT, FEATURES)
-    assert not (broken / "cache" / "cache.json").exists()
-
-
-def test_folders_share_their_classes(scenes_folder: Path, broken: Path) -> None:
-    edit(broken, class_names=["hiss", "bell"])
-    with pytest.raises(ValueError, match=r"got classes \('hiss', 'bell'\), wanted \('hiss', 'tone'\)"):
-        build_cache([scenes_folder, broken], broken / "cache", STFT, FEATURES)
+        cached(broken, broken / "cache")
+    assert not (broken / "cache").exists()  # it was told before anything was computed
 
 
 def test_no_jobs_are_an_error(scenes_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got 0 jobs, wanted at least 1"):
-        build_cache([scenes_folder], tmp_path, STFT, FEATURES, jobs=0)
+        cached(scenes_folder, tmp_path, jobs=0)
 
 
-def test_names_and_sources_of_scenes(scenes_folder: Path, broken: Path) -> None:
+def test_names_of_scenes_and_classes(scenes_folder: Path) -> None:
     assert scene_names(scenes_folder) == ["scene_00000", "scene_00001"]
-    assert read_class_names(scenes_folder) == ("hiss", "tone")
-    rows = [{"source": "a", "licence": "CC0", "clips": 3}, {"source": "a", "licence": "MIT", "clips": 1}]
-    edit(broken, sources=rows)
-    more = {"source": "a", "licence": "CC0", "clips": 5}
-    shutil.copytree(broken, broken / "more")
-    edit(broken / "more", sources=[more])
-    assert read_sources([broken, broken / "more"]) == [more, rows[1]]
-    (made,) = read_sources([scenes_folder])
-    assert (made["licence"], made["clips"]) == ("unknown", 4)
+    assert read_class_names(scenes_folder) == NAMES
+
+
+def test_an_array_is_a_name_or_all_of_it(broken: Path) -> None:
+    assert read_array(broken) == load_array("foa")
+    edit(broken, array="em32_tetra")
+    assert read_array(broken) == load_array("em32_tetra")
+    own = replace(load_array("open_tetra"), name="mine", capsule_gain_db=(1.0, 0.0, 0.0, 0.5))
+    edit(broken, array=asdict(own))
+    assert read_array(broken) == own
+
+
+def test_recordings_at_another_rate_are_resampled(tmp_path: Path, plane_wave: Callable) -> None:
+    maps = []
+    for rate_hz in (24000, 48000, 44100):
+        folder = tmp_path / str(rate_hz)
+        folder.mkdir()
+        seconds = np.arange(rate_hz) / rate_hz
+        samples = plane_wave(0.1 * np.sin(2 * np.pi * 1000 * seconds), 30, -20)
+        (folder / "scenes.json").write_text(json.dumps({"class_names": NAMES}))
+        write_wav(folder / "a.wav", samples, rate_hz)
+        (folder / "a.csv").write_text("2,0,0,30,-20\n")
+        cache = cached(folder, folder / "cache")
+        assert cache.first_labels == (0, 10)
+        maps.append(cache.maps[10:40].astype(np.float32))
+    loud = maps[0][..., 0] > maps[0][..., 0].max() - 20  # the bands of the tone
+    for each in maps[1:]:
+        np.testing.assert_allclose(each[loud], maps[0][loud], atol=0.15)
+
+
+def test_capsules_are_encoded_as_on_the_device(tmp_path: Path) -> None:
+    array = load_array("em32_tetra")
+    (tmp_path / "scenes.json").write_text(json.dumps({"class_names": NAMES, "array": "em32_tetra"}))
+    samples = 0.1 * np.random.default_rng(0).standard_normal((24000, 4)).astype(np.float32)
+    write_wav(tmp_path / "a.wav", samples, 24000)
+    (tmp_path / "a.csv").write_text("2,0,0,30,-20\n")
+    encoded = encode(read_wav(tmp_path / "a.wav")[0], array)
+    wanted = device_features(encoded, STFT, FeatureExtractor(FEATURES, STFT)).astype(np.float16)
+    np.testing.assert_array_equal(cached(tmp_path, tmp_path / "cache").maps, wanted)
+
+
+@pytest.mark.slow
+def test_scenes_of_capsules_point_where_scenes_of_an_ideal_array_do(clips_folder: Path, tmp_path: Path) -> None:
+    """The same seed draws the same events at the same places, whatever hears them."""
+    settings = SceneSettings(
+        duration_s=4.0, density=(1.0, 1.1), max_overlap=1, moving_share=0.0, rt60_s=(0.15, 0.16), snr_db=(40.0, 40.0)
+    )
+    directions = []
+    for name in ("foa", "em32_tetra"):
+        out = tmp_path / name
+        make_scenes(load_clip_library(clips_folder), settings, 1, 2, out, array=load_array(name))
+        cache = cached(out, out / "cache")
+        directions.append(intensities(cache))
+        active = np.any(cache.tracks[0, :, :3] != 0, axis=-1)
+        assert np.median(angle_between_deg(directions[-1][active], cache.tracks[0, active, :3])) < 10
+    assert active.sum() > 20
+    assert np.median(angle_between_deg(*directions)[active]) < 10
+
+
+def intensities(cache: FeatureCache) -> np.ndarray:
+    """Direction (labels, 3) of the intensity, summed over the loudest bands under 3 kHz of each label frame."""
+    maps = cache.maps.astype(np.float64).reshape(-1, 5, *cache.maps.shape[1:])[:, :, :16]
+    power = 10 ** (maps[..., :1] / 10)
+    return (maps[..., 4:] * power).sum(axis=(1, 2))[:, [2, 0, 1]]
+
+
+def test_weights_are_shares_of_the_chunks(scenes_folder: Path, broken: Path, tmp_path: Path) -> None:
+    write_wav(broken / "scene_00000.wav", np.zeros((24000, 4), np.float32), 24000)  # half as long as the other
+    plain = cached(f"{scenes_folder} {broken}", tmp_path)
+    assert plain.chances is None
+    assert plain.first_labels == (0, 20, 40, 50, 70)
+    stamp = (tmp_path / "maps.f16").stat().st_mtime_ns
+    weighted = cached(f"{scenes_folder}@1 {broken}@3", tmp_path)
+    assert weighted.chances == pytest.approx([0.125, 0.125, 0.25, 0.5])
+    assert (tmp_path / "maps.f16").stat().st_mtime_ns == stamp  # nothing was computed anew
+    rng = np.random.default_rng(0)
+    starts = Counter(
+        int(np.searchsorted(weighted.first_labels, labels_of(weighted, rng), "right")) for _ in range(2000)
+    )
+    assert [starts[index] / 2000 for index in range(1, 5)] == pytest.approx([0.125, 0.125, 0.25, 0.5], abs=0.04)
+    assert cached(f"{scenes_folder} {broken}", tmp_path).chances is None
+
+
+def labels_of(cache: FeatureCache, rng: np.random.Generator) -> int:
+    """The label frame that a chunk begins with."""
+    marked = replace(cache, tracks=np.broadcast_to(np.arange(70.0)[None, :, None], (3, 70, 4)))
+    return int(marked.sample(6, rng).tracks[0, 0, 0])
+
+
+def test_without_weights_scenes_are_drawn_as_ever(make_cache: Callable) -> None:
+    """A training that goes on sees the batches that it would have seen."""
+    tracks = np.zeros((3, 40, 4), np.float32)
+    tracks[0, :, 0] = np.arange(40)
+    cache, rng = make_cache(tracks, (0, 12, 40)), np.random.default_rng(7)
+    assert [int(cache.sample(10, rng).tracks[0, 0, 0]) for _ in range(8)] == [23, 29, 26, 16, 0, 2, 12, 2]
+
+
+def test_the_size_is_told_and_a_full_disk_is_an_error(
+    scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cached(scenes_folder, tmp_path)
+    assert capsys.readouterr().err == f"{tmp_path}: 0.00 GB for the features of 0.00 hours\n"
+    cached(scenes_folder, tmp_path)
+    assert capsys.readouterr().err == ""  # it is there
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(ValueError, match=r"got 0\.00 GB of room on the disk, wanted 0\.00 GB for the features"):
+        cached(scenes_folder, tmp_path, FeatureSettings("logmel_iv", 64))
+    cached(scenes_folder, tmp_path, FeatureSettings("logmel_iv", 16))  # takes the room of the one before
+
+
+def test_recordings_shorter_than_asked_are_named(scenes_folder: Path, tmp_path: Path) -> None:
+    cached(scenes_folder, tmp_path, least_labels=20)
+    with pytest.raises(ValueError, match=r"scene_00000\.wav: got 20 label frames, wanted at least 21"):
+        cached(scenes_folder, tmp_path / "other", least_labels=21)
+
+
+def test_a_cache_of_an_earlier_version_is_taken(scenes_folder: Path, tmp_path: Path) -> None:
+    cached(scenes_folder, tmp_path)
+    index = json.loads((tmp_path / "cache.json").read_text())
+    del index["chances"]
+    (tmp_path / "cache.json").write_text(json.dumps(index))
+    assert datasets.load_cache(tmp_path).chances is None
+    assert list(index["described"]) == ["scenes", "digests", "class_names", "stft", "features"]
+    assert index["described"]["digests"] == [hashlib.sha256((scenes_folder / "scenes.json").read_bytes()).hexdigest()]

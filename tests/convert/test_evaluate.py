@@ -8,46 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.evaluate import Prediction, decoded, labelled_scenes, predict, report, score_predictions
-from edge.annotations import Label, write_annotations
+from convert.evaluate import Prediction, decoded, labelled_scenes, predict, report, scene_array, score_predictions
 from edge.bundle import Bundle, load_bundle
-from edge.geometry import angle_between_deg, foa_gains, unit_vector
+from edge.geometry import angle_between_deg, unit_vector
 from edge.types import FloatArray
-from edge.wav import write_wav
 
-RATE_HZ = 24000
-PLACES = {"a": (30.0, -20.0), "b": (-120.0, 40.0)}  # azimuth and elevation in each scene, from 0.5 s to 2.5 s
+PLACES = {"a": (30.0, -20.0), "b": (-120.0, 40.0)}  # azimuth and elevation in each scene of `waves_folder`
 FRAMES = range(5, 25)
 CLASS = {"a": 0, "b": 1}  # the tiny bundle hears whether the lower or the upper half of the bands is louder
-MIDDLE_HZ = 2070.0
 
 
 @pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return load_bundle(str(Path(__file__).parents[1] / "golden" / "tiny-bundle"))
+def bundle(tiny_bundle: Path) -> Bundle:
+    return load_bundle(str(tiny_bundle))
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One plane wave of noise in each of two scenes, and its labels."""
-    folder = tmp_path_factory.mktemp("scenes")
-    rng = np.random.default_rng(0)
-    for name, place in PLACES.items():
-        noise = np.fft.rfft(rng.standard_normal(3 * RATE_HZ))
-        hz = np.fft.rfftfreq(3 * RATE_HZ, 1 / RATE_HZ)
-        noise[(hz > MIDDLE_HZ) == (CLASS[name] == 0)] *= 0.05
-        wave = np.fft.irfft(noise)
-        wave[: RATE_HZ // 2] = wave[-RATE_HZ // 2 :] = 0
-        samples = 0.1 * wave[:, None] / wave.std() * foa_gains(unit_vector(*place))
-        write_wav(folder / f"{name}.wav", samples.astype(np.float32), RATE_HZ)
-        write_annotations(folder / f"{name}.csv", [Label(frame, CLASS[name], 0, *place) for frame in FRAMES])
-    (folder / "scenes.json").write_text('{"class_names": ["low", "high"]}')
-    return folder
-
-
-@pytest.fixture(scope="module")
-def predictions(bundle: Bundle, scenes: Path) -> dict[str, Prediction]:
-    return predict(bundle, [scenes / "a.wav", scenes / "b.wav"])
+def predictions(bundle: Bundle, waves_folder: Path) -> dict[str, Prediction]:
+    return predict(bundle, [waves_folder / "a.wav", waves_folder / "b.wav"])
 
 
 @pytest.mark.parametrize("name", PLACES)
@@ -65,10 +43,10 @@ def test_a_plane_wave_is_found_where_and_when_it_is(predictions: dict[str, Predi
 
 
 def test_one_scene_leaves_nothing_for_the_next(
-    bundle: Bundle, scenes: Path, predictions: dict[str, Prediction]
+    bundle: Bundle, waves_folder: Path, predictions: dict[str, Prediction]
 ) -> None:
     for order in (["b"], ["b", "a"]):
-        again = predict(bundle, [scenes / f"{name}.wav" for name in order])
+        again = predict(bundle, [waves_folder / f"{name}.wav" for name in order])
         assert list(again) == order
         for name in order:
             assert again[name].rows == predictions[name].rows
@@ -76,8 +54,8 @@ def test_one_scene_leaves_nothing_for_the_next(
             np.testing.assert_array_equal(again[name].activity, predictions[name].activity)
 
 
-def test_scores_of_the_loop(scenes: Path, predictions: dict[str, Prediction]) -> None:
-    truth = labelled_scenes(scenes, ("low", "high"))[1]
+def test_scores_of_the_loop(waves_folder: Path, predictions: dict[str, Prediction]) -> None:
+    truth = labelled_scenes(waves_folder, ("low", "high"))[1]
     assert {name: len(labels) for name, labels in truth.items()} == {"a": 20, "b": 20}
     scores = score_predictions(truth, predictions, 2)
     assert list(scores) == ["2022_macro", "2022_micro", "2020"]
@@ -90,9 +68,9 @@ def test_scores_of_the_loop(scenes: Path, predictions: dict[str, Prediction]) ->
         assert result.le == pytest.approx(0.0, abs=1e-5)
 
 
-def test_a_wrong_class_scores_nothing(scenes: Path, predictions: dict[str, Prediction]) -> None:
+def test_a_wrong_class_scores_nothing(waves_folder: Path, predictions: dict[str, Prediction]) -> None:
     swapped = {"a": predictions["b"], "b": predictions["a"]}
-    assert score_predictions(labelled_scenes(scenes, ("low", "high"))[1], swapped, 2)["2022_micro"].f == 0.0
+    assert score_predictions(labelled_scenes(waves_folder, ("low", "high"))[1], swapped, 2)["2022_micro"].f == 0.0
 
 
 class Deaf:
@@ -109,9 +87,9 @@ class Deaf:
         """Nothing is carried."""
 
 
-def test_other_nets_run_in_the_same_loop(bundle: Bundle, scenes: Path) -> None:
+def test_other_nets_run_in_the_same_loop(bundle: Bundle, waves_folder: Path) -> None:
     deaf = Deaf()
-    prediction = predict(bundle, [scenes / "a.wav"], nets={**bundle.nets(), "localizer": deaf})["a"]
+    prediction = predict(bundle, [waves_folder / "a.wav"], nets={**bundle.nets(), "localizer": deaf})["a"]
     assert prediction.rows == []
     assert not prediction.direction.any()
     assert len(deaf.windows) == 15  # 30 label frames, a hop of 2; asked once each, since nothing was found
@@ -119,9 +97,9 @@ def test_other_nets_run_in_the_same_loop(bundle: Bundle, scenes: Path) -> None:
 
 
 def test_settings_and_decoder_can_be_overridden(
-    bundle: Bundle, scenes: Path, predictions: dict[str, Prediction]
+    bundle: Bundle, waves_folder: Path, predictions: dict[str, Prediction]
 ) -> None:
-    wavs = [scenes / "a.wav"]
+    wavs = [waves_folder / "a.wav"]
     one = predict(bundle, wavs, overrides={"max_overlap": 1})["a"]
     assert one.direction.shape == (30, 1, 3)
     np.testing.assert_array_equal(one.direction[:, 0], predictions["a"].direction[:, 0])
@@ -130,19 +108,48 @@ def test_settings_and_decoder_can_be_overridden(
         predict(bundle, wavs, overrides={"maximum": 1})
 
 
+@pytest.mark.parametrize("mode", ["window", "streaming"])
+def test_both_modes_of_a_bundle_find_the_same(
+    bundle: Bundle, waves_folder: Path, predictions: dict[str, Prediction], mode: str
+) -> None:
+    found = predict(bundle, [waves_folder / "b.wav"], overrides={"mode": mode})["b"]
+    assert found.direction.shape == (30, 2, 3)
+    middle = slice(FRAMES.start + 1, FRAMES.stop - 1)
+    assert angle_between_deg(found.direction[middle, 0], unit_vector(*PLACES["b"])).max() < 8.0
+    np.testing.assert_array_equal(found.activity[middle, 0].argmax(axis=-1), CLASS["b"])
+    assert np.array_equal(found.direction, predictions["b"].direction) == (mode == "window")
+
+
+def test_the_array_is_the_one_asked_for_or_that_of_the_scenes_or_that_of_the_bundle(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    other = replace(bundle, manifest=replace(bundle.manifest, array="foa_fuma"))
+    path = tmp_path / "scenes.json"
+    path.write_text('{"class_names": ["low", "high"]}')
+    assert scene_array(tmp_path, bundle).name == "foa"
+    assert scene_array(tmp_path, other).name == "foa_fuma"
+    path.write_text('{"class_names": ["low", "high"], "array": "em32_tetra"}')
+    assert scene_array(tmp_path, other).name == "em32_tetra"
+    assert scene_array(tmp_path, other, "foa").name == "foa"
+    with pytest.raises(ValueError, match="array 'nothing': got no such profile"):
+        scene_array(tmp_path, other, "nothing")
+
+
 @pytest.mark.parametrize("least", [3, 29])
 def test_decoding_a_prediction_anew_is_running_the_loop_anew(
-    bundle: Bundle, scenes: Path, predictions: dict[str, Prediction], least: int
+    bundle: Bundle, waves_folder: Path, predictions: dict[str, Prediction], least: int
 ) -> None:
     settings = replace(bundle.manifest.decode, min_duration_labels=least)
     rows = decoded(predictions["a"], settings, bundle.manifest.class_names, 0.1)
-    again = predict(bundle, [scenes / "a.wav"], decode={"min_duration_labels": least})["a"]
+    again = predict(bundle, [waves_folder / "a.wav"], decode={"min_duration_labels": least})["a"]
     assert rows == again.rows
     assert bool(rows) == (least == 3)
 
 
-def test_the_report_has_a_line_for_each_of_rules_and_classes(scenes: Path, predictions: dict[str, Prediction]) -> None:
-    scores = score_predictions(labelled_scenes(scenes, ("low", "high"))[1], predictions, 2)
+def test_the_report_has_a_line_for_each_of_rules_and_classes(
+    waves_folder: Path, predictions: dict[str, Prediction]
+) -> None:
+    scores = score_predictions(labelled_scenes(waves_folder, ("low", "high"))[1], predictions, 2)
     head, *lines = report(scores, ["low", "high"]).splitlines()
     assert head.split() == ["ER20", "F20", "LE", "LR", "SELD"]
     assert [line.split()[0] for line in lines] == ["2022_macro", "2022_micro", "2020", "low", "high"]

@@ -18,15 +18,17 @@ from convert.ladder import (
     MOST_MOVED_DEG,
     KerasNet,
     NetCheck,
+    RecordingNet,
     RungCheck,
     check_net,
     check_rung,
+    computed,
     snr_db,
 )
 from convert.quantize import to_tflite
 from edge.geometry import unit_vector
 from edge.metrics import SeldScores
-from edge.nets import LiteRtNet
+from edge.nets import LiteRtNet, Past
 
 Examples = list[dict[str, np.ndarray]]
 KEEP = 0.9  # of the state from step to step
@@ -38,7 +40,6 @@ SEQUENCE = [
     for sign, level, steps in ((1, 1, 40), (-1, 1, 40), (1, 0.1, 20))
     for _ in range(steps)
 ]
-HELD_OUT = [{"x": x} for x in [*SEQUENCE[5:70:2], *SEQUENCE[40:80:3]]]
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,9 @@ def rolled_forward() -> Examples:
     return examples
 
 
+HELD_OUT = rolled_forward()[5::3]  # what goes in is what a stream would feed
+
+
 def zero_states() -> Examples:
     return [{"x": x, "state_h": np.zeros(8, np.float32)} for x in SEQUENCE]
 
@@ -77,13 +81,43 @@ def int8_check(model: keras.Model, calibration: Examples, held_out: Iterable[Map
 
 def test_a_keras_net_carries_its_state(integrator: keras.Model) -> None:
     net, ones = KerasNet(integrator), np.ones(8, np.float32)
-    first, second = net(x=ones), net(x=ones)
-    assert first.keys() == {"y"}
+    past = net.fresh()
+    np.testing.assert_array_equal(past["state_h"], np.zeros((1, 8)))
+    first, second = net(past, x=ones), net(past, x=ones)
+    assert first.keys() == {"y"} and past.keys() == {"state_h"}
     kernel = integrator.get_layer("readout").get_weights()[0]
     np.testing.assert_allclose(first["y"], np.tanh(ones @ kernel), atol=1e-6)
     np.testing.assert_allclose(second["y"], np.tanh(1.9 * ones @ kernel), atol=1e-6)
-    net.reset()
-    np.testing.assert_array_equal(net(x=ones)["y"], first["y"])
+    np.testing.assert_allclose(past["state_h"], 1.9 * ones[None], atol=1e-6)
+    np.testing.assert_array_equal(net(net.fresh(), x=ones)["y"], first["y"])
+
+
+def test_a_recording_net_keeps_what_it_was_asked_states_rolled_forward(integrator: keras.Model) -> None:
+    net, plain = RecordingNet(KerasNet(integrator)), KerasNet(integrator)
+    past, plain_past = net.fresh(), plain.fresh()
+    for x in SEQUENCE[:5]:
+        np.testing.assert_array_equal(net(past, x=x)["y"], plain(plain_past, x=x)["y"])
+    for got, wanted in zip(net.examples, rolled_forward()[:5], strict=True):
+        assert got.keys() == wanted.keys()
+        for name in wanted:
+            np.testing.assert_allclose(got[name], wanted[name], atol=1e-6)
+
+
+def test_states_are_compared_as_answers_are(integrator: keras.Model) -> None:
+    """A net that answers well and carries on badly is caught."""
+    reference, last = KerasNet(integrator), {}
+
+    class Forgetful:
+        def computed(self, example: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {**computed(reference, example), **last}
+
+        def tensor_types(self) -> dict[str, int]:
+            return {"int8": 1}
+
+    assert check_net("net", "int8", reference, Forgetful(), HELD_OUT).snr_db == np.inf  # type: ignore[arg-type]
+    last["state_h"] = np.zeros(8, np.float32)
+    check = check_net("net", "int8", reference, Forgetful(), HELD_OUT)  # type: ignore[arg-type]
+    assert check.snr_db == pytest.approx(0.0, abs=1e-6) and not check.passed
 
 
 def test_calibration_with_states_rolled_forward_passes(integrator: keras.Model) -> None:
@@ -203,11 +237,11 @@ class Answers:
     def __init__(self, **answers: list[float]) -> None:
         self.answers = {name: np.array(values, np.float32) for name, values in answers.items()}
 
-    def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, past: Past | None = None, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         return self.answers
 
-    def reset(self) -> None:
-        """Nothing is carried."""
+    def computed(self, example: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self.answers
 
     def tensor_types(self) -> dict[str, int]:
         return {"int8": 3, "int32": 1}

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from convert.quantize import fold_norms, to_tflite
+from convert.quantize import fold_norms, pinned, to_tflite
 from convert.systems.coloc import CrnnSizes, build_classifier, build_localizer
 from edge.nets import LiteRtNet
 
+Unsettle = Callable[[keras.Model, int], None]
 SIZES = CrnnSizes(frames=20, bands=16, maps=7, filters=(4, 4, 4), frequency_pools=(4, 2, 2), gru_units=3, dense_units=4)
-
-
-def unsettle_norms(model: keras.Model, seed: int) -> None:
-    """Give every weight, and the norms' own, values as after a training."""
-    rng = np.random.default_rng(seed)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            size = layer.gamma.shape[0]
-            gamma = rng.uniform(0.5, 2.0, size) * rng.choice([-1, 1], size)
-            layer.set_weights([gamma, rng.normal(size=size), rng.normal(size=size), rng.uniform(0.2, 3.0, size)])
-        elif layer.weights:
-            layer.set_weights([weight + rng.normal(0, 0.1, weight.shape) for weight in layer.get_weights()])
 
 
 def examples(count: int, seed: int = 0) -> list[dict[str, np.ndarray]]:
@@ -42,9 +33,9 @@ def keras_output(model: keras.Model, example: dict[str, np.ndarray]) -> np.ndarr
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_deployed_net_with_folded_norms_is_the_trained_one(seed: int) -> None:
+def test_a_deployed_net_with_folded_norms_is_the_trained_one(unsettle: Unsettle, seed: int) -> None:
     trained, deployed = build_classifier(SIZES, 3), build_classifier(SIZES, 3, deployed=True)
-    unsettle_norms(trained, seed)
+    unsettle(trained, seed)
     for example in examples(3, seed):
         assert np.abs(keras_output(deployed, example) - keras_output(trained, example)).max() > 1e-2
     fold_norms(trained, deployed)
@@ -53,9 +44,9 @@ def test_a_deployed_net_with_folded_norms_is_the_trained_one(seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def localizer() -> keras.Model:
+def localizer(unsettle: Unsettle) -> keras.Model:
     trained, deployed = build_localizer(SIZES), build_localizer(SIZES, deployed=True)
-    unsettle_norms(trained, 0)
+    unsettle(trained, 0)
     fold_norms(trained, deployed)
     return deployed
 
@@ -99,3 +90,26 @@ def test_calibration_is_fed_by_name() -> None:
         net = LiteRtNet(to_tflite(model, [{name: values[name][i] for name in order} for i in range(50)]))
         scales = {name: detail["quantization"][0] for name, detail in net.inputs.items()}
         assert scales == {"a_loud": pytest.approx(200 / 255, rel=0.05), "b_quiet": pytest.approx(2 / 255, rel=0.05)}
+
+
+@pytest.mark.parametrize("quantization", [(0.05, -20), (0.3, 100), (0.011, -128)])
+def test_a_pinned_input_has_the_scale_of_its_maker(quantization: tuple[float, int]) -> None:
+    scale, zero_point = quantization
+    low, high = (-128 - zero_point) * scale, (127 - zero_point) * scale
+    given, other = keras.Input((6,), name="shared_rows"), keras.Input((6,), name="x")
+    model = keras.Model({"shared_rows": given, "x": other}, {"y": given + other})
+    rng = np.random.default_rng(0)
+    examples = [{"shared_rows": rng.uniform(-1, 1, 6), "x": rng.uniform(-1, 1, 6)} for _ in range(30)]
+    examples[7]["shared_rows"][3] = 200.0  # the maker saturates there
+    kept = [dict(example) for example in examples]
+    changed = pinned(examples, "shared_rows", quantization)
+    assert examples == kept  # they are used for other nets too
+    for before, after in zip(examples[1:], changed[1:], strict=True):
+        np.testing.assert_array_equal(after["shared_rows"], np.clip(before["shared_rows"], low, high))
+        assert after["x"] is before["x"]
+    np.testing.assert_array_equal(changed[0]["shared_rows"][2:], np.clip(examples[0]["shared_rows"][2:], low, high))
+    inputs = LiteRtNet(to_tflite(model, changed)).inputs
+    assert inputs["shared_rows"]["quantization"] == (pytest.approx(scale, rel=1e-5), zero_point)
+    own = LiteRtNet(to_tflite(model, examples)).inputs
+    assert own["shared_rows"]["quantization"][0] == pytest.approx(201 / 255, rel=0.01)
+    assert inputs["x"]["quantization"] == own["x"]["quantization"]

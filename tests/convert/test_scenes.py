@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert.clips import load_clip_library
-from convert.scene_events import draw_events
+from convert.capsules import Mismatch, capsule_response, encode
+from convert.clips import active_hops, load_clip_library
+from convert.datasets import read_array
+from convert.scene_events import _varied, draw_events, level_db
 from convert.scenes import SceneSettings, make_scene, make_scenes
 from edge.annotations import read_annotations
+from edge.array import load_array
 from edge.geometry import angle_between_deg, unit_vector
 
 RATE_HZ = 24000
@@ -127,6 +130,14 @@ def test_a_moving_source_is_heard_along_its_labels(hiss_only):
     assert np.median(angles) < 8
 
 
+def test_labels_say_how_far_a_source_is(hiss_only):
+    for moving_share in (0.0, 1.0):
+        labels = make_scene(hiss_only, alone(moving_share=moving_share), 2).labels
+        assert len(labels) > 10
+        assert all(80 <= label.distance_cm <= 100 for label in labels)
+        assert all(isinstance(label.distance_cm, int) for label in labels)
+
+
 @pytest.mark.parametrize("max_overlap", [1, 2, 3])
 def test_overlap_never_exceeds_its_limit_and_tracks_are_lanes(library, max_overlap):
     settings = replace(SETTINGS, max_overlap=max_overlap, density=(2.0, 2.0), duration_s=20.0, quiet_per_minute=0.0)
@@ -203,6 +214,96 @@ def test_long_pauses_inside_an_event_are_not_labelled(tmp_path):
         assert (~event.sound.active).sum() == 98
 
 
+def test_sounds_are_as_they_are_unless_asked():
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    samples = np.ones(1000, np.float32)
+    assert _varied(samples, RATE_HZ, SceneSettings(), rng) is samples
+    assert rng.bit_generator.state == before  # scenes of before are drawn as before
+
+
+def test_replayed_faster_a_sound_is_shorter_and_higher():
+    tone = np.sin(2 * np.pi * 1000 * np.arange(RATE_HZ) / RATE_HZ).astype(np.float32)
+    settings, rng = SceneSettings(replay_speed=(0.8, 1.25)), np.random.default_rng(0)
+    speeds = []
+    for _ in range(40):
+        varied = _varied(tone, RATE_HZ, settings, rng)
+        assert varied.dtype == np.float32
+        speeds.append(len(tone) / len(varied))
+        peak_hz = np.argmax(np.abs(np.fft.rfft(varied * np.hanning(len(varied))))) * RATE_HZ / len(varied)
+        assert peak_hz == pytest.approx(1000 * speeds[-1], rel=0.005)
+    assert 0.79 < min(speeds) < 0.85
+    assert 1.18 < max(speeds) < 1.26
+    assert np.median(speeds) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_colour_changes_octaves_by_so_much():
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(2 * RATE_HZ).astype(np.float32)
+    hz = np.fft.rfftfreq(len(noise), 1 / RATE_HZ)
+    knots_hz = 20 * 2.0 ** np.arange(3, 9)
+
+    def levels_db(samples):
+        power = np.abs(np.fft.rfft(samples)) ** 2
+        return np.array([10 * np.log10(power[np.abs(hz / knot - 1) < 0.05].mean()) for knot in knots_hz])
+
+    settings = SceneSettings(colour_db=3.0)
+    changes_db = [levels_db(_varied(noise, RATE_HZ, settings, rng)) - levels_db(noise) for _ in range(60)]
+    assert np.std(changes_db) == pytest.approx(3.0, rel=0.2)
+    assert np.abs(np.mean(changes_db)) < 0.6
+
+
+def test_varied_sounds_have_the_level_of_others(library):
+    settings = replace(SETTINGS, replay_speed=(0.7, 1.4), colour_db=6.0)
+    events = draw_events(library, settings, np.random.default_rng(0))
+    plain = draw_events(library, SETTINGS, np.random.default_rng(0))
+    assert not np.array_equal(events[0].sound.samples, plain[0].sound.samples)
+    for event in events:
+        samples = event.sound.samples
+        assert level_db(samples, active_hops(samples, RATE_HZ), 240) == pytest.approx(0, abs=0.1)
+
+
+def test_scenes_hold_the_channels_of_their_array_which_is_a_little_off_in_each(hiss_only, tmp_path):
+    array, settings = load_array("em32_tetra"), alone(moving_share=0.0, duration_s=3.0)
+    path = make_scenes(hiss_only, settings, seed=5, count=2, out_dir=tmp_path, array=array)
+    assert json.loads(path.read_text())["array"] == "em32_tetra"
+    assert read_array(tmp_path) == array
+    errors_deg = []
+    for index in range(2):
+        samples, _ = soundfile.read(tmp_path / f"scene_{index:05d}.wav", dtype="float32")
+        scenes = [
+            make_scene(hiss_only, settings, (5, index), capsule_response(array, RATE_HZ, Mismatch(), (5, drawn)))
+            for drawn in range(2)
+        ]
+        np.testing.assert_allclose(samples, scenes[index].samples, atol=1 / 32768)
+        assert np.abs(samples - scenes[1 - index].samples).max() > 0.01 * np.abs(samples).max()
+        labels = read_annotations(tmp_path / f"scene_{index:05d}.csv", 1)
+        assert labels == scenes[index].labels  # the truth knows of no array
+        spectra = np.fft.rfft(encode(samples, array), axis=0)
+        hz = np.fft.rfftfreq(len(samples), 1 / RATE_HZ)
+        spectra[(hz < 300) | (hz > 3000)] = 0  # under where directions alias
+        foa = np.fft.irfft(spectra, axis=0)
+        loudest = max(labels, key=lambda label: np.sum(foa[label.frame * 2400 :][:2400, 0] ** 2))
+        wanted = unit_vector(loudest.azimuth_deg, loudest.elevation_deg)
+        errors_deg.append(angle_between_deg(intensity(foa, loudest.frame), wanted))
+    assert max(errors_deg) < 20
+
+
+def test_an_array_of_one_s_own_is_kept_with_the_scenes(hiss_only, tmp_path):
+    four = load_array("open_tetra")
+    array = replace(four, name="mine", channels=6, channel_map=(5, 1, 2, 0), capsule_gain_db=(1.0, 0.0, 0.0, -1.0))
+    settings = alone(moving_share=0.0, duration_s=1.5)
+    make_scenes(hiss_only, settings, seed=0, count=1, out_dir=tmp_path / "six", array=array)
+    assert read_array(tmp_path / "six") == array
+    samples, _ = soundfile.read(tmp_path / "six" / "scene_00000.wav")
+    assert samples.shape[1] == 6
+    renamed = replace(four, capsule_gain_db=(1.0, 0.0, 0.0, -1.0))  # a shipped name for something else
+    make_scenes(hiss_only, settings, seed=0, count=1, out_dir=tmp_path / "four", array=renamed)
+    assert read_array(tmp_path / "four") == renamed
+    with pytest.raises(ValueError, match="array 'foa_fuma': got kind 'foa_fuma', wanted one with capsules"):
+        make_scenes(hiss_only, settings, seed=0, count=1, out_dir=tmp_path / "none", array=load_array("foa_fuma"))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -210,6 +311,10 @@ def test_long_pauses_inside_an_event_are_not_labelled(tmp_path):
         ({"moving_share": 1.5}, "moving_share"),
         ({"duration_s": 0.0}, "duration_s"),
         ({"max_overlap": 0}, "max_overlap"),
+        ({"replay_speed": (0.4, 1.0)}, "replay_speed"),
+        ({"replay_speed": (1.0, 2.1)}, "replay_speed"),
+        ({"replay_speed": (1.2, 1.1)}, "replay_speed"),
+        ({"colour_db": 13.0}, "colour_db"),
     ],
 )
 def test_bad_settings_are_errors(changes, message):

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.datasets import adopt_statistics, build_cache, load_cache, shipped_weights
+from convert.data_folders import find_data
+from convert.datasets import build_cache, load_cache
 from convert.recipes import RECIPES, Recipe
+from convert.start import adopt_statistics, find_start, shipped_weights, start_classes
 from convert.systems.coloc_training import STAGES, load_stage, train_stages
+from edge.bundle import load_bundle
 
 
 def weights(recipe: Recipe, folder: Path) -> list[np.ndarray]:
@@ -32,7 +35,8 @@ def test_training_begins_where_another_run_ended(
 
 
 def test_the_statistics_are_those_of_the_start(scenes_folder: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
-    build_cache([scenes_folder], tmp_path / "cache", tiny_recipe.stft, tiny_recipe.features)
+    folders = find_data([str(scenes_folder)], ["train"])
+    build_cache(folders, ("hiss", "tone"), tmp_path / "cache", tiny_recipe.stft, tiny_recipe.features)
     start = tmp_path / "start"
     start.mkdir()
     shape = load_cache(tmp_path / "cache").mean.shape
@@ -44,6 +48,18 @@ def test_the_statistics_are_those_of_the_start(scenes_folder: Path, tiny_recipe:
         adopt_statistics(tmp_path / "cache", start)
     with pytest.raises(ValueError, match=r"got no statistics\.npz"):
         adopt_statistics(tmp_path / "cache", tmp_path / "nowhere")
+
+
+def test_a_start_is_a_shipped_bundle_or_a_run_and_knows_its_classes(trained_run: Path, tmp_path: Path) -> None:
+    shipped = find_start("coloc-edge")
+    assert shipped == shipped_weights()["coloc-edge"]
+    assert start_classes(shipped) == load_bundle("coloc-edge").manifest.class_names
+    assert find_start(str(trained_run)) == trained_run
+    assert start_classes(trained_run) == ("hiss", "tone")
+    with pytest.raises(ValueError, match="start: got 'nothing', wanted coloc-edge or a training run"):
+        find_start("nothing")
+    with pytest.raises(ValueError, match=r"got no cache/cache\.json, wanted a training run or shipped weights"):
+        start_classes(tmp_path)
 
 
 def test_the_shipped_weights_fit_their_recipes() -> None:

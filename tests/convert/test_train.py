@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from convert.train import TrainSettings, fit, learning_rate
+from convert.train import TrainSettings, add_row, fit, learning_rate, read_log
 
 SETTINGS = TrainSettings(steps=6, batch_size=4, warmup_steps=2, average_momentum=0.8, checkpoint_steps=3, seed=3)
 
@@ -35,15 +36,21 @@ def squared(target: object, predicted: object) -> object:
     return ops.mean(ops.square(target - predicted))
 
 
-def trained(folder: Path, settings: TrainSettings = SETTINGS, make: Callable = batch) -> list[np.ndarray]:
+def trained(
+    folder: Path, settings: TrainSettings = SETTINGS, make: Callable = batch, **options: Any
+) -> list[np.ndarray]:
     model = net()
-    fit(model, squared, make, settings, folder, "net")
+    fit(model, squared, make, settings, folder, "net", **options)
     return model.get_weights()
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "net.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return read_log(folder / "net.csv")
+
+
+def score(model: keras.Model) -> dict[str, float]:
+    """Something that asks the model and differs with its weights."""
+    return {"dev_loss": float(np.mean(model.predict_on_batch(batch(99)[0]) ** 2)), "dev_none": np.nan}
 
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
@@ -114,6 +121,90 @@ def test_the_moving_average_of_the_weights_is_what_is_kept(tmp_path: Path) -> No
         np.testing.assert_allclose(kept[index], expected, atol=1e-6)
 
 
+def test_scores_are_those_of_the_averaged_weights_and_disturb_nothing(tmp_path: Path) -> None:
+    alone = trained(tmp_path / "alone")
+    seen: list[list[np.ndarray]] = []
+
+    def watched(model: keras.Model) -> dict[str, float]:
+        seen.append(model.get_weights())
+        return score(model)
+
+    settings = replace(SETTINGS, dev_steps=3)
+    for left, right in zip(alone, trained(tmp_path / "scored", settings, score=watched), strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert len(seen) == 2  # after steps 3 and 6
+    for left, right in zip(seen[-1], alone, strict=True):
+        np.testing.assert_array_equal(left, right)
+    earlier = trained(tmp_path / "short", replace(settings, steps=3, constant_rate=True))
+    trained(tmp_path / "steady", replace(settings, constant_rate=True), score=watched)
+    for left, right in zip(seen[2], earlier, strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-6)
+
+
+def test_a_training_with_scores_goes_on_as_if_it_had_not_been_cut(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, dev_steps=3)
+    whole = trained(tmp_path / "whole", settings, score=score)
+
+    def stops(step: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        if step == 4:
+            raise KeyboardInterrupt
+        return batch(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", settings, stops, score=score)
+    for left, right in zip(whole, trained(tmp_path / "cut", settings, score=score), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-6, atol=1e-7)
+    losses = [[float(row["dev_loss"]) for row in rows(tmp_path / folder)] for folder in ("whole", "cut")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint_steps", "dev_steps", "scored"), [(1, 2, [2, 4, 5]), (2, 3, [4, 5]), (2, 1, [2, 4, 5]), (2, 9, [5])]
+)
+def test_scores_come_with_the_first_checkpoint_after_so_many_steps_and_at_the_end(
+    tmp_path: Path, checkpoint_steps: int, dev_steps: int, scored: list[int]
+) -> None:
+    settings = replace(SETTINGS, steps=5, checkpoint_steps=checkpoint_steps, dev_steps=dev_steps)
+    drawn: list[int] = []
+    trained(tmp_path, settings, score=score, draw=lambda: drawn.append(int(rows(tmp_path)[-1]["step"])))
+    found = rows(tmp_path)
+    assert drawn == scored
+    assert [int(row["step"]) for row in found if row["dev_loss"]] == scored
+    assert list(found[0]) == [
+        "step",
+        "loss",
+        "learning_rate",
+        "steps_per_s",
+        "dev_loss",
+    ]  # what is not known is left out
+
+
+def test_a_log_takes_new_columns_and_replaces_what_was_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "net.csv"
+    assert read_log(path) == []
+    for row in ({"step": "2", "loss": "1"}, {"step": "4", "loss": "2"}, {"step": "6", "loss": "3"}):
+        add_row(path, row)
+    add_row(path, {"step": "4", "loss": "5", "dev_loss": "6"})
+    assert read_log(path) == [{"step": "2", "loss": "1", "dev_loss": ""}, {"step": "4", "loss": "5", "dev_loss": "6"}]
+    assert [path.name for path in tmp_path.iterdir()] == ["net.csv"]
+
+
+def test_progress_is_a_line_per_checkpoint_where_there_is_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(tmp_path, score=score)
+    first, last = capsys.readouterr().err.splitlines()
+    row = rows(tmp_path)[0]
+    assert re.fullmatch(rf"net: step 3, loss {row['loss']}, steps_per_s {row['steps_per_s']}, \d\d:\d\d left", first)
+    assert re.fullmatch(r"net: step 6, loss [\d.]+, steps_per_s [\d.]+, dev_loss [\d.]+, 00:00 left", last)
+
+
+def test_threads_that_make_batches_ahead_change_nothing(tmp_path: Path) -> None:
+    one, three = (trained(tmp_path / str(workers), workers=workers) for workers in (1, 3))
+    for left, right in zip(one, three, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
 def test_it_learns(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     inputs = keras.Input((3,), name="x")
@@ -167,7 +258,9 @@ def test_the_schedule_is_followed(tmp_path: Path, warmup_steps: int) -> None:
     assert moved.max() == pytest.approx(SETTINGS.learning_rate / warmup_steps, rel=0.02)
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"checkpoint_steps": 0}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"batch_size": 0}, {"checkpoint_steps": 0}, {"dev_steps": 0}, {"seed": -1}]
+)
 def test_settings_that_cannot_be(wrong: dict[str, int]) -> None:
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=rf"got .*{name} {value}"):

@@ -14,7 +14,11 @@ from edge.array import load_array
 from edge.bundle import MANIFEST, STATISTICS, find_bundle, load_bundle, read_manifest, shipped_bundles, write_bundle
 from edge.nets import LiteRtNet
 from edge.runtime import build_pipeline, build_system
+from edge.systems import coloc_streaming, coloc_window
+from edge.systems.coloc_settings import MODES
 from edge.types import AudioBlock
+
+NETS = {*coloc_window.NETS, *coloc_streaming.NETS}
 
 
 @pytest.fixture
@@ -35,9 +39,9 @@ def changed(folder, **entries):
     (folder / MANIFEST).write_text(json.dumps(table))
 
 
-def run_on_a_second(bundle):
+def run_on_a_second(bundle, mode="window"):
     """Everything that `seld-edge` does with a bundle."""
-    pipeline = build_pipeline(bundle, load_array("foa"), build_system(bundle))
+    pipeline = build_pipeline(bundle, load_array("foa"), build_system(bundle, overrides={"mode": mode}))
     noise = np.random.default_rng(0).normal(0, 0.1, (bundle.manifest.stft.label_samples * 12, 4)).astype(np.float32)
     return [*pipeline.push(AudioBlock(noise, 0)), *pipeline.finish()]
 
@@ -45,10 +49,22 @@ def run_on_a_second(bundle):
 def test_the_tiny_bundle_loads(tiny_bundle):
     bundle = load_bundle(str(tiny_bundle))
     assert bundle.manifest.class_names == ("low", "high")
-    assert set(bundle.nets()) == {"localizer", "localizer_encoder", "classifier", "classifier_encoder"}
+    assert set(bundle.nets()) == NETS
     assert bundle.mean.shape == bundle.deviation.shape == (64, 7)
     assert bundle.extractor().map_names[0] == "logmel_w"
-    run_on_a_second(bundle)
+    for mode in MODES:
+        run_on_a_second(bundle, mode)
+
+
+def test_nets_are_made_ready_when_they_are_asked_for(tiny_bundle):
+    """A system takes those of its mode: the others cost no memory."""
+    bundle = load_bundle(str(tiny_bundle))
+    nets = replace(bundle, flatbuffers={**bundle.flatbuffers, "localizer": b"no net"}).nets()
+    assert "localizer_front" in nets and nets["localizer_front"] is nets["localizer_front"]
+    assert len(nets) == len(NETS) and "localiser" not in nets
+    with pytest.raises(ValueError, match=r"^got no net that TFLite can run: "):
+        nets["localizer"]
+    assert isinstance(build_system(bundle, nets=nets, overrides={"mode": "streaming"}), coloc_streaming.ColocStreaming)
 
 
 def test_written_and_read_again_is_the_same(tmp_path, tiny_bundle):
@@ -69,7 +85,7 @@ def test_write_takes_hashes_and_shapes_from_the_files(tmp_path, tiny_bundle):
     assert load_bundle(str(tmp_path / "again")).manifest == bundle.manifest
 
 
-FILES = ["localizer.tflite", "localizer_encoder.tflite", "classifier.tflite", "classifier_encoder.tflite", STATISTICS]
+FILES = [*(f"{name}.tflite" for name in sorted(NETS)), STATISTICS]
 
 
 @settings(max_examples=60)
@@ -184,22 +200,28 @@ def test_files_that_are_none(folder, file):
 
 
 @pytest.mark.parametrize(
-    "entries",
+    ("mode", "entries"),
     [
-        {"nets__localizer__inputs__features": [50, 64, 8]},
-        {"nets__localizer__inputs__features": 5},
-        {"nets__localizer__inputs": {}},
-        {"nets__localizer__inputs__more": [1]},
-        {"nets__classifier__outputs__output": [10, 4]},
-        {"nets__localizer_encoder__outputs": {"output": [10, 6]}},
+        ("window", {"nets__localizer__inputs__features": [50, 64, 8]}),
+        ("window", {"nets__localizer__inputs__features": 5}),
+        ("window", {"nets__localizer__inputs": {}}),
+        ("window", {"nets__localizer__inputs__more": [1]}),
+        ("window", {"nets__classifier__outputs__output": [10, 4]}),
+        ("window", {"nets__localizer_encoder__outputs": {"output": [10, 6]}}),
+        ("streaming", {"nets__localizer_front__outputs__shared_maps": [5, 2, 8]}),
+        ("streaming", {"nets__classifier_recurrence__inputs__state_forward1": [1, 4]}),
     ],
 )
-def test_nets_that_are_not_those_of_the_manifest(folder, entries):
+def test_nets_that_are_not_those_of_the_manifest(folder, mode, entries):
     changed(folder, **entries)
-    with pytest.raises(ValueError, match=r"^tiny: \w+: got (in|out)puts \{.*\}, wanted \{.*\}$"):
-        load_bundle(str(folder)).nets()
+    message = r"^tiny: \w+: got (in|out)puts \{.*\}, wanted \{.*\}$"
+    with pytest.raises(ValueError, match=message):
+        dict(load_bundle(str(folder)).nets())
+    with pytest.raises(ValueError, match=message):
+        run_on_a_second(load_bundle(str(folder)), mode)
 
 
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     "entries",
     [
@@ -211,14 +233,41 @@ def test_nets_that_are_not_those_of_the_manifest(folder, entries):
         {"features": {"kind": "logpower_phase_iv", "bands": 513}},
     ],
 )
-def test_nets_of_another_size_than_the_settings_ask_for(folder, entries):
+def test_nets_of_another_size_than_the_settings_ask_for(folder, entries, mode):
     changed(folder, **entries)
     bundle = load_bundle(str(folder))
-    bundle.nets()
+    dict(bundle.nets())
     with pytest.raises(
-        ValueError, match=r"^tiny: (localizer|classifier): got tensors \{.*\}, wanted \{.*\} by the settings$"
+        ValueError, match=r"^tiny: \w+: got \w+ of shape \[.*\], wanted \[.*\] by window_labels 1[02] and "
     ):
-        build_system(bundle)
+        build_system(bundle, overrides={"mode": mode})
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nets_in_each_others_place(folder, mode):
+    """The manifest describes them as they are, under wrong names."""
+    good = json.loads((folder / MANIFEST).read_text())
+    names = sorted({"window": coloc_window.NETS, "streaming": coloc_streaming.NETS}[mode])
+    for one, other in zip(names, names[1:] + names[:1], strict=True):
+        (folder / MANIFEST).write_text(json.dumps(good | {"nets": good["nets"] | {one: good["nets"][other]}}))
+        with pytest.raises(ValueError, match=rf"^tiny: {one}: got \w+ of shape \[.*\], wanted \["):
+            run_on_a_second(load_bundle(str(folder)), mode)
+
+
+def test_nets_that_hand_on_with_another_scale_are_refused(folder):
+    """Both are right, each on its own; they were not quantised together."""
+    bundle = load_bundle(str(folder))
+    nets = dict(bundle.nets())
+    scale, zero = nets["localizer_front"].outputs["shared_maps"]["quantization"]
+    detail = {**nets["localizer_blocks"].inputs["shared_maps"], "quantization": (2 * scale, zero)}
+    nets["localizer_blocks"].inputs["shared_maps"] = detail
+    with pytest.raises(ValueError, match=r"^got shared_maps with scale .*, wanted "):
+        build_system(bundle, nets=nets, overrides={"mode": "streaming"})
+    nets["localizer_blocks"].inputs["shared_maps"]["quantization"] = (scale, zero)
+    rows = nets["classifier_blocks"].outputs["shared_labels"]
+    nets["classifier_blocks"].outputs["shared_labels"] = {**rows, "quantization": (rows["quantization"][0], 5)}
+    with pytest.raises(ValueError, match=r"^got shared_labels with scale .* and zero 5, wanted "):
+        build_system(bundle, nets=nets, overrides={"mode": "streaming"})
 
 
 def test_a_missing_net_and_an_unknown_system(folder):
@@ -228,8 +277,9 @@ def test_a_missing_net_and_an_unknown_system(folder):
     table = json.loads((folder / MANIFEST).read_text())
     del table["nets"]["classifier"]
     (folder / MANIFEST).write_text(json.dumps(table | {"system": "coloc"}))
-    with pytest.raises(ValueError, match=r"^got nets .*, wanted also classifier$"):
+    with pytest.raises(ValueError, match=r"^tiny: got nets .*, wanted for mode 'window' also classifier$"):
         build_system(load_bundle(str(folder)))
+    build_system(load_bundle(str(folder)), overrides={"mode": "streaming"})
 
 
 @pytest.mark.parametrize(
@@ -268,8 +318,11 @@ def test_statistics_of_another_shape(folder):
 def test_every_shipped_bundle_loads_and_runs():
     for name, folder in shipped_bundles().items():
         assert find_bundle(name) == folder
-        assert load_bundle(name).manifest.name == name
-        run_on_a_second(load_bundle(name))
+        bundle = load_bundle(name)
+        assert bundle.manifest.name == name
+        for mode, nets in (("window", coloc_window.NETS), ("streaming", coloc_streaming.NETS)):
+            if set(nets) <= bundle.flatbuffers.keys():
+                run_on_a_second(bundle, mode)
 
 
 def ways(table, way=()):
@@ -309,7 +362,7 @@ def test_any_manifest_runs_or_is_a_value_error(tmp_path_factory, tiny_bundle, da
     shutil.copytree(tiny_bundle, folder, dirs_exist_ok=True)
     (folder / MANIFEST).write_text(json.dumps(table))
     try:
-        run_on_a_second(load_bundle(str(folder)))
+        run_on_a_second(load_bundle(str(folder)), data.draw(st.sampled_from(MODES), "mode"))
     except ValueError as error:
         assert str(error)
 

@@ -3,6 +3,7 @@ import io
 import logging
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.io import wavfile
 
+import edge.capture
 from edge.capture import RawFormat, open_source, resample_blocks
-from edge.microphone import SourceError
+from edge.microphone import CaptureQueue, SourceError
+from edge.pacing import paced
 from edge.resample import Resampler
 from edge.types import AudioBlock
 from edge.wav import write_wav
@@ -112,6 +115,52 @@ def test_stdin_through_a_slow_pipe_at_another_rate():
     assert_array_equal(through_pipe, in_memory)
 
 
+def test_only_what_somebody_may_be_recording_is_real_time(tmp_path):
+    write_wav(tmp_path / "a.wav", noise(100), 24000)
+    with open_source(str(tmp_path / "a.wav"), 4, 24000) as source:
+        assert not source.real_time and source.age_s is None
+    (tmp_path / "a.raw").write_bytes(bytes(800))
+    with (tmp_path / "a.raw").open("rb") as stdin:
+        assert not open_source("-", 4, 24000, stdin=stdin).real_time
+    assert not open_source("-", 4, 24000, stdin=io.BytesIO(bytes(800))).real_time
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb") as stdin:
+        source = open_source("-", 4, 24000, stdin=stdin)
+        assert source.real_time and source.age_s is None
+        with pytest.raises(ValueError, match=r"^stdin: got realtime, wanted it for a file only"):
+            open_source("-", 4, 24000, stdin=stdin, realtime=True)
+    os.close(write_end)
+
+
+@pytest.mark.parametrize("rate_hz", [24000, 48000])
+def test_a_file_in_real_time(tmp_path, monkeypatch, rate_hz):
+    """The same samples, when they would have been recorded; with what a microphone's queue could not hold missing."""
+
+    def sleep(seconds):
+        nonlocal now_s
+        now_s += seconds
+
+    now_s = 5.0
+    monkeypatch.setattr(edge.capture, "paced", partial(paced, clock=lambda: now_s, sleep=sleep))
+    monkeypatch.setattr(edge.capture, "CaptureQueue", partial(CaptureQueue, clock=lambda: now_s))
+    write_wav(tmp_path / "a.wav", noise(5 * rate_hz), rate_hz)
+    with open_source(str(tmp_path / "a.wav"), 4, 24000) as source:
+        whole = joined(source)
+    with open_source(str(tmp_path / "a.wav"), 4, 24000, realtime=True) as source:
+        assert source.real_time and not source.live
+        assert_array_equal(joined(source), whole)
+    assert now_s == pytest.approx(5.0 + 5.0)
+    with open_source(str(tmp_path / "a.wav"), 4, 24000, realtime=True) as source:
+        blocks = [next(source.blocks)]
+        now_s += 2.6  # the queue holds 2 s
+        blocks += source
+    lost = [block.lost for block in blocks if block.lost]
+    assert len(lost) == 1 and 0.4 * 24000 < lost[0] < 0.8 * 24000
+    for block in blocks:
+        assert_array_equal(block.samples, whole[block.start : block.start + len(block.samples)])
+    assert blocks[-1].start + len(blocks[-1].samples) == len(whole)
+
+
 @pytest.mark.parametrize("frames", [2400, 2500])
 def test_stdin_cut_inside_a_frame(caplog, frames):
     data = bytes(frames * 8 + 3)
@@ -173,3 +222,10 @@ def test_two_gaps_before_any_output_add_up():
     blocks = [AudioBlock(np.zeros((0, 1), np.float32), 100, 100), AudioBlock(np.ones((5000, 1), np.float32), 300, 200)]
     out = list(resample_blocks(blocks, Resampler(48000, 24000, 1)))
     assert (out[0].start, out[0].lost) == (150, 150)
+
+
+def test_a_gap_at_the_end_is_told():
+    blocks = [AudioBlock(np.ones((4800, 1), np.float32), 0), AudioBlock(np.zeros((0, 1), np.float32), 9600, 4800)]
+    out = list(resample_blocks(blocks, Resampler(48000, 24000, 1)))
+    assert (out[-1].start, out[-1].lost, len(out[-1].samples)) == (4800, 2400, 0)
+    assert sum(block.lost for block in out) == 2400

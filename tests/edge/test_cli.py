@@ -1,11 +1,14 @@
 import io
 import json
+import logging
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +18,8 @@ from scipy.io import wavfile
 from edge.annotations import read_annotations
 from edge.bundle import shipped_bundles
 from edge.cli import main
+from edge.microphone import CaptureQueue
+from edge.pacing import paced
 from edge.wav import write_wav
 
 LOW = {"class": "low", "onset_s": 1.0, "offset_s": 2.0}
@@ -142,8 +147,99 @@ def test_raw_samples_on_stdin(seld, tmp_path, sounds, monkeypatch):
     assert all(event["time"].endswith("Z") for event in events(out))  # heard live
 
 
+def test_stats_are_written_in_the_end(seld, wav, tmp_path, caplog):
+    """Of a file as fast as it can: there is no deadline, so nothing is watched."""
+    assert seld("run", "--source", wav, "--sink", "null", "--stats", tmp_path / "a.json") == (0, "", "")
+    stats = json.loads((tmp_path / "a.json").read_text())
+    assert (stats["steps"], stats["answers"], stats["lost_samples"], stats["governor"]) == (50, 25, 0, None)
+    assert stats["missed_steps"] <= 50
+    assert {"array", "stft", "features", "localizer", "decode"} <= stats["stages"].keys()
+    for timing in (stats["step"], stats["answer"], *stats["stages"].values()):
+        assert 0 < timing["steps"] <= 50
+        assert 0.0 < timing["p50_ms"] <= timing["p95_ms"] <= timing["p99_ms"] <= timing["max_ms"]
+    (tmp_path / "a.toml").write_text(f'stats = "{tmp_path}/b.json"\n[budget]\nstep_ms = 0.001\ngovernor = true')
+    with_config = ("--config", tmp_path / "a.toml")
+    assert seld("run", "--source", wav, "--sink", "null", *with_config)[0] == 0
+    assert "quality goes down from '2 tracks' to '1 track'" in caplog.text
+    stats = json.loads((tmp_path / "b.json").read_text())
+    assert stats["missed_steps"] == stats["governor"]["late_steps"] == 50
+    assert stats["governor"]["changes"] >= 1 and stats["governor"]["level"] != "2 tracks"
+    assert sum(stats["governor"]["seconds_at"].values()) == pytest.approx(5.0)
+
+
+def test_stats_are_written_when_it_goes_wrong_too(seld, tmp_path, sounds):
+    broken = sounds.copy()
+    broken[90_000, 0] = np.nan
+    wavfile.write(tmp_path / "a.wav", 24000, broken)
+    stats = ("--sink", "null", "--stats", tmp_path / "a.json")
+    refused(seld("run", "--source", tmp_path / "a.wav", *stats), "sample 90000 of channel 0 is nan")
+    assert json.loads((tmp_path / "a.json").read_text())["steps"] == 90_000 // 2400
+
+
+def test_a_file_in_real_time(seld, wav, tmp_path, monkeypatch):
+    """It takes as long as it is, on a clock that is made up; the deadlines are watched."""
+
+    def sleep(seconds):
+        nonlocal now_s
+        now_s += seconds
+
+    now_s = 0.0
+    monkeypatch.setattr("edge.capture.paced", partial(paced, clock=lambda: now_s, sleep=sleep))
+    monkeypatch.setattr("edge.capture.CaptureQueue", partial(CaptureQueue, clock=lambda: now_s))
+    code, out, err = seld("run", "--source", wav, "--realtime", "--stats", tmp_path / "a.json")
+    assert (code, err) == (0, "")
+    is_about(events(out), LOW, HIGH)
+    assert now_s == pytest.approx(5.0)
+    governor = json.loads((tmp_path / "a.json").read_text())["governor"]
+    assert (governor["late_steps"], governor["most_late_ms"]) == (0, pytest.approx(0.0, abs=1e-6))
+    assert (governor["changes"], governor["level"]) == (0, "2 tracks")
+
+
+@pytest.mark.parametrize("governor", ["", "governor = false"])
+def test_the_governor_can_be_told_only_to_watch(seld, tmp_path, sounds, governor, caplog):
+    """A pipe is real time. Every step is too late, whatever is done about it."""
+    config = f'[stdin]\nsample_type = "f32le"\n[budget]\nstep_ms = 0.001\n{governor}'
+    (tmp_path / "a.toml").write_text(config)
+    read_end, write_end = os.pipe()
+
+    def write():
+        with os.fdopen(write_end, "wb") as pipe:
+            pipe.write(sounds.astype("<f4").tobytes())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with os.fdopen(read_end, "rb") as stdin, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", SimpleNamespace(buffer=stdin))
+        options = ("--config", tmp_path / "a.toml", "--sink", "null", "--stats", tmp_path / "a.json")
+        assert seld("run", "--source", "-", *options)[0] == 0
+    writer.join()
+    stats = json.loads((tmp_path / "a.json").read_text())["governor"]
+    assert stats["late_steps"] == 50
+    if governor:
+        assert (stats["changes"], stats["level"], caplog.text) == (0, "2 tracks", "")
+    else:
+        assert stats["changes"] >= 1 and "quality goes down" in caplog.text
+
+
+def test_what_a_run_came_to_is_logged(seld, wav, tmp_path, caplog):
+    (tmp_path / "a.toml").write_text("metrics_minutes = 0.03")
+    with caplog.at_level(logging.INFO):
+        seld("run", "--source", wav, "--config", tmp_path / "a.toml", "--sink", "null")
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0].startswith(f"listening to {wav} with ")
+    metrics, rest = lines[1:3], lines[3:]
+    assert [line.split(" steps")[0] for line in metrics] == ["metrics: 18", "metrics: 36"]
+    assert re.match(r"50 steps, \d+ over the budget; 25 answers; 0 samples lost; step p50 \d+\.\d\d, p95", rest[0])
+    assert [line.split(":")[0] for line in rest[1:4]] == ["array", "stft", "features"]
+    caplog.clear()
+    (tmp_path / "a.toml").write_text("metrics_minutes = 0")
+    with caplog.at_level(logging.INFO):
+        seld("run", "--source", wav, "--config", tmp_path / "a.toml", "--sink", "null")
+    assert len(caplog.records) == len(lines) - 2
+
+
 def test_models_lists_what_is_shipped(seld, monkeypatch, tiny_bundle):
-    monkeypatch.setattr("edge.cli.shipped_bundles", lambda: {"tiny": tiny_bundle})
+    monkeypatch.setattr("edge.commands.shipped_bundles", lambda: {"tiny": tiny_bundle})
     code, out, err = seld("models")
     assert (code, err) == (0, "")
     assert re.fullmatch(r"tiny: coloc, int8, \d+ kB, array foa, 2 classes: low, high\n", out)
@@ -259,6 +355,7 @@ def test_what_was_found_before_a_bad_sample_is_kept(seld, tmp_path, sounds):
         (("--config", "/nowhere/a.toml"), "/nowhere/a.toml: No such file"),
         (("--source", "nowhere.wav"), "nowhere.wav: not readable: No such file"),
         (("--source", ""), "not a regular file"),
+        (("--stats", "/nowhere/a.json"), "sink stats:/nowhere/a.json: No such file"),
     ],
 )
 def test_options_that_name_nothing(seld, wav, args, message, tiny_bundle):
@@ -276,11 +373,15 @@ def test_options_that_name_nothing(seld, wav, args, message, tiny_bundle):
         ("[system]\nmax_overlap = 7", "system: got max_overlap 7, wanted 1, 2 or 3"),
         ("[decode]\non = 0.1", "decode: got on 0.1 and off 0.3"),
         ("threads = 'two'", "a.toml: threads: got 'two', wanted int"),
+        ("blas_threads = 0", "a.toml: got blas_threads 0, wanted 1 to 64"),
+        ("blas_threads = 'x'", "a.toml: blas_threads: got 'x', wanted int"),
+        ("[budget]\nmisses = 0", "a.toml: budget: got misses 0 and window_steps 20"),
         ("threads = = 2", "a.toml: not valid TOML"),
         ("[stdin]\nsample_type = 'mp3'", "a.toml: stdin: raw samples: got type 'mp3'"),
     ],
 )
-def test_configs_that_make_no_sense(seld, wav, tmp_path, text, message):
+def test_configs_that_make_no_sense(seld, wav, tmp_path, text, message, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     (tmp_path / "a.toml").write_text(text)
     refused(seld("run", "--source", wav, "--config", tmp_path / "a.toml"), message)
 
@@ -368,6 +469,46 @@ def test_one_line_is_all_that_a_process_says(tmp_path, tiny_bundle, wav):
     refused((done.returncode, done.stdout, done.stderr), r"a\.wav: truncated")
 
 
+def threads_of(tmp_path, settings, environment):
+    """What numpy's BLAS is told in a process of its own, and how many threads there are once numpy is there."""
+    (tmp_path / "a.toml").write_text(settings)
+    code = """
+import os, sys, edge.cli
+assert "numpy" not in sys.modules
+edge.cli.main(["run", "--config", sys.argv[1], "--source", "nowhere.wav"])
+import numpy
+numpy.ones((500, 500)) @ numpy.ones((500, 500))
+print(os.environ["OPENBLAS_NUM_THREADS"], len(os.listdir("/proc/self/task")))
+"""
+    clean = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.toml")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=clean | environment,
+    )
+    told, threads = done.stdout.split()
+    return told, int(threads)
+
+
+def test_the_blas_of_numpy_has_the_threads_that_it_is_given(tmp_path):
+    told, alone = threads_of(tmp_path, "", {})
+    assert told == "1"
+    told, together = threads_of(tmp_path, "blas_threads = 2", {})
+    assert told == "2" and (together > alone or len(os.sched_getaffinity(0)) == 1)
+    assert threads_of(tmp_path, "blas_threads = 1", {"OPENBLAS_NUM_THREADS": "2"}) == ("1", alone)
+    assert threads_of(tmp_path, "", {"OPENBLAS_NUM_THREADS": "2"})[0] == "2"
+    assert threads_of(tmp_path, "blas_threads = = 2", {}) == ("1", alone)
+
+
+def test_the_version_names_the_runtime(capfd):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert re.fullmatch(r"seld-edge \d+\.\d+\.\d+ \((ai-edge-litert|tflite-runtime)\)\n", capfd.readouterr().out)
+
+
 @pytest.mark.parametrize("command", ["run", "models"])
 def test_a_closed_pipe(tiny_bundle, wav, tmp_path, command):
     """The reader is gone before the first event. A file beside the pipe keeps its whole lines."""
@@ -378,8 +519,8 @@ def test_a_closed_pipe(tiny_bundle, wav, tmp_path, command):
     if command == "models":
         args = ["models"]
     code = f"""
-import sys, pathlib, edge.cli
-edge.cli.shipped_bundles = lambda: {{"tiny": pathlib.Path({str(tiny_bundle)!r})}}
+import sys, pathlib, edge.cli, edge.commands
+edge.commands.shipped_bundles = lambda: {{"tiny": pathlib.Path({str(tiny_bundle)!r})}}
 sys.exit(edge.cli.main())
 """
     with subprocess.Popen(

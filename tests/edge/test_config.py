@@ -7,13 +7,28 @@ from hypothesis import strategies as st
 
 from edge.capture import RawFormat
 from edge.config import MicrophoneSettings, RunSettings, build, read_settings, read_toml
+from edge.governor import BudgetSettings
 
 EVERYTHING = """
 model = "my-model"
 source = "mic"
 array = "foa_fuma"
 sinks = ["jsonl:-", "dcase:out.csv"]
+realtime = true
+stats = "stats.json"
+metrics_minutes = 1
 threads = 2
+blas_threads = 3
+
+[budget]
+step_ms = 80
+governor = false
+window_steps = 30
+misses = 4
+backlog_ms = 400
+room = 0.5
+recover_steps = 12
+most_recover_steps = 100
 
 [system]
 max_overlap = 1
@@ -68,7 +83,12 @@ def test_every_setting_is_read(written):
         source="mic",
         array="foa_fuma",
         sinks=("jsonl:-", "dcase:out.csv"),
+        realtime=True,
+        stats="stats.json",
+        metrics_minutes=1.0,
         threads=2,
+        blas_threads=3,
+        budget=BudgetSettings(80.0, False, 30, 4, 400.0, 0.5, 12, 100),
         system={"max_overlap": 1},
         decode={"on": 0.6, "min_duration_labels": 2},
         microphone=MicrophoneSettings("ReSpeaker", 5.0),
@@ -79,12 +99,13 @@ def test_every_setting_is_read(written):
 def test_an_empty_file_is_all_defaults(written):
     assert read_settings(written("")) == RunSettings()
     assert RunSettings().sinks == ("jsonl:-",) and RunSettings().source == "demo"
+    assert RunSettings().blas_threads == 1 and RunSettings().budget.step_ms == 100.0
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("modle = 'a'", "got unknown key 'modle', wanted one of model, source, array, sinks, threads, system, decode,"),
+        ("modle = 'a'", "got unknown key 'modle', wanted one of model, source, array, sinks, realtime, stats,"),
         ("[microphone]\ngain = 2", "microphone: got unknown key 'gain', wanted one of device, deadline_s"),
         ("[stdin]\nrate = 2", "stdin: got unknown key 'rate', wanted one of sample_type, sample_rate_hz, channels"),
         ("[decode]\nonn = 0.5", "decode: got unknown key 'onn', wanted one of on, off, smoothing"),
@@ -94,6 +115,16 @@ def test_an_empty_file_is_all_defaults(written):
         ("threads = true", "threads: got True, wanted int"),
         ("threads = 0", "got threads 0, wanted 1 to 64"),
         ("threads = 65", "got threads 65, wanted 1 to 64"),
+        ("blas_threads = 0", "got blas_threads 0, wanted 1 to 64"),
+        ("blas_threads = 65", "got blas_threads 65, wanted 1 to 64"),
+        ("blas_threads = true", "blas_threads: got True, wanted int"),
+        ("realtime = 1", "realtime: got 1, wanted bool"),
+        ("stats = 1", "stats: got 1, wanted str"),
+        ("metrics_minutes = -1", r"got metrics_minutes -1\.0, wanted 0 or 0\.01 to 1000000"),
+        ("metrics_minutes = 0.0000001", r"got metrics_minutes 1e-07, wanted 0 or 0\.01 to"),
+        ("[budget]\nstep = 1", "budget: got unknown key 'step', wanted one of step_ms, governor, window_steps"),
+        ("[budget]\ngovernor = 'on'", "budget: governor: got 'on', wanted bool"),
+        ("[budget]\nmisses = 0", "budget: got misses 0 and window_steps 20, wanted 1 <= misses <= window_steps"),
         ("sinks = 'null'", "sinks: got 'null', wanted a list"),
         ("sinks = ['null', 1]", r"sinks\[1\]: got 1, wanted str"),
         ("sinks = []", "got no sinks, wanted at least one"),
@@ -157,7 +188,9 @@ def test_what_may_be_absent_may_be_null():
     assert build(Outer, {"inner": {"size": 1}, "maybe": None}, "here").maybe is None
 
 
-KEYS = st.sampled_from(["model", "sinks", "threads", "system", "decode", "microphone", "stdin", "on", "device", "x"])
+KEYS = st.sampled_from(
+    ["model", "sinks", "threads", "budget", "misses", "system", "decode", "microphone", "stdin", "on", "device", "x"]
+)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8

@@ -9,6 +9,7 @@ from edge.features import (
     FLOOR_DB,
     FeatureExtractor,
     FeatureSettings,
+    FilterBank,
     hz_to_mel,
     intensity,
     logmel_iv,
@@ -74,6 +75,17 @@ def test_intensity_of_any_field_is_at_most_the_root_of_three_quarters():
     assert 0.75 < length.max() <= np.sqrt(3) / 2 + 1e-6
 
 
+def test_power_and_intensity_of_bins_in_any_order_and_precision():
+    bins = noisy_bins()
+    turned = np.asfortranarray(bins)
+    wanted = intensity(bins, power(bins))
+    assert_array_equal(power(turned), power(bins))
+    assert_array_equal(intensity(turned, power(turned)), wanted)
+    double = bins.astype(np.complex128)
+    assert_allclose(power(double), np.abs(double) ** 2, rtol=1e-12)
+    assert_allclose(intensity(double, power(double)), wanted, atol=1e-6)
+
+
 def test_logpower_and_phase_of_known_bins():
     bins = np.zeros((1, 4, 513), np.complex64)
     bins[0, :, 7] = [1.0, 2.0j, -0.1, 1 - 1j]
@@ -112,14 +124,13 @@ def test_silence_and_full_scale_are_finite(settings):
 
 @pytest.mark.parametrize("kind", list(FEATURES))
 def test_pure_functions_leave_their_inputs_alone(kind):
-    bins, mel = noisy_bins(), mel_filters(24000, 1024, 64)
-    before, filters = bins.copy(), mel.copy()
+    bins, mel = noisy_bins(), FilterBank(mel_filters(24000, 1024, 64))
+    before = bins.copy()
     maps, names = FEATURES[kind]
     assert maps(bins, mel).shape[-1] == len(names) and maps(bins, mel).flags.c_contiguous
     assert_array_equal(maps(bins, mel), maps(bins, mel))
     intensity(bins, power(bins))
     assert_array_equal(bins, before)
-    assert_array_equal(mel, filters)
 
 
 def test_the_names_of_the_maps():
@@ -139,7 +150,7 @@ def test_normalisation_is_by_band_and_map():
     raw = FeatureExtractor(FeatureSettings(), STFT)(spectra)
     normalised = FeatureExtractor(FeatureSettings(), STFT, mean, deviation)(spectra)
     assert raw.start == normalised.start == 35
-    assert_array_equal(raw.maps, logmel_iv(spectra.bins, mel_filters(24000, 1024, 64)))
+    assert_array_equal(raw.maps, logmel_iv(spectra.bins, FilterBank(mel_filters(24000, 1024, 64))))
     assert_allclose(normalised.maps, (raw.maps - mean) / deviation, rtol=1e-5, atol=1e-5)
     assert normalised.maps.dtype == np.float32
     assert_array_equal(mean, kept[0])
@@ -159,6 +170,28 @@ def test_statistics_and_settings_that_do_not_fit():
     for bands in (0, -1, 10**9):
         with pytest.raises(ValueError, match=rf"^got {bands} bands, wanted 1 to"):
             FeatureSettings(bands=bands)
+
+
+@pytest.mark.parametrize("bands", [1, 16, 50, 64, 700])  # of 700 many are too narrow to hold any bin
+def test_a_filter_bank_is_the_product_with_all_filters(bands):
+    filters = mel_filters(24000, 1024, bands)
+    maps = np.random.default_rng(2).normal(size=(5, 7, 513)).astype(np.float32)
+    sums = FilterBank(filters)(maps)
+    assert sums.dtype == np.float32 and sums.shape == (5, 7, bands)
+    assert_allclose(sums, maps.astype(np.float64) @ filters, rtol=0, atol=1e-6)
+
+
+def test_a_filter_bank_gives_zero_where_there_are_no_weights():
+    assert_array_equal(FilterBank(np.zeros((513, 20), np.float32))(np.ones((5, 7, 513), np.float32)), 0.0)
+
+
+@pytest.mark.parametrize("settings", [FeatureSettings(), ALL_BINS])
+def test_maps_may_be_kept(settings):
+    extract = FeatureExtractor(settings, STFT)
+    kept = extract(Spectra(noisy_bins(), 0)).maps
+    before = kept.copy()
+    extract(Spectra(noisy_bins(seed=1), 5))
+    assert_array_equal(kept, before)
 
 
 def test_mel_filters_are_slaneys():

@@ -75,6 +75,27 @@ def test_both_losses_add_up():
     assert (block.start, block.lost) == (500, 400)
 
 
+def test_the_age_of_a_buffer_counts_from_when_it_was_recorded():
+    now_s = iter([10.0, 10.2, 10.5, 10.7])
+    capture = CaptureQueue("mic", 2, 1000, max_buffers=9, clock=lambda: next(now_s))
+    capture.put(samples(100).tobytes())
+    capture.put(samples(100).tobytes())
+    capture.put(samples(100).tobytes(), at_s=9.0)
+    assert capture.waiting == 3
+    for age_s in (0.5, 0.5):  # at 10.5 and 10.7
+        capture.take()
+        assert capture.age_s() == pytest.approx(age_s)
+    assert capture.waiting == 1
+
+
+def test_the_rest_tells_what_was_lost_after_it():
+    capture = CaptureQueue("mic", 2, 1000, max_buffers=2)
+    for n in (10, 10, 11, 12):
+        capture.put(samples(n).tobytes())
+    assert [(b.start, b.lost, len(b.samples)) for b in capture.rest()] == [(0, 0, 10), (10, 0, 10), (43, 23, 0)]
+    assert list(capture.rest()) == []
+
+
 def test_no_progress_is_an_error_and_empty_buffers_are_no_progress():
     capture = CaptureQueue("mic4", 2, 16000, max_buffers=2)
     capture.put(b"")
@@ -155,8 +176,10 @@ def test_microphone_is_resampled_and_keeps_absolute_time(fake):
     tone = np.sin(np.arange(4800) * 0.01)[:, None].repeat(4, axis=1).astype(np.float32).tobytes()
     fake.buffers = ((tone, 0),) * 25  # the queue holds 20
     with open_source("mic", 4, 24000, device="mic4", deadline_s=0.05) as source:
-        assert source.live and source.name == "mic4"
+        assert source.live and source.real_time and source.name == "mic4"
+        began_s = time.monotonic()
         blocks = [next(source.blocks) for _ in range(3)]
+        assert began_s - time.monotonic() + source.age_s() >= 0.0
         fake.last.options["stream_callback"](tone, 0, {}, 0)  # there is room again
         with pytest.raises(SourceError, match="stopped delivering"):
             blocks.extend(source)

@@ -112,6 +112,28 @@ def test_an_empty_block_changes_nothing(whole):
     assert_array_equal(joined(groups_of(stft, blocks)), joined(whole))
 
 
+def test_spectra_may_be_kept():
+    kept = list(Stft(SETTINGS, 4).push(AudioBlock(X, 0)))
+    copied = [group.bins.copy() for group in Stft(SETTINGS, 4).push(AudioBlock(X, 0))]
+    assert_array_equal(joined(kept), np.concatenate(copied))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("settings", [StftSettings(hop_samples=500, nfft=1001), StftSettings(8000, 256, 256, 256, 1)])
+def test_other_settings(settings, channels):
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(settings.window_samples) / settings.window_samples)
+    x, count = X[: 2 * settings.label_samples, :channels], 2 * settings.frames_per_label
+    padded = np.concatenate([np.zeros((settings.window_samples - settings.hop_samples, channels)), x])
+    got = joined(groups_of(Stft(settings, channels), [AudioBlock(x, 0)]))
+    assert got.shape == (count, channels, settings.bins)
+    offset = (settings.nfft - settings.window_samples) // 2
+    for t in range(count):
+        centred = np.zeros((settings.nfft, channels))
+        cut = padded[settings.hop_samples * t :][: settings.window_samples]
+        centred[offset : offset + settings.window_samples] = cut * hann[:, None]
+        assert_allclose(got[t], np.fft.rfft(centred, axis=0).T, rtol=0, atol=2e-5)
+
+
 def test_samples_are_left_alone():
     x = X.copy()
     groups_of(Stft(SETTINGS, 4), [AudioBlock(x, 0)])

@@ -1,0 +1,70 @@
+"""`seld-edge bench`: its words, and what they do. Nothing here imports numpy until it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_bench_parser(subparsers: Subparsers) -> None:
+    """Add the `bench` command and its options to a command line; `run_bench` does it."""
+    parser = subparsers.add_parser("bench", help="how long everything takes on this machine")
+    parser.add_argument("--model", metavar="NAME|DIR", help="bundle (default: the one that `models` marks)")
+    parser.add_argument("--threads", type=int, default=1, help="of the interpreter (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=60, help="of audio for each loop (default: %(default)s)")
+    parser.add_argument("--peers", action="store_true", help="also other ways to do the same, side by side")
+    parser.add_argument("--float-model", metavar="DIR", help="with --peers: the same model in float32")
+    parser.add_argument("--realtime", type=float, metavar="SECONDS", help="also at the pace of a microphone")
+    parser.add_argument("--soak", type=float, metavar="HOURS", help="also hours of audio at full speed: leaks, drift")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw it; needs matplotlib")
+    parser.set_defaults(run=run_bench)
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """Measure, print, draw; return 0. Raises ValueError for bad options, a bad bundle or a bad reference file."""
+    from bench.pace import run_paced
+    from bench.peers import time_peers
+    from bench.plot import check_matplotlib, write_plot
+    from bench.report import BenchSettings, bench, lines, pace_json, soak_json
+    from bench.soak import soak
+    from edge.bundle import load_bundle
+    from edge.config import DEFAULT_MODEL
+
+    if args.float_model is not None and not args.peers:
+        raise ValueError("got --float-model, wanted --peers with it")
+    for name, least in (("realtime", 0.1), ("soak", 0.001)):
+        if getattr(args, name) is not None and not least <= getattr(args, name) <= 1e6:
+            raise ValueError(f"got --{name} {getattr(args, name):g}, wanted at least {least:g}")
+    if args.plot is not None:
+        check_matplotlib()
+    settings = BenchSettings(args.model or DEFAULT_MODEL, args.threads, args.seconds)
+    bundle = load_bundle(settings.model)
+    float_bundle = None if args.float_model is None else load_bundle(args.float_model)
+    report = bench(bundle, settings, _say)
+    if args.peers:
+        _say("peers")
+        peers = time_peers(bundle, args.threads, args.seconds, float_bundle)
+        report["peers"] = peers.to_json()
+    if args.realtime is not None:
+        _say("in real time")
+        report["realtime"] = pace_json(run_paced(bundle, args.threads, args.realtime))
+    if args.soak is not None:
+        _say("soak")
+        report["soak"] = soak_json(soak(bundle, args.threads, args.soak))
+    print(json.dumps(report) if args.json else "\n".join([*lines(report), *(peers.lines() if args.peers else [])]))
+    if args.plot is not None:
+        write_plot(args.plot, report)
+    return 0
+
+
+def _say(line: str) -> None:
+    """What is under way, for somebody who waits at a terminal."""
+    if sys.stderr.isatty():
+        print(line, file=sys.stderr, flush=True)

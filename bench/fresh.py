@@ -1,0 +1,60 @@
+"""A fresh process that does what `seld-edge run` does -> its start-up time and memory, with nothing else in it.
+
+`python -m bench.fresh MODEL THREADS` is that process; `start_up` starts it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StartUp:
+    """Of a process that has begun to listen."""
+
+    startup_s: float  # from its start to the end of the first step: Python, imports, nets
+    rss_mb: float  # after the demo scene
+
+
+def start_up(model: str, threads: int) -> StartUp:
+    """Start the process and ask it. Raises ValueError with its last words if it fails."""
+    began_s = time.monotonic()  # one clock for all processes
+    words = [sys.executable, "-m", "bench.fresh", model, str(threads)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
+        raise ValueError(f"got no answer from a fresh process, wanted one: {last}")
+    ready = json.loads(done.stdout)
+    return StartUp(ready["ready_s"] - began_s, ready["rss_mb"])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Be that process."""
+    model, threads = sys.argv[1:] if argv is None else argv
+    import edge.commands  # noqa: F401  what the command imports is part of its start
+    from bench.machine import rss_mb
+    from bench.steps import exhaust
+    from edge.array import load_array
+    from edge.bundle import load_bundle
+    from edge.capture import open_source
+    from edge.runtime import FOA_CHANNELS, build_pipeline, build_system
+
+    bundle = load_bundle(model)
+    pipeline = build_pipeline(bundle, load_array("foa"), build_system(bundle, int(threads)))
+    with open_source("demo", FOA_CHANNELS, bundle.manifest.stft.sample_rate_hz) as source:
+        blocks = iter(source)
+        exhaust(pipeline, next(blocks))
+        ready_s = time.monotonic()
+        for block in blocks:
+            exhaust(pipeline, block)
+    print(json.dumps({"ready_s": ready_s, "rss_mb": rss_mb()}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,65 @@
+"""Nets that are timed, and nets that are made to find something everywhere: the most that a system can have to do."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from edge.bundle import Manifest
+from edge.geometry import unit_vector
+from edge.nets import Net, Past, Raw
+
+
+class TimedNet:
+    """A net, and how long each of its calls took."""
+
+    def __init__(self, net: Net) -> None:
+        self._net = net
+        self.times_s: list[float] = []
+
+    def __call__(self, past: Past | None = None, **inputs: Raw) -> dict[str, Raw]:
+        """What the net answers."""
+        began = time.perf_counter()
+        answer = self._net(past, **inputs)
+        self.times_s.append(time.perf_counter() - began)
+        return answer
+
+    def fresh(self) -> Past:
+        """What the net's is."""
+        return self._net.fresh()
+
+
+class ForcedNet:
+    """Spends the time of a net, but puts other values in its `output`: those given, in turn."""
+
+    def __init__(self, net: Net, outputs: Iterator[Raw]) -> None:
+        self._net = net
+        self._outputs = outputs
+
+    def __call__(self, past: Past | None = None, **inputs: Raw) -> dict[str, Raw]:
+        """What the net answers, with another `output`."""
+        answer = self._net(past, **inputs)
+        return answer | {"output": np.broadcast_to(next(self._outputs), answer["output"].shape)}
+
+    def fresh(self) -> Past:
+        """What the net's is."""
+        return self._net.fresh()
+
+
+def force_live(nets: Mapping[str, Net], manifest: Manifest, slots: int) -> dict[str, Net]:
+    """The nets of a bundle, which spend their time as ever but find something in every slot, whatever there is to hear.
+
+    A localizer is asked for one slot after the other, and in turn names directions that are 360 / slots degrees apart.
+    A classifier is sure of the first class.
+    """
+    directions = [unit_vector(360.0 * slot / slots, 0.0).astype(np.float32) for slot in range(slots)]
+    first_class = np.eye(1, len(manifest.class_names) + 1, dtype=np.float32)
+    answers = {"localizer": directions, "classifier": list(first_class)}
+    forced = dict(nets)
+    for name, net in nets.items():
+        if "output" in manifest.nets[name]["outputs"]:
+            forced[name] = ForcedNet(net, itertools.cycle(answers[name.partition("_")[0]]))
+    return forced

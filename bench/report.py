@@ -1,0 +1,180 @@
+"""Everything that a bench measured -> one JSON object, and the same as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.assets import ASSETS, MOBILENET_V2
+from bench.boards import STEP_BUDGET_MS, board_times, read_references, result_of
+from bench.fresh import start_up
+from bench.machine import machine_record, temperature_c, throttling
+from bench.pace import Pace
+from bench.soak import Soak
+from bench.steps import StepTimes, demo_sound, quiet_sound, time_naive_window, time_steps
+from bench.timing import as_json, measure
+from edge.bundle import Bundle
+from edge.litert import Interpreter, silent_stderr
+
+YARDSTICK_CALLS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class BenchSettings:
+    """What to measure."""
+
+    model: str
+    threads: int = 1
+    seconds: int = 60  # of audio for each loop
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threads <= 64:
+            raise ValueError(f"got threads {self.threads}, wanted 1 to 64")
+        if self.seconds < 1:
+            raise ValueError(f"got seconds {self.seconds}, wanted at least 1")
+
+
+def bench(bundle: Bundle, settings: BenchSettings, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Measure all but peers, soak and pace. `say` is told what is under way.
+
+    Raises ValueError if a reference file is none, or a fresh process fails.
+    """
+    references = read_references()
+    threads, seconds = settings.threads, settings.seconds
+    machine = machine_record()
+    sound = demo_sound(bundle)
+    say("start-up in a fresh process")
+    started = start_up(settings.model, threads)
+    say("MobileNetV2-224 int8, the yardstick")
+    mobilenet_v2_ms = _mobilenet_v2_ms(threads)
+    say("all tracks live")
+    live = time_steps(bundle, threads, sound, seconds, live=True)
+    say("silence")
+    silent = time_steps(bundle, threads, np.zeros_like(sound), seconds)
+    quiet = time_steps(bundle, threads, quiet_sound(len(sound)), seconds)
+    say("a window for every answer")
+    naive = time_naive_window(bundle, threads, sound, seconds)
+    machine |= {"temperature_after_c": temperature_c(), "throttling": throttling()}
+    report: dict[str, Any] = {
+        "model": bundle.manifest.name,
+        "precision": bundle.manifest.precision,
+        "settings": dict(bundle.manifest.settings),
+        "threads": threads,
+        "seconds": seconds,
+        "mobilenet_v2_ms": round(mobilenet_v2_ms, 4),
+        "model_per_mobilenet_v2": round(live.answer.p50_ms / mobilenet_v2_ms, 4),
+        "step_ms": as_json(live.step),
+        "answer_ms": as_json(live.answer),
+        "silence_step_ms": as_json(silent.step),
+        "quiet_step_ms": as_json(quiet.step),
+        "stages_ms": {name: as_json(times) for name, times in live.stages.items()},
+        "nets_ms": {
+            name: as_json(net.call) | {"calls_per_step": round(net.calls_per_step, 3)}
+            for name, net in live.nets.items()
+        },
+        "real_time_factor": round(live.real_time_factor, 5),
+        "latency_s": round(live.latency_s, 4),
+        "rss_mb": started.rss_mb,
+        "startup_s": round(started.startup_s, 3),
+        "naive_window": _naive_json(naive, live),
+        "machine": machine,
+    }
+    report["boards"] = [asdict(times) for times in board_times(result_of(report), references)]
+    return report
+
+
+def pace_json(pace: Pace) -> dict[str, Any]:
+    """For a report."""
+    rounded = {"seconds": pace.seconds, "wall_s": pace.wall_s, "cpu_percent": pace.cpu_percent}
+    return {name: round(value, 3) for name, value in rounded.items()} | {
+        "lost_samples": pace.lost_samples,
+        "step_ms": as_json(pace.step),
+    }
+
+
+def soak_json(soak: Soak) -> dict[str, Any]:
+    """For a report."""
+    table = asdict(soak)
+    table["samples"] = [{name: round(value, 5) for name, value in each.items()} for each in table["samples"]]
+    return {name: round(value, 5) if isinstance(value, float) else value for name, value in table.items()}
+
+
+def lines(report: dict[str, Any]) -> Iterator[str]:
+    """A report as text."""
+    machine = report["machine"]
+    yield (
+        f"{report['model']} ({report['precision']}), {report['threads']} threads, {machine['runtime']}, "
+        f"on {machine['board']}, {machine['cores']} cores"
+    )
+    told = {key: machine[key] for key in ("governor", "max_mhz", "temperature_after_c", "throttling", "load")}
+    yield ", ".join(f"{key} {value}" for key, value in told.items() if value is not None)
+    yield f"{'ms':<26}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}"
+    yield _row("step, all tracks live", report["step_ms"])
+    yield _row("step with an answer", report["answer_ms"])
+    yield _row("step, digital silence", report["silence_step_ms"])
+    yield _row("step, noise of -60 dBFS", report["quiet_step_ms"])
+    if report["naive_window"] is not None:
+        yield _row("a window for every answer", report["naive_window"]["step_ms"])
+    for name, times in report["stages_ms"].items():
+        yield _row(f"stage {name}", times)
+    for name, times in report["nets_ms"].items():
+        yield _row(f"net {name}", times) + f"  x {times['calls_per_step']:g} per step"
+    yield (
+        f"real-time factor {report['real_time_factor']:.4f}, latency {report['latency_s']:.2f} s, "
+        f"{report['rss_mb']:.0f} MB, start-up {report['startup_s']:.2f} s"
+    )
+    yield (
+        f"MobileNetV2-224 int8 takes {report['mobilenet_v2_ms']:.2f} ms here, "
+        f"an answer of the model {report['model_per_mobilenet_v2']:.2f} times that"
+    )
+    for board in report["boards"]:
+        low, high = board["step_p99_ms"]
+        low_factor, high_factor = board["real_time_factor"]
+        yield (
+            f"{board['kind']}: {board['board']}: step p99 {low:.0f} to {high:.0f} ms of {STEP_BUDGET_MS:.0f}, "
+            f"real-time factor {low_factor:.2f} to {high_factor:.2f} ({board['source']})"
+        )
+    yield from _more_lines(report)
+
+
+def _more_lines(report: dict[str, Any]) -> Iterator[str]:
+    if (pace := report.get("realtime")) is not None:
+        yield (
+            f"in real time, {pace['seconds']:.0f} s: {pace['cpu_percent']:.1f} % of one core, {pace['lost_samples']} "
+            f"samples lost, step p50 {pace['step_ms']['p50']:.2f}, p99 {pace['step_ms']['p99']:.2f} ms"
+        )
+    if (soak := report.get("soak")) is not None:
+        yield (
+            f"soak of {soak['hours']:.2f} h of sound in {soak['wall_s'] / 3600.0:.2f} h: "
+            f"{soak['lost_samples']} samples lost, memory {soak['rss_mb_per_hour']:+.3f} MB/h, "
+            f"step p50 {soak['p50_ms']:.2f} ms ({soak['p50_ms_per_hour']:+.4f} per h), "
+            f"p99 {soak['p99_ms']:.2f} ms ({soak['p99_ms_per_hour']:+.4f} per h)"
+        )
+
+
+def _row(name: str, times: dict[str, float]) -> str:
+    return f"{name:<26}{times['p50']:9.3f}{times['p95']:9.3f}{times['p99']:9.3f}{times['max']:9.3f}"
+
+
+def _naive_json(naive: StepTimes | None, live: StepTimes) -> dict[str, Any] | None:
+    """A window in every step; None where the bundle has no nets for that."""
+    if naive is None:
+        return None
+    return {
+        "step_ms": as_json(naive.answer),
+        "real_time_factor": round(naive.answer.p50_ms / STEP_BUDGET_MS, 5),
+        "times_step": round(naive.answer.p50_ms / live.step.p50_ms, 3),
+    }
+
+
+def _mobilenet_v2_ms(threads: int) -> float:
+    """Of one invocation, without what goes in and comes out: so it was published for boards."""
+    with silent_stderr():
+        interpreter = Interpreter(model_content=(ASSETS / MOBILENET_V2).read_bytes(), num_threads=threads)
+        interpreter.allocate_tensors()
+    (image,) = interpreter.get_input_details()
+    interpreter.set_tensor(image["index"], np.random.default_rng(0).integers(-128, 128, image["shape"], np.int8))
+    return measure({MOBILENET_V2: interpreter.invoke}, YARDSTICK_CALLS)[MOBILENET_V2].p50_ms

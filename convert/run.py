@@ -1,0 +1,115 @@
+"""A training run: its recipe, data and nets, as they are needed for conversion and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from convert.datasets import FeatureCache, load_cache
+from convert.quantize import fold_norms
+from convert.recipes import Recipe, find_recipe
+from convert.run_file import RunFile, read_run
+from convert.systems.coloc_streaming import build_steps
+from convert.systems.coloc_training import STAGES, build_stage, load_stage
+from convert.tracks import SLOTS
+from edge.bundle import FORMAT, Manifest
+from edge.config import build
+from edge.features import FEATURES
+from edge.systems.coloc_settings import ColocSettings
+
+RANDOM_CLASSES = 13
+RANDOM_LABELS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A folder in which `seld-convert train` has worked: weights, logs, feature cache, `run.json`."""
+
+    folder: Path
+    recipe: Recipe
+    cache: FeatureCache
+    file: RunFile
+
+    def keras_nets(self) -> dict[str, keras.Model]:
+        """Every net of the bundle in Keras: those for windows as they were trained, the step nets cut from them."""
+        nets: dict[str, keras.Model] = {}
+        for stage in STAGES:
+            encoder, trained = load_stage(stage, self.recipe, self._classes, self.folder)
+            nets |= {encoder.name: encoder, trained.name: trained}
+            nets |= build_steps(self.recipe.sizes, trained, self.settings.look_ahead_labels)
+        return nets
+
+    def deployed_nets(self, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
+        """The same in the form for the converter."""
+        deployed = dict(nets)
+        for stage in STAGES:
+            _, deployed[stage] = build_stage(stage, self.recipe, self._classes, deployed=True)
+            fold_norms(nets[stage], deployed[stage])
+        return deployed
+
+    @property
+    def settings(self) -> ColocSettings:
+        """Of the system on the device."""
+        return build(ColocSettings, self.recipe.device, f"{self.recipe.name}: device")
+
+    def manifest(self, precision: str) -> Manifest:
+        """What the bundle says of itself, without its nets and scores."""
+        recipe = self.recipe
+        return Manifest(
+            format=FORMAT,
+            name=recipe.name,
+            system=recipe.system,
+            precision=precision,
+            class_names=self.cache.class_names,
+            statistics_sha256="",
+            nets={},
+            stft=recipe.stft,
+            features=recipe.features,
+            settings=dict(recipe.device),
+            decode=recipe.decode,
+        )
+
+    @property
+    def _classes(self) -> int:
+        return len(self.cache.class_names)
+
+
+def open_run(folder: Path) -> Run:
+    """Open a run. Raises ValueError if it is none."""
+    file = read_run(folder, STAGES)
+    return Run(folder, find_recipe(file.model), load_cache(folder / "cache"), file)
+
+
+def random_run(model: str, folder: Path) -> Run:
+    """A run of random weights and random data, in a folder that gets the weights: for what only its speed matters.
+
+    The localizer always names something, so that all tracks are live.
+    """
+    recipe, rng = find_recipe(model), np.random.default_rng(0)
+    names = tuple(f"class_{index}" for index in range(RANDOM_CLASSES))
+    keras.utils.set_random_seed(0)
+    for stage in STAGES:
+        encoder, net = build_stage(stage, recipe, len(names))
+        if stage == "localizer":
+            kernel, _ = net.get_layer("output").get_weights()
+            net.get_layer("output").set_weights([kernel, np.array([1.5, 0.0, 0.0])])
+        for each in (encoder, net):
+            each.save_weights(folder / f"{each.name}.weights.h5")
+    labels, shape = 2 * RANDOM_LABELS, (recipe.features.bands, len(FEATURES[recipe.features.kind][1]))
+    tracks = np.zeros((SLOTS, labels, 4), np.float32)
+    tracks[..., 0] = 1.0
+    cache = FeatureCache(
+        maps=rng.normal(size=(labels * recipe.stft.frames_per_label, *shape)).astype(np.float16),
+        tracks=tracks,
+        first_labels=(0, RANDOM_LABELS, labels),
+        class_names=names,
+        stft=recipe.stft,
+        features=recipe.features,
+        mean=np.zeros(shape, np.float32),
+        deviation=np.ones(shape, np.float32),
+    )
+    return Run(folder, recipe, cache, RunFile(model, [], {}))
