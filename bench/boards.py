@@ -47,6 +47,7 @@ class Result:
     model: str
     threads: int
     mobilenet_v2_ms: float
+    step_p50_ms: float
     step_p99_ms: float
     real_time_factor: float
 
@@ -57,6 +58,7 @@ class BoardTimes:
 
     board: str
     kind: str  # "prediction" or "measured"
+    step_p50_ms: tuple[float, float]
     step_p99_ms: tuple[float, float]
     real_time_factor: tuple[float, float]
     source: str
@@ -79,6 +81,7 @@ def result_of(report: dict[str, Any]) -> Result:
         str(report["model"]),
         int(report["threads"]),
         float(report["mobilenet_v2_ms"]),
+        float(report["step_ms"]["p50"]),
         float(report["step_ms"]["p99"]),
         float(report["real_time_factor"]),
     )
@@ -101,21 +104,18 @@ def _on_board(board: Board, here: Result, references: Sequence[Result]) -> Board
     there = [run for run in references if run.board.startswith(board.name) and run.threads == here.threads]
     for run in there:
         if run.model == here.model:
-            step, factor = (run.step_p99_ms,) * 2, (run.real_time_factor,) * 2
-            return BoardTimes(board.name, "measured", step, factor, "seld-edge bench on the board")
+            return _scaled(board, "measured", run, (1.0, 1.0), "seld-edge bench on the board")
     if there:
-        least = most = there[0].mobilenet_v2_ms
-        source = "its MobileNetV2 as measured on the board"
-    elif here.threads == 1:
-        least, most = (factor * _YARDSTICK_MS for factor in board.factor)
-        source = board.source
-    else:
+        factor = there[0].mobilenet_v2_ms / here.mobilenet_v2_ms
+        return _scaled(board, "prediction", here, (factor, factor), "its MobileNetV2 as measured on the board")
+    if here.threads != 1:
         return None
-    low, high = least / here.mobilenet_v2_ms, most / here.mobilenet_v2_ms
-    return BoardTimes(
-        board.name,
-        "prediction",
-        (here.step_p99_ms * low, here.step_p99_ms * high),
-        (here.real_time_factor * low, here.real_time_factor * high),
-        source,
+    least, most = (factor * _YARDSTICK_MS / here.mobilenet_v2_ms for factor in board.factor)
+    return _scaled(board, "prediction", here, (least, most), board.source)
+
+
+def _scaled(board: Board, kind: str, run: Result, factors: tuple[float, float], source: str) -> BoardTimes:
+    step_p50_ms, step_p99_ms, real_time_factor = (
+        (value * factors[0], value * factors[1]) for value in (run.step_p50_ms, run.step_p99_ms, run.real_time_factor)
     )
+    return BoardTimes(board.name, kind, step_p50_ms, step_p99_ms, real_time_factor, source)

@@ -85,5 +85,5 @@ def _cpu_name(root: Path) -> str:
 def _memory_mb(root: Path) -> int | None:
     for line in (_read(root / "proc/meminfo") or "").splitlines():
         if line.startswith("MemTotal:"):
-            return int(line.split()[1]) // 1000
+            return int(line.split()[1]) * 1024 // 1_000_000
     return None

@@ -49,7 +49,7 @@ def stft(channel: FloatArray, edges: Literal["reflect", "constant"] = "reflect")
 
 
 def mel_filters() -> FloatArray:
-    """Slaney's filters of unit area (bins, bands), from 50 Hz to half the sample rate; a band is one piece of memory."""
+    """Slaney's filters of unit area (bins, bands), from 50 Hz to half the sample rate; a band is contiguous."""
     highest_hz = SAMPLE_RATE_HZ / 2.0
     edges_hz = mel_to_hz(np.linspace(hz_to_mel(LOWEST_HZ), hz_to_mel(highest_hz), BANDS + 2))
     bins_hz = np.linspace(0.0, highest_hz, _BINS)[:, None]

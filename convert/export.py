@@ -63,25 +63,34 @@ def window_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) ->
 def step_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
     """Inputs of the step nets, states among them: what the device's own loop asks them on training scenes, by net.
 
-    `count` of each, evenly from as many runs of `STREAMED_LABELS` as that takes; all directions may be live.
+    `count` of each, evenly from `STREAMED_SCENES` streams. All directions may be live; those of a localizer that names
+    nothing yet, after a few steps of training, are taken however short they are.
     """
+    examples = _streamed(run, nets, run.settings.threshold, seed)
+    if not all(examples.values()):
+        examples = _streamed(run, nets, 1e-6, seed)
+    chosen = {}
+    for name, asked in examples.items():
+        places = np.linspace(0, len(asked) - 1, min(count, len(asked))).astype(int)
+        chosen[name] = [asked[place] for place in places]
+    return chosen
+
+
+def _streamed(run: Run, nets: Mapping[str, Net], threshold: float, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
     recorders = {name: RecordingNet(nets[name]) for name in coloc_streaming.NETS}
-    settings = replace(run.settings, mode="streaming", max_overlap=SLOTS)
+    settings = replace(run.settings, mode="streaming", max_overlap=SLOTS, threshold=threshold)
     bundle = Bundle(run.manifest("float32"), {}, run.cache.mean, run.cache.deviation)
     classes, rng = len(run.cache.class_names), np.random.default_rng(seed)
     system = ColocStreaming(recorders, bundle.extractor(), run.recipe.stft, classes, settings)
     for recorder in recorders.values():
         recorder.examples.clear()  # what it asked to begin with
+    labels = min(STREAMED_LABELS, int(np.diff(run.cache.first_labels).min()))
     for _ in range(STREAMED_SCENES):
-        chunk = augmented(run.cache.sample(STREAMED_LABELS, rng), run.cache, Augmentation(), rng)
+        chunk = augmented(run.cache.sample(labels, rng), run.cache, Augmentation(), rng)
         system.reset()
-        for maps in np.split(chunk.maps, STREAMED_LABELS):
+        for maps in np.split(chunk.maps, labels):
             list(system.advance(maps))
-    chosen = {}
-    for name, recorder in recorders.items():
-        places = np.linspace(0, len(recorder.examples) - 1, min(count, len(recorder.examples))).astype(int)
-        chosen[name] = [recorder.examples[place] for place in places]
-    return chosen
+    return {name: recorder.examples for name, recorder in recorders.items()}
 
 
 def convert_nets(run: Run) -> tuple[dict[str, Bundle], list[NetCheck]]:

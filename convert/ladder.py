@@ -82,7 +82,7 @@ class NetCheck:
     def __str__(self) -> str:
         verdict = "ok" if self.passed else "FAILED"
         return (
-            f"{verdict:<7}{self.name:<20}{self.precision:<9}SNR {self.snr_db:5.1f} dB "
+            f"{verdict:<7}{self.name:<23}{self.precision:<9}SNR {self.snr_db:5.1f} dB "
             f"(wanted {LEAST_SNR_DB[self.precision]:.0f}), {self.float_tensors} float tensors"
         )
 
@@ -135,7 +135,7 @@ class RungCheck:
     def __str__(self) -> str:
         verdict = "ok" if self.passed else "FAILED"
         return (
-            f"{verdict:<7}{'system':<20}{self.precision:<9}directions moved {self.moved_deg:.2f} deg "
+            f"{verdict:<7}{f'system, {self.precision}':<32}directions moved {self.moved_deg:.2f} deg "
             f"(wanted {MOST_MOVED_DEG}), F20 lost {100 * self.f_lost:+.2f} points (wanted {100 * MOST_F_LOST:.1f}), "
             f"same count in {100 * self.agreed:.1f} % of frames"
         )

@@ -204,7 +204,7 @@ def _sound(library: ClipLibrary, name: str, settings: SceneSettings, rng: np.ran
 def _varied(samples: FloatArray, rate_hz: int, settings: SceneSettings, rng: np.random.Generator) -> FloatArray:
     """Another take of a sound: a little faster or slower, a little brighter or duller."""
     slowest, fastest = settings.replay_speed
-    if slowest < fastest:
+    if settings.replay_speed != (1.0, 1.0):
         speed = Fraction(float(np.exp(rng.uniform(np.log(slowest), np.log(fastest))))).limit_denominator(40)
         samples = resample_poly(samples, speed.denominator, speed.numerator).astype(np.float32)
     if settings.colour_db > 0:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
 
 from edge.litert import silent_stderr
 
 
 def import_tensorflow() -> None:
-    """Import it now, so that its absence is one clear line, and in silence: on stderr one line means one error."""
+    """Import it now, so that its absence is one clear line, and in silence: on stderr one line means one error.
+
+    Keras, if it comes after, computes with it, whatever it was trained with.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     try:
         with silent_stderr():  # each time it says how it was built, and that there is no GPU
             importlib.import_module("tensorflow").config.list_physical_devices()

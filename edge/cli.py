@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import logging
 import os
 import sys
@@ -85,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("models", help="list the shipped bundles")
     commands.add_parser("devices", help="list the microphones that could be used")
+    with contextlib.suppress(ModuleNotFoundError):  # the benchmarks may be left out on a device
+        importlib.import_module("bench.command").add_bench_parser(commands)
     return parser
 
 

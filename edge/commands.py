@@ -135,4 +135,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "file": _file,
     "models": _models,
     "devices": _devices,
+    "bench": lambda args: int(args.run(args)),
 }

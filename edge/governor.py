@@ -173,6 +173,8 @@ class Governor:
             len(self._pressing),
             self._late_ms - self._settings.step_ms,
         )
+        if not self._rising and self._since < _PACE_STEPS:
+            self._judge(self._pace_ms())
         level = self._level + 1
         self._fallen_ms[level] = self._tried_ms if self._rising and self._since <= AT_ONCE_STEPS else 0.0
         self._change(level)

@@ -1,18 +1,27 @@
 """The bundle that comes with the package, on sounds of the project's own making."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from convert.synth import synthesize
 from edge.array import load_array
-from edge.bundle import load_bundle, shipped_bundles
+from edge.bundle import load_bundle, read_manifest, shipped_bundles
 from edge.geometry import angle_between_deg, foa_gains, unit_vector
 from edge.runtime import build_pipeline, build_system
+from edge.stft import Stft
+from edge.systems.coloc_streaming import CONVOLUTION_LABELS, NETS, Pass
 from edge.types import AudioBlock, Event, FrameRow
+from edge.wav import read_wav
 
 DIRECTIONS = [(azimuth, elevation) for elevation in (-40, -10, 20, 50) for azimuth in (-160, -100, -30, 30, 110)]
 SOUNDS = ("telephone", "music", "dog_bark", "water_tap")  # those that need no espeak-ng
+
+
+SCENE = Path(__file__).parents[1] / "edge" / "demo" / "scene.wav"
+STREAMING = [name for name, folder in shipped_bundles().items() if set(NETS) <= set(read_manifest(folder).nets)]
 
 
 @pytest.fixture(scope="module", params=sorted(shipped_bundles()))
@@ -20,8 +29,18 @@ def bundle(request):
     return load_bundle(request.param)
 
 
-def pipeline_of(bundle):
-    return build_pipeline(bundle, load_array("foa"), build_system(bundle))
+@pytest.fixture(
+    scope="module",
+    params=[(name, mode) for name in sorted(shipped_bundles()) for mode in ("window", "streaming")],
+    ids="-".join,
+)
+def pipeline(request):
+    """The pipeline of a bundle in a mode that it has nets for."""
+    name, mode = request.param
+    if mode == "streaming" and name not in STREAMING:
+        pytest.skip("it has no nets for this mode")
+    bundle = load_bundle(name)
+    return build_pipeline(bundle, load_array("foa"), build_system(bundle, overrides={"mode": mode}))
 
 
 def heard(pipeline, samples, block=4800):
@@ -41,8 +60,7 @@ def plane_wave(name, azimuth_deg, elevation_deg, seed):
     return samples.astype(np.float32)
 
 
-def test_a_plane_wave_comes_out_where_it_came_from(bundle):
-    pipeline = pipeline_of(bundle)
+def test_a_plane_wave_comes_out_where_it_came_from(pipeline):
     errors = []
     for number, (azimuth, elevation) in enumerate(DIRECTIONS):
         wave = plane_wave(SOUNDS[number % len(SOUNDS)], azimuth, elevation, number)
@@ -54,24 +72,60 @@ def test_a_plane_wave_comes_out_where_it_came_from(bundle):
     assert np.percentile(errors, 90) < 20.0
 
 
-def test_events_do_not_depend_on_the_block_size(bundle):
+def test_events_do_not_depend_on_the_block_size(pipeline):
     wave = np.concatenate([plane_wave("telephone", 30, -20, 1), plane_wave("music", -100, 20, 2)])
-    pipeline = pipeline_of(bundle)
     whole = heard(pipeline, wave, len(wave))
     assert any(isinstance(item, Event) for item in whole)
     for block in (479, 480, 481, 4096):
         assert heard(pipeline, wave, block) == whole
 
 
-def test_silence_gives_no_events(bundle):
-    assert heard(pipeline_of(bundle), np.zeros((6 * 24000, 4), np.float32)) == []
+def test_silence_gives_no_events(pipeline):
+    assert heard(pipeline, np.zeros((6 * 24000, 4), np.float32)) == []
 
 
 def test_the_nets_have_no_float_tensor_and_repeat_themselves(bundle):
     rng = np.random.default_rng(0)
     for net in bundle.nets().values():
         assert not [kind for kind in net.tensor_types() if kind.startswith("float")]
-        inputs = {name: rng.normal(size=detail["shape"][1:]).astype(np.float32) for name, detail in net.inputs.items()}
-        first, second = net(**inputs), net(**inputs)
+        inputs = {name: rng.normal(size=shape).astype(np.float32) for name, shape in net.input_shapes.items()}
+        first, second = net.computed(inputs), net.computed(inputs)
+        assert first
         for name in first:
             assert_array_equal(first[name], second[name])
+
+
+class Rows:
+    """In place of a recurrence: what it would be given."""
+
+    def __call__(self, past=None, *, shared_labels):
+        return {"output": shared_labels}
+
+    def fresh(self):
+        return {}
+
+
+@pytest.mark.parametrize("stage", ["localizer", "classifier"])
+@pytest.mark.parametrize("name", STREAMING or [pytest.param("", marks=pytest.mark.skip("no bundle has step nets"))])
+def test_the_convolutions_of_the_demo_scene_do_not_depend_on_how_it_is_cut(convolved, name, stage):
+    """Bit by bit: at once, in blocks of any number of label frames, and one by one as on the device."""
+    bundle = load_bundle(name)
+    scene, _ = read_wav(SCENE)
+    stft, extractor = Stft(bundle.manifest.stft, 4), bundle.extractor()
+    groups = [*stft.push(AudioBlock(scene[: 24000 * 5], 0)), *stft.finish()]
+    maps = np.stack([extractor(spectra).maps for spectra in groups])
+    nets = bundle.nets()
+    front, blocks = nets[f"{stage}_front"], nets[f"{stage}_blocks"]
+    size = blocks.input_shapes["condition"][-1]
+    told = np.random.default_rng(0).uniform(-1, 1, (len(maps), size)).astype(np.float32)
+    past, each, rows = front.fresh(), Pass(blocks, Rows(), 0), []
+    before = np.concatenate([np.zeros_like(told[:2]), told])
+    for label, frames in enumerate(maps):
+        shared = front(past, features=frames)["shared_maps"]
+        if label:
+            rows.append(each.push(shared, before[label : label + 3], 1))
+    on_device = np.stack(rows[CONVOLUTION_LABELS - 1 :])
+    assert on_device.dtype == np.int8 and len(np.unique(on_device)) > 50
+    for size in (1, 2, 3, 7, len(maps)):
+        got = convolved(*(bundle.flatbuffers[f"{stage}_{part}"] for part in ("front", "blocks")), maps, told, size)
+        assert_array_equal(got, on_device)

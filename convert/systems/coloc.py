@@ -66,7 +66,7 @@ def build_crnn(sizes: CrnnSizes, outputs: int, activation: str, name: str, deplo
     x = layers.Reshape((sizes.labels, -1))(x)
     x = gated_bidirectional_gru(x, sizes.gru_units, "gru", deployed)
     x = layers.Dense(sizes.dense_units, name="dense")(x)
-    x = layers.Dense(outputs, activation=activation, name="output")(x)
+    x = layers.Dense(outputs, activation=activation, dtype="float32", name="output")(x)
     return keras.Model({"features": features, "embedding": embedding}, {"output": x}, name=name)
 
 

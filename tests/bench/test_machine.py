@@ -17,7 +17,7 @@ def test_a_raspberry_pi(tmp_path):
         path.write_text(text)
     record = machine_record(tmp_path)
     assert record["board"] == "Raspberry Pi 4 Model B Rev 1.4"
-    assert (record["governor"], record["max_mhz"], record["memory_mb"]) == ("ondemand", 1800, 3884)
+    assert (record["governor"], record["max_mhz"], record["memory_mb"]) == ("ondemand", 1800, 3977)
     assert record["temperature_c"] == temperature_c(tmp_path) == 61.835
     assert record["throttling"] == [
         "under-voltage",

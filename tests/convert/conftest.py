@@ -38,10 +38,10 @@ TINY = Recipe(
     features=FeatureSettings("logmel_iv", TINY_SIZES.bands),
     augmentation=Augmentation(rotated_share=1.0, equalizer_db=2.0, masked_frames=5, masked_bands=3, decoy_share=0.3),
     training=TrainSettings(steps=2, batch_size=4, warmup_steps=1, checkpoint_steps=1),
-    device={"window_labels": 6, "hop_labels": 2, "threshold": 0.02},  # it has hardly learnt: every answer counts
+    device={"window_labels": 6, "hop_labels": 2, "look_ahead_labels": 1, "threshold": 0.02},  # every answer counts
     decode=DecodeSettings(on=0.2, off=0.1),
 )
-SHORT_STREAMS = {"STREAMED_SCENES": 4, "STREAMED_LABELS": 20, "CALIBRATION_STEPS": 40, "CHECKED_STEPS": 20}
+SHORT_STREAMS = {"SLOTS": 1, "STREAMED_SCENES": 4, "STREAMED_LABELS": 20, "CALIBRATION_STEPS": 40, "CHECKED_STEPS": 20}
 
 
 @pytest.fixture
@@ -177,8 +177,9 @@ def exported(trained_run: Path, scenes_folder: Path, tmp_path_factory: pytest.Te
     convert = export.convert_nets
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, TINY.name, TINY)
-        patch.setattr(export, "CALIBRATION_WINDOWS", 40)
-        patch.setattr(export, "CHECKED_WINDOWS", 10)
+        small = {"CALIBRATION_WINDOWS": 40, "CHECKED_WINDOWS": 10, "CALIBRATION_STEPS": 40, "CHECKED_STEPS": 10}
+        for name, value in {**small, "STREAMED_SCENES": 4, "STREAMED_LABELS": 20}.items():
+            patch.setattr(export, name, value)
         for name, value in SHORT_STREAMS.items():
             patch.setattr(export, name, value)
         patch.setattr(export, "convert_nets", convert_nets)

@@ -302,7 +302,7 @@ def test_int8_convolutions_of_a_clip_do_not_depend_on_how_it_is_cut(
         told = np.random.default_rng(seed).uniform(-1, 1, (len(maps), ENCODER_CHANNELS)).astype(np.float32)
         on_device = streamed(nets, "localizer", 0, maps, told)
         assert len(on_device) == len(maps) - CONVOLUTION_LABELS > 10
-        assert on_device.dtype == np.int8 and len(np.unique(on_device)) > 50
+        assert on_device.dtype == np.int8 and len(np.unique(on_device)) > 10
         for size in (1, 2, 3, 7, len(maps)):
             np.testing.assert_array_equal(convolved(front, blocks, maps, told, size), on_device)
 

@@ -14,19 +14,26 @@ import pytest
 from convert import export as export_module
 from convert import ladder
 from convert.evaluate import labelled_scenes, predict, score_predictions
-from convert.export import Run, climb, export, net_examples, open_run
-from convert.ladder import KerasNet
+from convert.export import climb, export, step_examples, window_examples
+from convert.ladder import KerasNet, computed
 from convert.recipes import Recipe
+from convert.run import Run, open_run
 from convert.systems.coloc_training import STAGES
 from edge.annotations import Label
 from edge.array import load_array
 from edge.bundle import Bundle, load_bundle
 from edge.capture import open_source
+from edge.nets import check_shared
 from edge.runtime import build_pipeline, build_system
+from edge.systems import coloc_streaming, coloc_window
+from edge.systems.coloc_settings import MODES
+from edge.systems.coloc_streaming import CONVOLUTION_LABELS
 from edge.types import Event, FrameRow
 
 pytestmark = pytest.mark.slow  # a run is trained and converted
-NETS = ("localizer_encoder", "localizer", "classifier_encoder", "classifier")
+NETS = tuple(
+    f"{stage}{part}" for stage in STAGES for part in ("_encoder", "", "_front", "_blocks", "_recurrence")
+)  # makers before takers
 
 
 @pytest.fixture
@@ -37,34 +44,37 @@ def run(trained_run: Path, tiny_recipe: Recipe) -> Run:
 def test_a_run_knows_its_recipe_its_data_and_its_sources(run: Run, tiny_recipe: Recipe) -> None:
     assert run.recipe == tiny_recipe
     assert run.cache.class_names == ("hiss", "tone")
-    assert [(row["licence"], row["clips"]) for row in run.sources] == [("unknown", 4)]
+    assert [(row["licence"], row["clips"]) for row in run.file.sources] == [("unknown", 4)]
     assert tuple(run.keras_nets()) == NETS
-
-
-def test_the_schedule_of_a_run_is_its_own(trained_run: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
-    shutil.copytree(trained_run, tmp_path / "run")
-    path = tmp_path / "run" / "run.json"
-    table = json.loads(path.read_text())
-    path.write_text(json.dumps(table | {"training": table["training"] | {"steps": 77}}))
-    assert open_run(tmp_path / "run").recipe == replace(tiny_recipe, training=replace(tiny_recipe.training, steps=77))
+    assert set(NETS) == {*coloc_window.NETS, *coloc_streaming.NETS}
+    assert run.settings.look_ahead_labels == 1
 
 
 def test_nets_to_be_converted_are_the_trained_ones(run: Run) -> None:
-    trained, deployed = run.keras_nets(), run.deployed_nets()
+    trained = run.keras_nets()
+    deployed = run.deployed_nets(trained)
+    assert tuple(deployed) == NETS
     rng = np.random.default_rng(0)
     for name in NETS:
         example = {
             key: rng.uniform(-1, 1, tensor.shape[1:]).astype(np.float32) for key, tensor in trained[name].input.items()
         }
-        (wanted,), (got,) = (KerasNet(nets[name])(**example).values() for nets in (trained, deployed))
-        np.testing.assert_allclose(got, wanted, atol=1e-4)
+        wanted, got = (computed(KerasNet(nets[name]), example) for nets in (trained, deployed))
+        assert got.keys() == wanted.keys()
+        for tensor in wanted:
+            np.testing.assert_allclose(got[tensor], wanted[tensor], atol=1e-4)
 
 
-def test_examples_are_what_the_device_feeds(run: Run) -> None:
+@pytest.fixture
+def keras_nets(run: Run) -> dict[str, KerasNet]:
+    return {name: KerasNet(model) for name, model in run.keras_nets().items()}
+
+
+def test_examples_of_windows_are_what_the_device_feeds(run: Run, keras_nets: dict[str, KerasNet]) -> None:
     """Features of the data, conditions embedded by the trained encoders: the origin, one, two directions."""
-    nets = {name: KerasNet(model) for name, model in run.keras_nets().items()}
-    examples = net_examples(run, nets, 30, seed=0)
-    assert {name: len(each) for name, each in examples.items()} == dict.fromkeys(NETS, 30)
+    nets = keras_nets
+    examples = window_examples(run, nets, 30, seed=0)
+    assert {name: len(each) for name, each in examples.items()} == dict.fromkeys(coloc_window.NETS, 30)
     for stage in STAGES:
         origin = nets[f"{stage}_encoder"](direction=np.zeros((6, 3), np.float32))["embedding"]
         at_origin = 0
@@ -78,14 +88,55 @@ def test_examples_are_what_the_device_feeds(run: Run) -> None:
         assert 0 < at_origin < 180
     features = np.stack([each["features"] for each in examples["localizer"]])
     assert features.std() == pytest.approx(1.0, abs=0.5)  # normalised
-    again = net_examples(run, nets, 30, seed=0)["localizer"][3]["features"]
+    again = window_examples(run, nets, 30, seed=0)["localizer"][3]["features"]
     np.testing.assert_array_equal(again, examples["localizer"][3]["features"])
 
 
-def events(bundle: Bundle, wav: Path) -> list:
+def test_examples_of_steps_are_what_the_device_feeds(
+    run: Run, keras_nets: dict[str, KerasNet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams through the device's loop, states rolled forward: what one call leaves is what the next is given."""
+    monkeypatch.setattr(export_module, "STREAMED_SCENES", 2)
+    monkeypatch.setattr(export_module, "STREAMED_LABELS", 20)
+    examples = step_examples(run, keras_nets, 10**9, seed=0)
+    assert examples.keys() == set(coloc_streaming.NETS)
+    front = examples["localizer_front"]
+    assert len(front) == 2 * 20
+    past: dict[str, np.ndarray] = {}
+    for number, example in enumerate(front):
+        if number in (0, 20):  # each stream begins anew
+            past = {name: state[0] for name, state in keras_nets["localizer_front"].fresh().items()}
+        assert example["features"].shape == (5, 32, 7)
+        for name, state in past.items():
+            np.testing.assert_array_equal(example[name], state)
+        after = computed(keras_nets["localizer_front"], example)
+        past = {name: after[name] for name in past}
+        if number == 19:
+            assert all(np.any(state != 0) for state in past.values())
+    features = np.stack([example["features"] for example in front])
+    assert features.std() == pytest.approx(1.0, abs=0.5)  # normalised
+    for stage in STAGES:
+        for part, tensors in {
+            "blocks": {"shared_maps", "condition", "state_second", "state_third"},
+            "recurrence": {"shared_labels", "state_forward1", "state_forward2"},
+        }.items():
+            assert all(example.keys() == tensors for example in examples[f"{stage}_{part}"])
+            for state in (name for name in tensors if name.startswith("state_")):
+                assert np.mean([np.any(example[state] != 0) for example in examples[f"{stage}_{part}"]]) > 0.3
+    delay = CONVOLUTION_LABELS + run.settings.look_ahead_labels
+    assert len(examples["localizer_blocks"]) > 2 * (19 + 20 - delay)  # of further directions too
+    told = np.stack([example["condition"][1, 0] for example in examples["localizer_blocks"]])
+    assert len(np.unique(told, axis=0)) > 10
+    few = step_examples(run, keras_nets, 7, seed=0)
+    assert {len(each) for each in few.values()} == {7}
+    for place, example in zip(np.linspace(0, 39, 7).astype(int), few["localizer_front"], strict=True):
+        np.testing.assert_array_equal(example["features"], front[place]["features"])  # from all over
+
+
+def events(bundle: Bundle, wav: Path, mode: str) -> list:
     """What the device's loop says about a file, with the bundle's own nets."""
     array = load_array(bundle.manifest.array)
-    pipeline = build_pipeline(bundle, array, build_system(bundle))
+    pipeline = build_pipeline(bundle, array, build_system(bundle, overrides={"mode": mode}))
     with open_source(str(wav), array.channels, bundle.manifest.stft.sample_rate_hz) as source:
         heard = [item for block in source for item in pipeline.push(block)]
     return [*heard, *pipeline.finish()]
@@ -103,29 +154,32 @@ def test_a_bundle_that_passed_is_written_and_runs(
     np.testing.assert_array_equal(bundle.mean, run.cache.mean)
     np.testing.assert_array_equal(bundle.deviation, run.cache.deviation)
     assert tuple(bundle.flatbuffers) == NETS
-    for net in bundle.nets().values():
+    for net in bundle.nets().values():  # whose states have one scale, or they would not load
         assert not [name for name in net.tensor_types() if name.startswith("float")]
 
-    said = events(bundle, scenes_folder / "scene_00000.wav")
-    assert {item.name for item in said if isinstance(item, Event)} <= {"hiss", "tone"}
-    rows = [Label(**asdict(item)) for item in said if isinstance(item, FrameRow)]
-    assert rows
-    evaluated = predict(bundle, [scenes_folder / "scene_00000.wav"])["scene_00000"]
-    assert evaluated.rows == rows
-    assert evaluated.direction.shape == (20, 2, 3)
-
-    assert manifest.scores.keys() == {"scenes", "keras", "float32", "int8"}
-    assert manifest.scores["scenes"] == 2
     wavs, truth = labelled_scenes(scenes_folder, ("hiss", "tone"))
-    predictions = predict(bundle, wavs)
-    for rules, result in score_predictions(truth, predictions, 2).items():
-        got = manifest.scores["int8"][rules]
-        assert got == {name: pytest.approx(getattr(result, name), abs=1e-4) for name in ("er", "f", "le", "lr", "seld")}
+    assert manifest.scores.keys() == {"scenes", *MODES}
+    assert manifest.scores["scenes"] == 2
+    for mode in MODES:
+        said = events(bundle, wavs[0], mode)
+        assert {item.name for item in said if isinstance(item, Event)} <= {"hiss", "tone"}
+        rows = [Label(**asdict(item)) for item in said if isinstance(item, FrameRow)]
+        assert rows
+        predictions = predict(bundle, wavs, overrides={"mode": mode})
+        assert predictions["scene_00000"].rows == rows
+        assert predictions["scene_00000"].direction.shape == (20, 2, 3)
+        assert manifest.scores[mode].keys() == {"keras", "float32", "int8"}
+        for rules, result in score_predictions(truth, predictions, 2).items():
+            got = manifest.scores[mode]["int8"][rules]
+            wanted = {name: pytest.approx(getattr(result, name), abs=1e-4) for name in ("er", "f", "le", "lr", "seld")}
+            assert got == wanted
 
     card = (exported.folder / "CARD.md").read_text()
     for check in exported.checks:
-        assert f"ok     {check.name:<20}{check.precision:<9}SNR {check.snr_db:5.1f} dB" in card
-    assert card.count("ok     system") == 2
+        assert f"ok     {check.name:<23}{check.precision:<9}SNR {check.snr_db:5.1f} dB" in card
+    for mode in MODES:
+        for precision in ("float32", "int8"):
+            assert f"ok     {f'system, {mode}, {precision}':<32}directions moved " in card
     for stage in STAGES:
         log = (exported.folder / f"training-{stage}.csv").read_text()
         assert log == (trained_run / f"{stage}.csv").read_text()
@@ -142,13 +196,24 @@ def test_every_net_of_every_rung_is_checked(exported: Any) -> None:
             assert check.passed
 
 
+def test_tensors_that_are_handed_on_keep_their_scale(exported: Any) -> None:
+    nets = exported.bundles["int8"].nets()
+    for stage in STAGES:
+        check_shared(nets[f"{stage}_front"], nets[f"{stage}_blocks"], "shared_maps")
+        check_shared(nets[f"{stage}_blocks"], nets[f"{stage}_recurrence"], "shared_labels")
+    scales = [nets[f"{stage}_front"].outputs["shared_maps"]["quantization"] for stage in STAGES]
+    assert scales[0] != scales[1]  # each stage has its own
+
+
 def test_scores_and_checks_of_the_rungs_are_those_of_their_nets(exported: Any, run: Run, scenes_folder: Path) -> None:
     """The three rungs run one loop: nets that are the same say the same, whatever they are called."""
     same = {"int8": exported.bundles["float32"], "float32": exported.bundles["float32"]}
-    scores, (first, second) = climb(run, same, *labelled_scenes(scenes_folder, run.cache.class_names))
-    assert replace(first, precision="float32") == second
-    assert scores["int8"] == scores["float32"]
-    for check in (first, second):
+    scores, checks = climb(run, same, *labelled_scenes(scenes_folder, run.cache.class_names))
+    assert [check.precision for check in checks] == [f"{mode}, {each}" for mode in MODES for each in same]
+    for mode, first, second in zip(MODES, checks[::2], checks[1::2], strict=True):
+        assert replace(first, precision=second.precision) == second
+        assert scores[mode]["int8"] == scores[mode]["float32"]
+    for check in checks:
         assert check.moved_deg < 0.01  # against Keras
         assert check.agreed > 0.99
 
@@ -157,8 +222,14 @@ def test_scores_and_checks_of_the_rungs_are_those_of_their_nets(exported: Any, r
     ("limits", "message"),
     [
         ({"int8": 200.0, "MOST_MOVED_DEG": 180.0, "MOST_F_LOST": 1.0}, r"FAILED +localizer +int8 +SNR"),
-        ({"int8": -100.0, "MOST_MOVED_DEG": -1.0, "MOST_F_LOST": 1.0}, r"FAILED +system +int8 +directions moved"),
-        ({"int8": -100.0, "MOST_MOVED_DEG": 180.0, "MOST_F_LOST": -1.0}, r"FAILED +system +int8 +directions moved"),
+        (
+            {"int8": -100.0, "MOST_MOVED_DEG": -1.0, "MOST_F_LOST": 1.0},
+            r"FAILED +system, window, int8 +directions moved",
+        ),
+        (
+            {"int8": -100.0, "MOST_MOVED_DEG": 180.0, "MOST_F_LOST": -1.0},
+            r"FAILED +system, streaming, int8 +directions moved",
+        ),
     ],
 )
 def test_nothing_is_written_when_a_check_fails(

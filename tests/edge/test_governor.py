@@ -3,7 +3,7 @@ import logging
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.governor import FORGET_STEPS, BudgetSettings, Governor
@@ -180,6 +180,16 @@ def test_a_load_that_comes_and_goes_does_not_make_it_flap(board, half):
     assert board.level == 0 and board.seconds_until_full(ended_s) < 5.0
 
 
+def test_room_in_every_second_step_is_no_room(board):
+    board.run(5, 130.0)
+    for _ in range(100):
+        board.run(1, 50.0)
+        board.run(1, 90.0)
+    assert board.levels_set == [1]
+    board.run(12, 50.0)
+    assert board.levels_set == [1, 0]
+
+
 def test_after_a_level_was_held_everything_begins_anew(board):
     board.run(500, load=lambda _: 2.0)  # with some tries that fail
     board.run(FORGET_STEPS + 60)
@@ -199,9 +209,10 @@ def pairs(items):
 BOARDS = st.lists(st.floats(0.4, 0.9), min_size=1, max_size=3).map(lambda shares: 75.0 * np.cumprod([1.0, *shares]))
 
 
+@settings(max_examples=200)
 @given(
     cost_ms=BOARDS,
-    loads=st.lists(st.tuples(st.floats(1.0, 8.0), st.integers(1, 1500)), min_size=1, max_size=5),
+    loads=st.lists(st.tuples(st.floats(1.0, 8.0), st.integers(15, 1500)), min_size=1, max_size=5),
     jitter=st.floats(0.0, 0.1),
     measured=st.booleans(),
     seed=st.integers(0, 9),
