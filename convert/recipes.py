@@ -60,6 +60,7 @@ RECIPES = {
             sizes=PAPER_SIZES,
             features=FeatureSettings("logpower_phase_iv", PAPER_SIZES.bands),
             training=TrainSettings(steps=500_000, batch_size=96, learning_rate=5e-4, constant_rate=True),
+            device={"mode": "streaming", "look_ahead_labels": 5, "max_overlap": 3},
         ),
     )
 }

@@ -71,7 +71,7 @@ class StageClock:
 
     def drop(self) -> None:
         """Forget the step under way: it will not be completed."""
-        self._whole[self._slot] = self._answering[self._slot] = 0
+        self._whole[self._slot] = 0
         for ring in self._stages.values():
             ring[self._slot] = 0
 

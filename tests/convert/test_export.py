@@ -97,7 +97,7 @@ def test_examples_of_steps_are_what_the_device_feeds(
 ) -> None:
     """Streams through the device's loop, states rolled forward: what one call leaves is what the next is given."""
     monkeypatch.setattr(export_module, "STREAMED_SCENES", 2)
-    monkeypatch.setattr(export_module, "STREAMED_LABELS", 20)
+    assert export_module.STREAMED_LABELS > 20  # as far as the scenes go
     examples = step_examples(run, keras_nets, 10**9, seed=0)
     assert examples.keys() == set(coloc_streaming.NETS)
     front = examples["localizer_front"]
@@ -131,6 +131,15 @@ def test_examples_of_steps_are_what_the_device_feeds(
     assert {len(each) for each in few.values()} == {7}
     for place, example in zip(np.linspace(0, 39, 7).astype(int), few["localizer_front"], strict=True):
         np.testing.assert_array_equal(example["features"], front[place]["features"])  # from all over
+
+
+def test_there_are_examples_of_steps_even_if_nothing_is_named(
+    run: Run, keras_nets: dict[str, KerasNet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "STREAMED_SCENES", 2)
+    deaf = replace(run, recipe=replace(run.recipe, device={**run.recipe.device, "threshold": 0.99}))
+    for examples in step_examples(deaf, keras_nets, 5, seed=0).values():
+        assert len(examples) == 5
 
 
 def events(bundle: Bundle, wav: Path, mode: str) -> list:
@@ -197,7 +206,7 @@ def test_every_net_of_every_rung_is_checked(exported: Any) -> None:
 
 
 def test_tensors_that_are_handed_on_keep_their_scale(exported: Any) -> None:
-    nets = exported.bundles["int8"].nets()
+    nets = load_bundle(str(exported.folder)).nets()
     for stage in STAGES:
         check_shared(nets[f"{stage}_front"], nets[f"{stage}_blocks"], "shared_maps")
         check_shared(nets[f"{stage}_blocks"], nets[f"{stage}_recurrence"], "shared_labels")

@@ -96,6 +96,8 @@ def test_a_heavy_load_takes_it_down_level_by_level(board):
     assert board.levels_set == [1, 2]
     board.run(100)
     assert board.levels_set == [1, 2, 1, 0]
+    first, second = ups(board)
+    assert second - first >= BudgetSettings().recover_steps
     stats = board.governor.stats()
     assert (stats.changes, stats.level) == (4, "2 tracks")
     assert sum(stats.seconds_at.values()) == pytest.approx(20.0)
@@ -158,11 +160,11 @@ def test_one_level_is_only_watched():
 def test_a_level_that_cannot_be_held_is_tried_ever_less(board):
     """A load that stays. Every try costs late steps, so they must become rare: 1, 2, 4, ... 60 s apart."""
     board.run(20_000, load=lambda _: 1.8)  # 108 and 72 ms
-    ups = [number for number, (before, after) in enumerate(pairs(board.timeline)) if after < before]
-    apart = np.diff(ups)
-    assert 20_000 / 600 < len(ups) < 20_000 / 600 + 8
+    tries = ups(board)
+    apart = np.diff(tries)
+    assert 20_000 / 600 < len(tries) < 20_000 / 600 + 8
     assert all(later > 1.5 * earlier for earlier, later in pairs(apart[:5])) and max(apart) < 650
-    assert board.governor.stats().late_steps < 10 * len(ups) + 20
+    assert board.governor.stats().late_steps < 10 * len(tries) + 20
     ended_s = board.now_s
     board.run(60)
     assert board.level == 0 and board.seconds_until_full(ended_s) < 5.0  # though the next try was 60 s away
@@ -190,15 +192,74 @@ def test_room_in_every_second_step_is_no_room(board):
     assert board.levels_set == [1, 0]
 
 
-def test_after_a_level_was_held_everything_begins_anew(board):
-    board.run(500, load=lambda _: 2.0)  # with some tries that fail
-    board.run(FORGET_STEPS + 60)
-    before = len(board.levels_set)
-    board.run(10, load=lambda _: 2.0)
-    ended_s = board.now_s
-    board.run(100)
-    assert board.levels_set[before:] == [1, 0]
-    assert board.seconds_until_full(ended_s) < 2.0
+def test_it_goes_up_only_when_it_is_on_time_again(board):
+    board.run(5, 300.0)  # 1 s too late in the end
+    board.run(15, 55.0)  # with room, making up for 45 ms each
+    assert board.levels_set == [1] and board.governor.stats().late_steps == 20
+    board.run(12, 55.0)
+    assert board.levels_set == [1, 0]
+    assert board.governor.stats().late_steps == 5 + 22  # and those that made up for it
+
+
+def falls(board, limit=100):
+    """Make full quality, and nothing else, too slow until it is given up; returns the steps until the next try."""
+    while board.level == 0:
+        board.run(1, 130.0)
+    for steps in range(limit):
+        board.run(1, 40.0)
+        if board.level == 0:
+            return steps
+    return limit
+
+
+def test_every_failure_at_once_doubles_the_wait(board):
+    waits = [falls(board) for _ in range(4)]
+    assert waits[0] < 20 and all(1.5 < later / earlier < 3.0 for earlier, later in pairs(waits))
+
+
+def test_a_level_that_was_held_for_a_while_was_no_failure(board):
+    waits = []
+    for _ in range(4):
+        waits.append(falls(board))
+        board.run(25)
+    assert max(waits) < 20
+
+
+def test_failures_are_forgotten_after_thirty_seconds_of_full_quality(board):
+    patient = [falls(board) for _ in range(3)]
+    board.run(FORGET_STEPS - 20)
+    assert falls(board) >= patient[-1] > 30
+    board.run(FORGET_STEPS)
+    assert falls(board) < 20
+
+
+def test_a_load_that_comes_back_just_after_going_up_was_no_failure_of_going_up(board):
+    board.run(30, load=lambda _: 2.1)
+    for _ in range(4):
+        board.run(100)
+        assert board.level == 0
+        board.run(5, load=lambda _: 2.1)
+        while board.level == 1:
+            board.run(1)
+        board.run(5)
+        board.run(25, load=lambda _: 2.1)  # within a second of going up
+    while board.level == 1:
+        board.run(1)
+    board.run(25)
+    assert falls(board) < 20
+
+
+def test_steps_of_another_level_are_not_taken_for_its_own(caplog):
+    board = Board(BudgetSettings(recover_steps=1))
+    board.run(5, 101.0)
+    board.run(1, 40.0)
+    assert board.levels_set == [1, 0]
+    assert "steps took 40 ms and had room 1 times" in caplog.records[-1].getMessage()
+
+
+def ups(board):
+    """Numbers of the steps that went up."""
+    return [number for number, (before, after) in enumerate(pairs(board.timeline)) if after < before]
 
 
 def pairs(items):
