@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convert.evaluate import decoded, labelled_scenes, predict
+from convert.evaluate import decoded, labelled_scenes, predict, scene_array
 from edge.bundle import load_bundle
 from edge.config import build
 from edge.decode import DecodeSettings
@@ -43,7 +43,7 @@ def run_tune(args: argparse.Namespace) -> int:
     manifest = bundle.manifest
     classes = len(manifest.class_names)
     wavs, truth = labelled_scenes(args.scenes, manifest.class_names)
-    predictions = predict(bundle, wavs)
+    predictions = predict(bundle, wavs, array=scene_array(args.scenes, bundle))
 
     def line(settings: DecodeSettings) -> tuple[float, str]:
         rows = {

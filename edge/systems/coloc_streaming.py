@@ -94,10 +94,10 @@ class ColocStreaming:
     ) -> None:
         self.clock = StageClock()
         self._longest_hop = min(LONGEST_HOP, settings.look_ahead_labels + 1)
-        self.levels = (
-            *(f"{count} {'tracks' if count > 1 else 'track'}" for count in range(settings.max_overlap, 0, -1)),
-            f"1 track, recurrences every {1000 * self._longest_hop * stft.label_s:.0f} ms",
-        )
+        levels = [f"{count} {'tracks' if count > 1 else 'track'}" for count in range(settings.max_overlap, 0, -1)]
+        if self._longest_hop > 1:
+            levels.append(f"1 track, recurrences every {1000 * self._longest_hop * stft.label_s:.0f} ms")
+        self.levels = tuple(levels)
         self._nets = {name: nets[name] for name in NETS}
         self._extractor, self._stft, self._settings, self._classes = extractor, stft, settings, classes
         slots, look_ahead = settings.max_overlap, settings.look_ahead_labels

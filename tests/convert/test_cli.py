@@ -137,7 +137,7 @@ def test_an_error_of_several_lines_becomes_one(
     assert capsys.readouterr().err == "seld-convert: got this, wanted that\n"
 
 
-@pytest.mark.parametrize("command", ["synth", "scenes", "train", "export", "evaluate", "tune", "score"])
+@pytest.mark.parametrize("command", ["synth", "scenes", "train", "export", "evaluate", "look-ahead", "tune", "score"])
 def test_unknown_options_and_missing_ones_are_exit_code_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
         main([command, "--nonsense"])
