@@ -2,8 +2,8 @@
 
 A step is late if it was not done within the budget after its audio was there. Where steps are late again and again, the
 governor goes down by one level; where there is room for a while, it goes up by one. Only the better level shows what it
-costs, so going up may fail: the next try from there then waits twice as long, unless steps become clearly shorter than
-they were around the failure. What disturbed is over then, and full quality is to be back within five seconds.
+costs, so going up may fail: the next try from there then waits twice as long, unless steps show that what disturbed is
+over, being clearly shorter than around the failure. Full quality is to be back within five seconds then.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 AT_ONCE_STEPS = 20  # to go up and come down again within so many was a failure
 FORGET_STEPS = 300  # of full quality after which no failure counts
-BACK_STEPS = 27  # that all ways up together wait at most, once the steps have become shorter
-SHORTER = 0.9  # share of their former time
+BACK_STEPS = 27  # that all ways up together wait at most, once what disturbed is over
+SHORTER = 0.9  # share of its former time that makes a step shorter
 MOST_BEHIND_MS = 2000.0  # where the age of samples cannot be known: those that waited longer were lost elsewhere
 
 _PACE_STEPS = 8
@@ -98,10 +98,11 @@ class Governor:
         self._pressing: deque[bool] = deque(maxlen=settings.window_steps)  # since then, as the next two
         self._spent_ms: deque[float] = deque(maxlen=_PACE_STEPS)
         self._calm = 0  # steps with room, about
-        self._shorter = False  # are the steps than they were when the level was given up
+        self._over = False  # what disturbed
         self._tried_ms = 0.0  # pace before the last change for the better
         self._wait = [settings.recover_steps] * len(levels)  # to go up from each level
         self._fallen_ms = [0.0] * len(levels)  # pace at each level when the better one was given up
+        self._held_ms = [0.0] * len(levels)  # pace at each level before the better one was taken, and held
 
     def step(self, spent_ms: float) -> None:
         """Take the time of a step, when it is done."""
@@ -138,13 +139,18 @@ class Governor:
         )
 
     def _compare(self) -> None:
-        """See whether steps are shorter than when the better level was given up; when they become so, count anew."""
+        """See whether what disturbed is over: steps are shorter than when the better level was given up, or as short as
+        when it was held last. When that changes, steps with room are counted anew.
+        """
         pace_ms = self._pace_ms()
         if self._since == _PACE_STEPS and not self._rising:
             self._judge(pace_ms)
-        shorter = 2 * self._since >= _PACE_STEPS and pace_ms < SHORTER * self._fallen_ms[self._level]
-        if shorter != self._shorter:
-            self._shorter, self._calm = shorter, 0
+        if self._rising and self._since == AT_ONCE_STEPS:
+            self._held_ms[self._level + 1] = self._tried_ms
+        short_ms = max(SHORTER * self._fallen_ms[self._level], self._held_ms[self._level] / SHORTER)
+        over = 2 * self._since >= _PACE_STEPS and pace_ms < short_ms
+        if over != self._over:
+            self._over, self._calm = over, 0
         if self._level == 0 and self._since == FORGET_STEPS:
             self._wait = [self._settings.recover_steps] * len(self._levels)
 
@@ -162,7 +168,7 @@ class Governor:
         """Steps with room that are wanted before the level goes up."""
         wait = self._wait[self._level]
         share = BACK_STEPS // (len(self._levels) - 1)
-        return min(wait, max(self._settings.recover_steps, share)) if self._shorter else wait
+        return min(wait, max(self._settings.recover_steps, share)) if self._over else wait
 
     def _go_down(self) -> None:
         log.warning(
@@ -197,5 +203,5 @@ class Governor:
         self._pressing.clear()
         self._spent_ms.clear()
         self._since = self._calm = 0
-        self._shorter = False
+        self._over = False
         self._set_level(level)

@@ -26,12 +26,16 @@ def paced(
     clock: the one of `capture`.
     """
     began_s = clock()
-    for block in blocks:
-        due_s = began_s + (block.start + len(block.samples)) / sample_rate_hz
-        while (ahead_s := due_s - clock()) > 0.0:
-            if capture.waiting:
-                yield capture.take()
-            else:
-                sleep(ahead_s)
-        capture.put(block.samples.tobytes(), at_s=due_s)
+    try:
+        for block in blocks:
+            due_s = began_s + (block.start + len(block.samples)) / sample_rate_hz
+            while (ahead_s := due_s - clock()) > 0.0:
+                if capture.waiting:
+                    yield capture.take()
+                else:
+                    sleep(ahead_s)
+            capture.put(block.samples.tobytes(), at_s=due_s)
+    except (ValueError, OSError):  # of the file: what came before is heard
+        yield from capture.rest()
+        raise
     yield from capture.rest()

@@ -77,7 +77,6 @@ class Pipeline:
         for tracks in self._system.finish():
             yield from self._answered(tracks)
         yield from self._handed_over(self._decoder.finish())
-        self.clock.drop()
 
     def reset(self) -> None:
         """Forget the past: the next block is expected at sample 0."""

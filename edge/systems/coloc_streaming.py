@@ -181,7 +181,7 @@ class ColocStreaming:
         self._classify(label - slots * self._delay)
         self.clock.lap("classifier")
         answered = label - (slots + 1) * self._delay
-        if self._answered <= answered < self._heard:
+        if answered >= self._first:
             place, self._answered = answered % self._ring, answered + 1
             yield TrackFrames(
                 self._activity[place : place + 1].copy(), self._direction[place : place + 1].copy(), answered

@@ -152,7 +152,9 @@ def test_a_file_in_real_time(tmp_path, monkeypatch, rate_hz):
     assert now_s == pytest.approx(5.0 + 5.0)
     with open_source(str(tmp_path / "a.wav"), 4, 24000, realtime=True) as source:
         blocks = [next(source.blocks)]
+        assert source.age_s() == pytest.approx(0.0, abs=1e-9)
         now_s += 2.6  # the queue holds 2 s
+        assert source.age_s() == pytest.approx(2.6)
         blocks += source
     lost = [block.lost for block in blocks if block.lost]
     assert len(lost) == 1 and 0.4 * 24000 < lost[0] < 0.8 * 24000

@@ -13,6 +13,7 @@ from edge.features import FeatureExtractor, FeatureSettings
 from edge.geometry import angle_between_deg, unit_vector
 from edge.runtime import Pipeline, build_pipeline, build_system
 from edge.stft import Stft, StftSettings
+from edge.systems import coloc_streaming, coloc_window
 from edge.systems.coloc import from_bundle
 from edge.systems.coloc_settings import MODES, ColocSettings
 from edge.systems.coloc_streaming import ColocStreaming
@@ -156,6 +157,18 @@ def test_settings_can_be_overridden_and_are_checked(tiny_bundle):
         build_system(bundle, overrides={"mode": "streaming", "look_ahead_labels": 3})
     with pytest.raises(ValueError, match=r"^decode: got unknown key 'onn', wanted one of on, off"):
         build_pipeline(bundle, load_array("foa"), build_system(bundle), {"onn": 0.5})
+
+
+def test_every_tensor_that_a_mode_uses_is_looked_for(tiny_bundle, mode):
+    bundle = load_bundle(str(tiny_bundle))
+    nets, good = dict(bundle.nets()), bundle.manifest.nets
+    for name in {"window": coloc_window.NETS, "streaming": coloc_streaming.NETS}[mode]:
+        for kind in ("inputs", "outputs"):
+            for tensor in (tensor for tensor in good[name][kind] if not tensor.startswith("state_")):
+                tensors = {other: shape for other, shape in good[name][kind].items() if other != tensor}
+                manifest = replace(bundle.manifest, nets={**good, name: {**good[name], kind: tensors}})
+                with pytest.raises(ValueError, match=rf"^tiny: {name}: got {tensor} of shape \[\], wanted \["):
+                    from_bundle(replace(bundle, manifest=manifest), nets, {"mode": mode})
 
 
 def test_nets_of_another_kind_take_the_place_of_the_bundles_own(scene_of, tiny_bundle, mode):

@@ -77,9 +77,10 @@ def test_results_come_while_the_stream_goes_on(pipeline, sounds, cut):
         assert offset_s < at_s <= offset_s + pipeline.latency_s + 0.5
 
 
-def test_a_gap_ends_what_is_open_and_is_told(pipeline, sounds, cut, caplog):
+@pytest.mark.parametrize("size", [1000, 10_000])
+def test_a_gap_ends_what_is_open_and_is_told(pipeline, sounds, cut, caplog, size):
     """Samples from 1.5 s to 3.25 s are lost."""
-    early, late = cut(sounds[:36_000], 1000), cut(sounds[78_000:], 1000, start=78_000)
+    early, late = cut(sounds[:36_000], size), cut(sounds[78_000:], size, start=78_000)
     late[0] = AudioBlock(late[0].samples, 78_000, lost=42_000)
     sink = Memory()
     with caplog.at_level(logging.WARNING):
