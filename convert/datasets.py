@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -169,10 +170,11 @@ def device_features(
     transform = Stft(stft, samples.shape[1])
 
     def groups() -> Iterator[NDArray[np.float32]]:
-        for spectra in transform.push(AudioBlock(samples, 0)):
-            yield extractor(spectra).maps
-        for spectra in transform.finish():
-            yield extractor(spectra).maps
+        for spectra in chain(transform.push(AudioBlock(samples, 0)), transform.finish()):
+            for features in extractor.push(spectra):
+                yield features.maps
+        for features in extractor.finish():
+            yield features.maps
 
     return np.concatenate(list(groups()))
 
@@ -203,7 +205,9 @@ def build_cache(
     }
     path = cache / INDEX
     index = json.loads(path.read_text()) if path.is_file() else {}
-    if index.get("described") != described:
+    known = index.get("described", {})
+    known["features"] = asdict(FeatureSettings()) | known.get("features", {})  # older ones name not all
+    if known != described:
         lengths = [_labels_of(recording, class_names, stft) for recording in recordings]
         for recording, labels in zip(recordings, lengths, strict=True):
             if labels < least_labels:

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from keras import ops
 
 EPSILON = 1e-7
 Loss = Callable[["object", "object"], "object"]
+
+
+@dataclass(frozen=True, slots=True)
+class EtriLosses:
+    """What the three nets of ETRI are trained with (section 4): the paper's by default, the others to compare."""
+
+    sad: str = "soft_f"  # or "bce"; the text on SAD is lost, section 3.2.2 speaks of the same settings for both
+    sed: str = "soft_f"  # or "bce"
+    f_over: str = "class"  # F of each class, averaged, or of "all" at once; see `soft_f_loss`
+    masked: bool = True  # SED learns nothing in frames of silence, section 4.2
+    doa: str = "sinusoidal"  # or "squared"
+
+    def __post_init__(self) -> None:
+        for name, wanted in _ETRI_CHOICES.items():
+            if getattr(self, name) not in wanted:
+                raise ValueError(f"got {name} {getattr(self, name)!r}, wanted {' or '.join(wanted)}")
+
+
+_ETRI_CHOICES = {
+    "sad": ("soft_f", "bce"),
+    "sed": ("soft_f", "bce"),
+    "f_over": ("class", "all"),
+    "doa": ("sinusoidal", "squared"),
+}
 
 
 def set_localizer_loss(slots: int, pair_power: float = 0.0) -> Loss:
@@ -47,6 +73,82 @@ def focal_cross_entropy(target: object, predicted: object) -> object:
     one_hot = ops.one_hot(ops.cast(target, "int32"), predicted.shape[-1])  # type: ignore[attr-defined]
     p = ops.clip(ops.sum(one_hot * predicted, axis=-1), EPSILON, 1.0)
     return ops.mean(-(1.0 - p) * ops.log(p))
+
+
+def etri_loss(stage: str, settings: EtriLosses) -> Loss:
+    """The loss of stage `sad`, `sed` or `doae`, for the targets of `etri_batches`.
+
+    Silence is what SAD has to learn, so temporal masking is for SED alone.
+    """
+    if stage == "doae":
+        return direction_loss(settings.doa)
+    masked = settings.masked and stage == "sed"
+    if getattr(settings, stage) == "bce":
+        return binary_cross_entropy(masked)
+    return soft_f_loss(settings.f_over == "class", masked)
+
+
+def soft_f_loss(per_class: bool = True, masked: bool = False) -> Loss:
+    """ETRI's soft F-loss (section 4.1, equations 2 and 3): 1 - 2 TP / (2 TP + FP + FN), counted in probabilities.
+
+    Target and answer are (batch, labels, K). With `masked`, frames in which nothing is active do not count (section
+    4.2, equation 4). The sums run over the frames of the batch. That each class has an F of its own, and the loss is
+    their mean over the classes that occur in the batch, is reconstructed: the index k, by which equation 4 masks, is
+    that of a frame, and the loss is to overcome the "imbalance between class labels", which one F over all classes
+    (`per_class` off, as the metric has it) would not do. A class that does not occur has F 0 whatever is answered.
+    """
+    axes = (0, 1) if per_class else None
+
+    def loss(target: object, predicted: object) -> object:
+        heard = _heard(target, masked)
+        hits = ops.sum(predicted * target * heard, axis=axes)  # type: ignore[operator]
+        true = ops.sum(target * heard, axis=axes)  # type: ignore[operator]
+        both = ops.sum(predicted * heard, axis=axes) + true  # type: ignore[operator]  # 2 TP + FP + FN
+        occurs = ops.cast(true > 0, both.dtype)
+        missed = occurs * (1.0 - 2.0 * hits / ops.maximum(both, EPSILON))
+        return ops.sum(missed) / ops.maximum(ops.sum(occurs), 1.0)
+
+    return loss
+
+
+def binary_cross_entropy(masked: bool = False) -> Loss:
+    """Mean cross-entropy of K yes-no questions (batch, labels, K); `masked` as in `soft_f_loss`."""
+
+    def loss(target: object, predicted: object) -> object:
+        p = ops.clip(predicted, EPSILON, 1.0 - EPSILON)
+        each = target * ops.log(p) + (1.0 - target) * ops.log(1.0 - p)  # type: ignore[operator]
+        heard = _heard(target, masked)
+        return -ops.sum(ops.mean(each, axis=-1, keepdims=True) * heard) / ops.maximum(ops.sum(heard), 1.0)
+
+    return loss
+
+
+def direction_loss(kind: str = "sinusoidal") -> Loss:
+    """ETRI's loss of azimuths and elevations in degrees / 180 (section 4.3), the mean over the classes that are active.
+
+    The target (batch, labels, 3 K) holds K azimuths and K elevations, as the answer (batch, labels, 2 K), and K times
+    whether the class is active. `sinusoidal` is sin^2(pi / 2 |difference|), equation 5: of period 2, which is 360
+    degrees, so that 180 and -180 degrees are the same. `squared` knows no period.
+
+    That classes which are not active ask nothing is reconstructed: they have no direction, any number in its place
+    would draw the answers to it, and at inference only directions of detected classes are read (section 3.3). The
+    DCASE 2020 baseline masks its directions in this way.
+    """
+
+    def loss(target: object, predicted: object) -> object:
+        classes = predicted.shape[-1] // 2  # type: ignore[attr-defined]
+        difference = predicted - target[..., : 2 * classes]  # type: ignore[index,operator]
+        error = ops.square(ops.sin(math.pi / 2.0 * difference) if kind == "sinusoidal" else difference)
+        active = ops.tile(target[..., 2 * classes :], (1, 1, 2))  # type: ignore[index]
+        return ops.sum(active * error) / ops.maximum(ops.sum(active), 1.0)
+
+    return loss
+
+
+def _heard(target: object, masked: bool) -> object:
+    """(batch, labels, 1): 1 in the frames that count, 0 in those that a mask leaves out (equation 4)."""
+    anything = ops.max(target, axis=-1, keepdims=True)
+    return anything if masked else ops.ones_like(anything)
 
 
 def _norm_1_5(vectors: object) -> object:

@@ -6,6 +6,7 @@ import csv
 import logging
 import sys
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,12 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from convert.ranger import Ranger
+from convert.snapshots import save_snapshot, snapshot_path
+
 log = logging.getLogger(__name__)
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
+OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {"adam": keras.optimizers.Adam, "ranger": Ranger}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,14 @@ class TrainSettings:
     dev_steps: int = 1000  # scores and curves at the first checkpoint after as many steps, and at the end
     seed: int = 0
     constant_rate: bool = False  # the papers' schedule
+    optimizer: str = "adam"  # a name in `OPTIMIZERS`
+    cycles: int = 1  # of the cosine; with more than one, the weights at the end of each are kept
 
     def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"got optimizer {self.optimizer!r}, wanted one of {', '.join(OPTIMIZERS)}")
+        if not 1 <= self.cycles <= max(self.steps, 1):
+            raise ValueError(f"got cycles {self.cycles}, wanted 1 to {self.steps}, as many as there are steps")
         least = min(self.steps, self.batch_size, self.checkpoint_steps, self.dev_steps)
         if least < 1 or self.seed < 0:
             raise ValueError(
@@ -47,13 +58,24 @@ class TrainSettings:
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, then half a cosine to 1 % of the top, or the top throughout."""
+    """Linear warm-up, then half a cosine to 1 % of the top, as often as there are cycles, or the top throughout.
+
+    Every cycle after the first begins at the top again (warm restarts: Loshchilov & Hutter 2017).
+    """
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     if settings.constant_rate:
         return settings.learning_rate
-    share = (step - settings.warmup_steps) / max(settings.steps - settings.warmup_steps, 1)
+    ends = cycle_ends(settings)
+    cycle = min(bisect_right(ends, step), settings.cycles - 1)
+    begin = ends[cycle - 1] if cycle else settings.warmup_steps
+    share = (step - begin) / max(ends[cycle] - begin, 1)
     return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + np.cos(np.pi * min(share, 1.0))))
+
+
+def cycle_ends(settings: TrainSettings) -> tuple[int, ...]:
+    """The steps after which a cycle is over: cycles are of equal length, and the last ends with the training."""
+    return tuple(settings.steps * number // settings.cycles for number in range(1, settings.cycles + 1))
 
 
 def fit(
@@ -71,10 +93,11 @@ def fit(
 
     Leaves the averaged weights in the model. `folder/NAME.csv` gets one row per `checkpoint_steps`: step, loss, rate,
     steps per second, and every `dev_steps` what `score` says of the averaged weights; then `draw` is called, too.
+    With several cycles the averaged weights at the end of each are kept as a snapshot (`convert.snapshots`).
     `workers` threads make batches ahead.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimizer = keras.optimizers.Adam(
+    optimizer = OPTIMIZERS[settings.optimizer](
         settings.learning_rate,
         clipnorm=settings.clip_norm,
         use_ema=True,
@@ -84,6 +107,7 @@ def fit(
     model.compile(optimizer, loss)
     checkpoint = folder / f"{name}.npz"
     first = _restore(model, checkpoint)
+    snapshots = cycle_ends(settings) if settings.cycles > 1 else ()
     losses: list[float] = []
     scores: dict[str, str] = {}
     began = time.monotonic()
@@ -95,6 +119,9 @@ def fit(
         losses.append(float(model.train_on_batch(inputs, target)))
         progress.set_postfix({"loss": f"{np.mean(losses[-50:]):.4f}"} | scores, refresh=False)
         done = step + 1
+        if done in snapshots:
+            with _averaged(model):
+                save_snapshot(model, snapshot_path(folder, name, snapshots.index(done) + 1))
         if done % settings.checkpoint_steps == 0 or done == settings.steps:
             speed = len(losses) / (time.monotonic() - began)
             row = {

@@ -1,28 +1,37 @@
-"""Spectra -> FeatureFrames: the maps that the nets see, as pure functions of one group of spectra.
+"""Spectra -> FeatureFrames: the maps that the nets see.
 
-Two kinds, both on FOA channels W, Y, Z, X (ACN/SN3D):
+Three kinds, all on FOA channels W, Y, Z, X (ACN/SN3D):
 
 * `logmel_iv`: 4 log-mel + 3 mel intensity maps, equal to the DCASE 2022 baseline's FOA features;
-* `logpower_phase_iv`: 4 log-power + 4 phase + 3 intensity maps over all bins (CoLoC, section 3.6).
+* `logpower_phase_iv`: 4 log-power + 4 phase + 3 intensity maps over all bins (CoLoC, section 3.6);
+* `etri`: mean log-mel with its harmonic and percussive part, 4 log-mel, 3 active and 3 reactive mel intensity maps
+  (ETRI, section 2).
+
+The first two are pure functions of one group of spectra. The third looks ahead, and its maps come as much later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edge.hpss import POWER_FLOOR, Separator
+from edge.mel import FilterBank, mel_filters
 from edge.stft import StftSettings
 from edge.types import ComplexArray, FeatureFrames, FloatArray, Spectra
 
-POWER_FLOOR = np.float32(1e-10)  # as librosa's power_to_db
-FLOOR_DB = np.float32(-100.0)
+FLOOR_DB = np.float32(-100.0)  # of POWER_FLOOR
 INTENSITY_FLOOR = np.float32(1e-8)  # as the DCASE baseline
 MAX_BANDS = 8193
+MAX_HARMONIC_LABELS = 10
 
 _DB_PER_NEPER = FLOOR_DB / np.log(POWER_FLOOR)  # 10 / ln 10; np.log is fast on more processors than np.log10
+_QUARTER_TURN = np.array([[1.0], [-1.0j], [-1.0j], [-1.0j]], np.complex64)  # of Y, Z, X against W
 _ENERGY_WEIGHTS = np.array([[1.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0]], np.float32)  # of W, Y, Z, X
 
 
@@ -32,16 +41,40 @@ class FeatureSettings:
 
     kind: str = "logmel_iv"
     bands: int = 64
+    harmonic_labels: int = 1  # kind `etri`: half the width of the median over time, and so the look-ahead
 
     def __post_init__(self) -> None:
         if self.kind not in FEATURES:
             raise ValueError(f"got feature kind {self.kind!r}, wanted one of {', '.join(FEATURES)}")
         if not 1 <= self.bands <= MAX_BANDS:
             raise ValueError(f"got {self.bands} bands, wanted 1 to {MAX_BANDS}")
+        if not 1 <= self.harmonic_labels <= MAX_HARMONIC_LABELS:
+            raise ValueError(f"got harmonic_labels {self.harmonic_labels}, wanted 1 to {MAX_HARMONIC_LABELS}")
+
+
+class Maps(Protocol):
+    """The maps of one kind, of one group of spectra after the other."""
+
+    @property
+    def look_ahead_labels(self) -> int:
+        """By how many label frames the maps come late."""
+        ...
+
+    def __call__(self, bins: ComplexArray) -> FloatArray:
+        """(frames, 4, bins) -> maps (frames, bands, maps), not normalised."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the past."""
+        ...
 
 
 class FeatureExtractor:
-    """Computes and normalises the maps of one group of spectra."""
+    """Computes and normalises maps, one label frame after the other.
+
+    A kind without look-ahead is a pure function of the spectra that it is called with, and may be called with any. One
+    with look-ahead takes a stream: each call gives the maps of the label frame `look_ahead_labels` earlier.
+    """
 
     def __init__(
         self,
@@ -51,72 +84,46 @@ class FeatureExtractor:
         deviation: FloatArray | None = None,
     ) -> None:
         """`mean` and `deviation` are (bands, maps), from training; without them the maps stay as they are."""
-        self._maps, self.map_names = FEATURES[settings.kind]
+        make, self.map_names = FEATURES[settings.kind]
         self.bands = settings.bands
         shape = (settings.bands, len(self.map_names))
         self._mean = np.zeros(shape, np.float32) if mean is None else np.asarray(mean, np.float32)
         self._scale = np.ones(shape, np.float32) if deviation is None else np.float32(1.0) / deviation
         if self._mean.shape != shape or self._scale.shape != shape:
             raise ValueError(f"got statistics of shape {self._mean.shape} and {self._scale.shape}, wanted {shape}")
-        if settings.kind != "logmel_iv" and settings.bands != stft.bins:
-            raise ValueError(f"got {settings.bands} bands for {settings.kind}, wanted all {stft.bins} bins")
-        self._mel = (
-            FilterBank(mel_filters(stft.sample_rate_hz, stft.nfft, settings.bands))
-            if settings.kind == "logmel_iv"
-            else None
-        )
+        self._maps = make(settings, stft)
+        self.look_ahead_labels = self._maps.look_ahead_labels
+        self._late_frames = self.look_ahead_labels * stft.frames_per_label
+        self._silence = np.zeros((stft.frames_per_label, len(_FOA), stft.bins), np.complex64)
+        self._first: int | None = None  # frame of the stream under way
+        self._next = 0
 
     def __call__(self, spectra: Spectra) -> FeatureFrames:
-        """Spectra (frames, 4, bins) -> normalised maps (frames, bands, maps)."""
-        maps = self._maps(spectra.bins, self._mel)
+        """Spectra (frames, 4, bins) -> normalised maps (frames, bands, maps); of silence before the stream begins."""
+        maps = self._maps(spectra.bins)
         maps -= self._mean
         maps *= self._scale
-        return FeatureFrames(maps, spectra.start)
+        return FeatureFrames(maps, spectra.start - self._late_frames)
 
+    def push(self, spectra: Spectra) -> Iterator[FeatureFrames]:
+        """Take the next label frame; yield the one that it completes, once the stream is longer than the look-ahead."""
+        if self._first is None:
+            self._first = spectra.start
+        self._next = spectra.start + len(spectra.bins)
+        features = self(spectra)
+        if features.start >= self._first:
+            yield features
 
-class FilterBank:
-    """Weighted sums over bins, for filters (bins, bands) each of which has weights in a few neighbouring bins only.
+    def finish(self) -> Iterator[FeatureFrames]:
+        """End of stream: yield the label frames still under way, as if silence followed, and forget the past."""
+        for _ in range(self.look_ahead_labels):
+            yield from self.push(Spectra(self._silence, self._next))
+        self.reset()
 
-    Products of some bands at a time, with the bins that they have weights for, are faster than one with all the zeros.
-    """
-
-    _BANDS_AT_A_TIME = 16
-
-    def __init__(self, filters: FloatArray) -> None:
-        self._bands = filters.shape[1]
-        self._blocks: list[tuple[slice, slice, FloatArray]] = []  # bands, bins, weights
-        for first in range(0, self._bands, self._BANDS_AT_A_TIME):
-            bands = slice(first, first + self._BANDS_AT_A_TIME)
-            used = np.flatnonzero(filters[:, bands].any(axis=1))
-            bins = slice(used[0], used[-1] + 1) if used.size else slice(0, 1)
-            self._blocks.append((bands, bins, np.ascontiguousarray(filters[bins, bands])))
-
-    def __call__(self, maps: FloatArray) -> FloatArray:
-        """(frames, maps, bins) -> (frames, maps, bands)."""
-        rows = maps.reshape(-1, maps.shape[-1])
-        sums = np.empty((len(rows), self._bands), np.float32)
-        for bands, bins, weights in self._blocks:
-            np.matmul(rows[:, bins], weights, out=sums[:, bands])
-        return sums.reshape(*maps.shape[:-1], self._bands)
-
-
-def mel_filters(sample_rate_hz: int, nfft: int, bands: int) -> FloatArray:
-    """Slaney's mel filter bank (nfft / 2 + 1, bands), each triangle of unit area, 0 Hz to half the sample rate."""
-    edges_hz = mel_to_hz(np.linspace(0.0, hz_to_mel(sample_rate_hz / 2.0), bands + 2))
-    bins_hz = np.linspace(0.0, sample_rate_hz / 2.0, nfft // 2 + 1)
-    rise = (bins_hz[:, None] - edges_hz[:-2]) / np.diff(edges_hz)[:-1]
-    fall = (edges_hz[2:] - bins_hz[:, None]) / np.diff(edges_hz)[1:]
-    return (np.maximum(0.0, np.minimum(rise, fall)) * 2.0 / (edges_hz[2:] - edges_hz[:-2])).astype(np.float32)
-
-
-def hz_to_mel(hz: float) -> float:
-    """Slaney's mel scale (Auditory Toolbox): linear to 1 kHz, logarithmic above."""
-    return hz * 3.0 / 200.0 if hz < 1000.0 else 15.0 + 27.0 * float(np.log(hz / 1000.0) / np.log(6.4))
-
-
-def mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inverse of `hz_to_mel`."""
-    return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * 6.4 ** ((mel - 15.0) / 27.0))
+    def reset(self) -> None:
+        """Forget the past: what comes next begins a stream."""
+        self._maps.reset()
+        self._first, self._next = None, 0
 
 
 def power(bins: ComplexArray) -> FloatArray:
@@ -139,20 +146,90 @@ def intensity(bins: ComplexArray, power: FloatArray) -> FloatArray:
     return active
 
 
-def logmel_iv(bins: ComplexArray, mel: FilterBank | None) -> FloatArray:
+def reactive_intensity(bins: ComplexArray, power: FloatArray) -> FloatArray:
+    """Normalised reactive intensity: Im(conj(W) V) in place of the real part, otherwise as `intensity`.
+
+    Zero for a plane wave; between two that make a standing wave it is up to sqrt(3) / 2 long. Sign and normalisation
+    are reconstructed: the paper (section 2) but names it.
+    """
+    return intensity(bins * _QUARTER_TURN, power)
+
+
+def logmel_iv(bins: ComplexArray, mel: FilterBank) -> FloatArray:
     """(frames, 4, bins) -> (frames, bands, 7): log-mel of W, Y, Z, X in dB, then mel intensity y, z, x."""
-    assert mel is not None
     bin_power = power(bins)
     maps = mel(np.concatenate([bin_power, intensity(bins, bin_power)], axis=1))  # (frames, 7, bands)
     maps[:, :4] = _decibel(maps[:, :4])
     return np.ascontiguousarray(maps.transpose(0, 2, 1))
 
 
-def logpower_phase_iv(bins: ComplexArray, _mel: FilterBank | None = None) -> FloatArray:
+def logpower_phase_iv(bins: ComplexArray) -> FloatArray:
     """(frames, 4, bins) -> (frames, bins, 11): log-power in dB, phase in radians, intensity y, z, x (CoLoC, 3.6)."""
     bin_power = power(bins)
     maps = np.concatenate([_decibel(bin_power), np.angle(bins), intensity(bins, bin_power)], axis=1)
     return np.ascontiguousarray(maps.transpose(0, 2, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMaps:
+    """Maps that are a pure function of one group: (frames, 4, bins) -> (frames, bands, maps)."""
+
+    function: Callable[[ComplexArray], FloatArray]
+    look_ahead_labels: int = 0
+
+    def __call__(self, bins: ComplexArray) -> FloatArray:
+        """The maps of a group."""
+        return self.function(bins)
+
+    def reset(self) -> None:
+        """There is no past to forget."""
+
+
+class EtriMaps:
+    """The maps of ETRI (section 2), `harmonic_labels` label frames late; there is silence before the first group.
+
+    The paper leaves open what "average" and "hpss" are of. Reconstructed: the mean log-mel is that of the four log-mel
+    maps; harmonic and percussive are the parts of the mean of the four mel power spectrograms.
+    """
+
+    def __init__(self, settings: FeatureSettings, stft: StftSettings) -> None:
+        self.look_ahead_labels = settings.harmonic_labels
+        self._mel = _mel_bank(settings, stft)
+        self._separate = Separator(settings.bands, settings.harmonic_labels * stft.frames_per_label)
+        silence = np.zeros((stft.frames_per_label, 11, settings.bands), np.float32)  # of mean power and of sums
+        self._silence = [silence] * (2 * settings.harmonic_labels + 1)
+        self.reset()
+
+    def __call__(self, bins: ComplexArray) -> FloatArray:
+        """(frames, 4, bins) -> (frames, bands, 13) of an earlier group."""
+        bin_power = power(bins)
+        intensities = intensity(bins, bin_power), reactive_intensity(bins, bin_power)
+        sums = self._mel(np.concatenate([bin_power, *intensities], axis=1))
+        mean_power = sums[:, :4].mean(axis=1, keepdims=True)
+        self._groups.append(np.concatenate([mean_power, sums], axis=1))
+        parts = self._separate(np.concatenate([group[:, 0] for group in self._groups]))
+        sums = self._groups[self.look_ahead_labels][:, 1:]
+        levels = _decibel(np.concatenate([parts, sums[:, :4]], axis=1))
+        mean_level = levels[:, 2:].mean(axis=1, keepdims=True)
+        return np.ascontiguousarray(np.concatenate([mean_level, levels, sums[:, 4:]], axis=1).transpose(0, 2, 1))
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._groups = deque(self._silence, len(self._silence))
+
+
+def _mel_bank(settings: FeatureSettings, stft: StftSettings) -> FilterBank:
+    return FilterBank(mel_filters(stft.sample_rate_hz, stft.nfft, settings.bands))
+
+
+def _logmel_iv(settings: FeatureSettings, stft: StftSettings) -> Maps:
+    return GroupMaps(partial(logmel_iv, mel=_mel_bank(settings, stft)))
+
+
+def _logpower_phase_iv(settings: FeatureSettings, stft: StftSettings) -> Maps:
+    if settings.bands != stft.bins:
+        raise ValueError(f"got {settings.bands} bands for {settings.kind}, wanted all {stft.bins} bins")
+    return GroupMaps(logpower_phase_iv)
 
 
 def _parts(bins: ComplexArray) -> FloatArray:
@@ -173,11 +250,20 @@ def _decibel(power: FloatArray) -> FloatArray:
 
 
 _FOA = ("w", "y", "z", "x")
-_INTENSITY = ("intensity_y", "intensity_z", "intensity_x")
-FEATURES: dict[str, tuple[Callable[[ComplexArray, FilterBank | None], FloatArray], Sequence[str]]] = {
-    "logmel_iv": (logmel_iv, (*(f"logmel_{c}" for c in _FOA), *_INTENSITY)),
+_LOGMEL = tuple(f"logmel_{c}" for c in _FOA)
+_INTENSITY = tuple(f"intensity_{c}" for c in _FOA[1:])
+FEATURES: dict[str, tuple[Callable[[FeatureSettings, StftSettings], Maps], Sequence[str]]] = {
+    "logmel_iv": (_logmel_iv, (*_LOGMEL, *_INTENSITY)),
     "logpower_phase_iv": (
-        logpower_phase_iv,
+        _logpower_phase_iv,
         (*(f"logpower_{c}" for c in _FOA), *(f"phase_{c}" for c in _FOA), *_INTENSITY),
+    ),
+    "etri": (
+        EtriMaps,
+        (
+            *(f"logmel_{part}" for part in ("mean", "harmonic", "percussive")),
+            *_LOGMEL,
+            *(f"{kind}_{c}" for kind in ("active", "reactive") for c in _FOA[1:]),
+        ),
     ),
 }

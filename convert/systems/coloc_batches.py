@@ -7,33 +7,16 @@ batches as an uninterrupted one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import augment
-from convert.datasets import Chunk, FeatureCache
-from convert.tracks import stack_tracks
-from edge.features import FEATURES, FLOOR_DB
+from convert.augment import Augmentation, augmented, check_sampling, sample
+from convert.datasets import FeatureCache
 from edge.geometry import perturb_angles
 
 FloatArray = NDArray[np.float32]
 Batch = tuple[dict[str, FloatArray], FloatArray]
-
-
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """How much to vary the training data. The defaults are the paper's; `EDGE_AUGMENTATION` adds what devices meet."""
-
-    level_db: tuple[float, float] = (-6.0, 3.5)  # volume factor 0.5..1.5, section 3.6
-    rotated_share: float = 0.25  # "every fourth audio-meta pair", section 3.6
-    perturbation_deg: float = 5.0  # section 3.3
-    equalizer_db: float = 0.0  # deviation of a smooth random gain curve, the same for all channels
-    masked_frames: int = 0  # widest stripe of SpecAugment in time
-    masked_bands: int = 0  # and in frequency
-    silence_share: float = 0.0  # chunks that begin or end in digital silence, as a stream does
-    decoy_share: float = 0.0  # chunks in which the classifier is also asked about directions where nothing is
 
 
 EDGE_AUGMENTATION = Augmentation(
@@ -45,32 +28,6 @@ EDGE_AUGMENTATION = Augmentation(
     silence_share=0.1,
     decoy_share=0.3,
 )
-
-
-def augmented(chunk: Chunk, cache: FeatureCache, settings: Augmentation, rng: np.random.Generator) -> Chunk:
-    """Level, rotation, equalizer, masking, a new order of tracks (sections 3.4 and 3.6); maps come out normalised."""
-    names = FEATURES[cache.features.kind][1]
-    maps, tracks = chunk.maps, chunk.tracks.copy()
-    if rng.random() < settings.rotated_share:
-        maps, tracks[..., :3] = augment.rotate_foa(maps, tracks[..., :3], names, int(rng.integers(16)))
-    gain_db = np.full(cache.features.bands, rng.uniform(*settings.level_db), np.float32)
-    if settings.equalizer_db:
-        gain_db += augment.random_equalizer_db(cache.features.bands, settings.equalizer_db, rng)
-    maps = augment.change_level(maps, names, gain_db)
-    if settings.masked_frames or settings.masked_bands:
-        maps = augment.mask_stripes(maps, rng, settings.masked_frames, settings.masked_bands, cache.mean)
-    if rng.random() < settings.silence_share:
-        quiet_labels = int(rng.integers(1, tracks.shape[1]))
-        at_end = bool(rng.integers(2))
-        per_label = cache.stft.frames_per_label
-        labels, frames = (slice(-n, None) if at_end else slice(n) for n in (quiet_labels, quiet_labels * per_label))
-        maps[frames] = [FLOOR_DB if name.startswith("log") else 0.0 for name in names]
-        tracks[:, labels] = 0.0
-    slots = len(tracks)
-    tracks = stack_tracks(tracks[rng.permutation(slots)], slots, len(cache.class_names))
-    maps -= cache.mean  # they are a copy by now
-    maps /= cache.deviation
-    return Chunk(maps, tracks)
 
 
 def localizer_example(
@@ -123,12 +80,10 @@ def batch_maker(
     stage: str, cache: FeatureCache, settings: Augmentation, labels: int, batch_size: int, seed: int
 ) -> Callable[[int], Batch]:
     """A function from the step number to the batch of that step, for stage `localizer` or `classifier`."""
-    shortest = int(np.diff(cache.first_labels).min())
-    if shortest < labels:
-        raise ValueError(f"got a scene of {shortest} label frames, wanted at least {labels} in each")
+    check_sampling(cache, labels, settings)
 
     def example(rng: np.random.Generator) -> Sequence[FloatArray]:
-        chunk = augmented(cache.sample(labels, rng), cache, settings, rng)
+        chunk = augmented(sample(cache, labels, settings, rng), cache, settings, rng)
         if stage == "localizer":
             return chunk.maps, *localizer_example(chunk.tracks, settings.perturbation_deg, rng)
         return chunk.maps, *classifier_example(chunk.tracks, settings, rng)

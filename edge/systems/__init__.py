@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from edge.bundle import Bundle
 from edge.clock import StageClock
 from edge.nets import Net
-from edge.systems import coloc
+from edge.systems import coloc, etri
 from edge.types import Spectra, TrackFrames
 
 
@@ -42,4 +42,4 @@ class System(Protocol):
 
 Builder = Callable[[Bundle, Mapping[str, Net], Mapping[str, Any]], System]
 
-SYSTEMS: dict[str, Builder] = {"coloc": coloc.from_bundle}
+SYSTEMS: dict[str, Builder] = {"coloc": coloc.from_bundle, "etri": etri.from_bundle}

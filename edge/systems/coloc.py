@@ -39,10 +39,13 @@ def from_bundle(bundle: Bundle, nets: Mapping[str, Net], overrides: Mapping[str,
             f"{', '.join(missing)}"
         )
     _check_shapes(manifest, settings)
+    extractor = bundle.extractor()
+    if extractor.look_ahead_labels:
+        raise ValueError(f"{manifest.name}: got features {manifest.features.kind!r}, wanted a kind without look-ahead")
     for stage in ("localizer", "classifier") if settings.mode == "streaming" else ():
         check_shared(nets[f"{stage}_front"], nets[f"{stage}_blocks"], "shared_maps")
         check_shared(nets[f"{stage}_blocks"], nets[f"{stage}_recurrence"], "shared_labels")
-    return kind(nets, bundle.extractor(), manifest.stft, len(manifest.class_names), settings)
+    return kind(nets, extractor, manifest.stft, len(manifest.class_names), settings)
 
 
 def _check_shapes(manifest: Manifest, settings: ColocSettings) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.augment import change_level, mask_stripes, random_equalizer_db, rotate_foa
+from convert.augment import Augmentation, change_level, mask_stripes, random_equalizer_db, rotate_foa, stretch_time
 from convert.datasets import device_features
 from edge.features import FEATURES, FLOOR_DB, FeatureExtractor, FeatureSettings
 from edge.geometry import foa_gains, unit_vector
 from edge.stft import StftSettings
 
 STFT = StftSettings()
-KINDS = {"logmel_iv": 64, "logpower_phase_iv": 513}
+KINDS = {"logmel_iv": 64, "logpower_phase_iv": 513, "etri": 64}
 DIRECTIONS = unit_vector([30.0, -100.0], [20.0, -35.0]).astype(np.float32)  # two waves at once
 
 
@@ -122,3 +122,60 @@ def test_masks_are_one_stripe_each_of_bounded_width() -> None:
             seen.add(len(places))
     assert (widths, heights) == ({0, 1, 2, 3, 4}, {0, 1, 2, 3})
     np.testing.assert_array_equal(maps, before)
+
+
+def test_maps_of_all_channels_stay_and_both_intensities_turn() -> None:
+    names = ("logmel_mean", "logmel_harmonic", "logmel_percussive", "logmel_y", "logmel_x")
+    names += ("active_y", "active_z", "active_x", "reactive_y", "reactive_z", "reactive_x")
+    maps = np.random.default_rng(0).normal(size=(6, 4, len(names))).astype(np.float32)
+    rotated, turned = rotate_foa(
+        maps, np.eye(3, dtype=np.float32), names, 1 + 2 + 8
+    )  # x and y exchanged; x, z mirrored
+    np.testing.assert_array_equal(turned, [[0, 1, 0], [-1, 0, 0], [0, 0, -1]])
+    by_name = dict(zip(names, np.moveaxis(maps, -1, 0), strict=True))
+    expected = [by_name[name] for name in names[:3]] + [by_name["logmel_x"], by_name["logmel_y"]]
+    for kind in ("active", "reactive"):
+        expected += [by_name[f"{kind}_x"], -by_name[f"{kind}_z"], -by_name[f"{kind}_y"]]
+    np.testing.assert_array_equal(rotated, np.stack(expected, axis=-1))
+
+
+def ramp(labels: int, per_label: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Maps that say the number of their frame, in two bands, and tracks that say the number of their label frame."""
+    maps = np.arange(labels * per_label, dtype=np.float32)[:, None, None] * np.array([[1.0], [-2.0]], np.float32)
+    tracks = np.broadcast_to(np.arange(labels, dtype=np.float32)[:, None], (2, labels, 4)).copy()
+    return maps, tracks
+
+
+@pytest.mark.parametrize("speed", [0.8, 1.0, 1.1, 1.25])
+def test_stretched_maps_and_tracks_tell_of_the_same_time(speed: float) -> None:
+    labels = 12
+    source = ramp(int(np.ceil(labels * speed)))
+    before = [value.copy() for value in source]
+    maps, tracks = stretch_time(*source, speed, labels)
+    assert (maps.shape, maps.dtype, tracks.shape) == ((60, 2, 1), np.float32, (2, labels, 4))
+    place = np.minimum(speed * np.arange(60), len(source[0]) - 1)
+    np.testing.assert_allclose(maps[:, 0, 0], place, atol=1e-4)  # linear between frames
+    np.testing.assert_allclose(maps[:, 1, 0], -2 * place, atol=1e-4)
+    middle = speed * (5 * np.arange(labels) + 2.5)  # of a label frame, in frames of the source
+    np.testing.assert_array_equal(tracks[1, :, 0], np.floor(middle / 5))
+    for value, kept in zip(source, before, strict=True):
+        np.testing.assert_array_equal(value, kept)
+    if speed == 1.0:
+        np.testing.assert_array_equal(maps, source[0])
+        np.testing.assert_array_equal(tracks, source[1])
+
+
+@pytest.mark.parametrize("speed", [0.8, 1.25])
+def test_an_event_lasts_as_much_longer_as_it_is_slower(speed: float) -> None:
+    maps, tracks = np.full((125, 2, 1), -50.0, np.float32), np.zeros((1, 25, 4), np.float32)
+    maps[40:80], tracks[:, 8:16] = 0.0, 1.0
+    maps, tracks = stretch_time(maps, tracks, speed, 20)
+    heard, labelled = np.flatnonzero(maps[:, 0, 0] > -25), np.flatnonzero(tracks[0, :, 0])
+    np.testing.assert_allclose(heard[[0, -1]] + [0, 1], np.array([40, 80]) / speed, atol=1)
+    np.testing.assert_allclose(labelled[[0, -1]] + [0, 1], np.array([8, 16]) / speed, atol=0.5)
+
+
+@pytest.mark.parametrize("speed", [(0.0, 1.0), (1.25, 0.8), (-1.0, 1.0)])
+def test_speeds_that_cannot_be(speed: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=r"got speed .*, wanted two, above 0 and in order"):
+        Augmentation(speed=speed)

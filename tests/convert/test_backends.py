@@ -68,6 +68,39 @@ for stage, net, loss in (
     losses[stage] = [float(row["loss"]) for row in read_log(Path(sys.argv[2]) / f"{stage}.csv")]
 print(json.dumps(losses))
 """
+ETRI_STEPS = """
+import json, sys
+from pathlib import Path
+
+import keras, numpy as np
+
+from convert.losses import EtriLosses, etri_loss
+from convert.snapshots import load_snapshot, snapshot_path
+from convert.train import TrainSettings, fit, read_log
+
+assert keras.backend.backend() == sys.argv[1]
+rng = np.random.default_rng(0)
+features = rng.normal(size=(4, 6, 5)).astype(np.float32)
+active = (rng.random((4, 6, 3)) < 0.3).astype(np.float32)
+angles = (rng.uniform(-1, 1, (4, 6, 6)) * np.tile(active, 2)).astype(np.float32)
+targets = {"sad": active.max(axis=-1, keepdims=True), "sed": active, "doae": np.concatenate([angles, active], -1)}
+plain = EtriLosses("bce", "bce", masked=False, doa="squared")
+found = {}
+for stage, target in targets.items():
+    for name, choice in (("paper", EtriLosses()), ("all", EtriLosses(f_over="all")), ("plain", plain)):
+        outputs, activation = (6, "tanh") if stage == "doae" else (target.shape[-1], "sigmoid")
+        inputs = keras.Input((6, 5), name="features")
+        net = keras.Model({"features": inputs}, keras.layers.Dense(outputs, activation)(inputs))
+        net.set_weights([rng.normal(size=(5, outputs)), np.zeros(outputs)])
+        settings = TrainSettings(
+            steps=8, warmup_steps=0, learning_rate=0.1, checkpoint_steps=1, batch_size=4, optimizer="ranger", cycles=2
+        )
+        folder = Path(sys.argv[2]) / name
+        fit(net, etri_loss(stage, choice), lambda step: ({"features": features}, target), settings, folder, stage)
+        sums = [float(np.abs(load_snapshot(snapshot_path(folder, stage, n))[0]).sum()) for n in (1, 2)]
+        found[f"{stage} {name}"] = [float(row["loss"]) for row in read_log(folder / f"{stage}.csv")] + sums
+print(json.dumps(found))
+"""
 COMMANDS = """
 from convert.cli import main
 from convert.recipes import RECIPES, Recipe
@@ -110,6 +143,19 @@ def test_backends_agree(tmp_path: Path) -> None:
         first, second = losses["tensorflow"][stage]
         assert first != second
         assert losses["jax"][stage] == pytest.approx([first, second], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_backends_agree_on_the_losses_of_etri_and_on_ranger(tmp_path: Path) -> None:
+    found = {}
+    for backend in ("tensorflow", "jax"):
+        done = python(backend, ETRI_STEPS, backend, tmp_path / backend)
+        assert done.returncode == 0, done.stderr
+        found[backend] = json.loads(done.stdout.splitlines()[-1])
+    assert len(found["jax"]) == 9
+    for name, values in found["tensorflow"].items():
+        assert values[0] > values[7] > 0, name  # it learns
+        assert found["jax"][name] == pytest.approx(values, rel=1e-4, abs=2e-5), name
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def cached(folder: Path | str, cache: Path, features: FeatureSettings = FEATURES
     return build_cache(find_data(str(folder).split(), ["train"]), NAMES, cache, STFT, features, **options)
 
 
-@pytest.mark.parametrize(("kind", "bands"), [("logmel_iv", 64), ("logpower_phase_iv", 513)])
+@pytest.mark.parametrize(("kind", "bands"), [("logmel_iv", 64), ("logpower_phase_iv", 513), ("etri", 64)])
 def test_training_features_are_those_of_a_stream_in_odd_blocks(kind: str, bands: int) -> None:
     samples = 0.1 * np.random.default_rng(0).standard_normal((7001, 4)).astype(np.float32)
     extractor = FeatureExtractor(FeatureSettings(kind, bands), STFT)
@@ -50,10 +50,22 @@ def test_training_features_are_those_of_a_stream_in_odd_blocks(kind: str, bands:
         while start < len(samples):
             size = sizes[len(maps) % len(sizes)] if len(sizes) > 1 else sizes[0]
             block = AudioBlock(samples[start : start + size], start)
-            maps += [extractor(spectra).maps for spectra in transform.push(block)]
+            maps += [each.maps for spectra in transform.push(block) for each in extractor.push(spectra)]
             start += size
-        maps += [extractor(spectra).maps for spectra in transform.finish()]
+        maps += [each.maps for spectra in transform.finish() for each in extractor.push(spectra)]
+        maps += [each.maps for each in extractor.finish()]
         np.testing.assert_array_equal(np.concatenate(maps), whole)
+
+
+def test_frames_of_late_features_are_those_of_the_sound() -> None:
+    samples = np.zeros((24000, 4), np.float32)
+    samples[12345:12350] = 0.5
+    loudness = [
+        device_features(samples, STFT, FeatureExtractor(FeatureSettings(kind, 64), STFT))[..., 3].sum(axis=1)
+        for kind in ("logmel_iv", "etri")
+    ]
+    assert [each.shape for each in loudness] == [(50,), (50,)]
+    assert [each.argmax() for each in loudness] == [round(12345 / 480)] * 2
 
 
 def test_a_cache_holds_device_features_and_stacked_tracks(scenes_folder: Path, tmp_path: Path) -> None:
@@ -333,3 +345,20 @@ def test_a_cache_of_an_earlier_version_is_taken(scenes_folder: Path, tmp_path: P
     assert datasets.load_cache(tmp_path).chances is None
     assert list(index["described"]) == ["scenes", "digests", "class_names", "stft", "features"]
     assert index["described"]["digests"] == [hashlib.sha256((scenes_folder / "scenes.json").read_bytes()).hexdigest()]
+
+
+def test_a_cache_from_before_a_setting_is_taken_for_its_default(
+    scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = cached(scenes_folder, tmp_path)
+    index = json.loads((tmp_path / "cache.json").read_text())
+    del index["described"]["features"]["harmonic_labels"]
+    (tmp_path / "cache.json").write_text(json.dumps(index))
+
+    def computed(task: object) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(datasets, "_recording_arrays", computed)
+    np.testing.assert_array_equal(cached(scenes_folder, tmp_path).maps, first.maps)
+    with pytest.raises(AssertionError, match="computed again"):
+        cached(scenes_folder, tmp_path, replace(FEATURES, harmonic_labels=2))

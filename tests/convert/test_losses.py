@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from convert.losses import focal_cross_entropy, set_localizer_loss
+from convert.losses import (
+    EtriLosses,
+    binary_cross_entropy,
+    direction_loss,
+    etri_loss,
+    focal_cross_entropy,
+    set_localizer_loss,
+    soft_f_loss,
+)
 
 SLOTS = 3
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
@@ -136,3 +146,220 @@ def test_focal_loss_of_an_impossible_class_is_finite_with_its_gradient() -> None
         value = focal_cross_entropy(tf.constant([[0.0, 0.0]]), probability)
     assert float(value) == pytest.approx(-np.log(1e-7) / 2, rel=1e-4)
     assert np.all(np.isfinite(tape.gradient(value, probability).numpy()))
+
+
+CLASSES = 3
+SED_LOSSES = {
+    "soft_f per class": soft_f_loss(masked=True),
+    "soft_f over all": soft_f_loss(per_class=False, masked=True),
+    "bce": binary_cross_entropy(masked=True),
+}
+
+
+def activities(seed: int = 0, silent_share: float = 0.4) -> np.ndarray:
+    """Truth of some clips: (batch, labels, K), with frames of silence."""
+    rng = np.random.default_rng(seed)
+    heard = rng.random((4, 10, 1)) > silent_share
+    return (heard & (rng.random((4, 10, CLASSES)) < 0.4)).astype(np.float32)
+
+
+def value_and_gradient(loss: Callable, target: np.ndarray, predicted: np.ndarray) -> tuple[float, np.ndarray]:
+    answer = tf.Variable(predicted, dtype=tf.float32)
+    with tf.GradientTape() as tape:
+        value = loss(tf.constant(target, tf.float32), answer)
+    return float(value), tape.gradient(value, answer).numpy()
+
+
+def f_score(target: np.ndarray, answer: np.ndarray) -> float:
+    """Equation 1, of binary answers."""
+    hits = np.sum((answer == 1) & (target == 1))
+    return 2 * hits / (2 * hits + np.sum((answer == 0) & (target == 1)) + np.sum((answer == 1) & (target == 0)))
+
+
+def test_soft_f_of_binary_answers_is_one_minus_f() -> None:
+    target, answer = activities(1), activities(2)
+    over_all, _ = value_and_gradient(soft_f_loss(per_class=False), target, answer)
+    assert over_all == pytest.approx(1 - f_score(target, answer), abs=1e-6)
+    each = [f_score(target[..., k], answer[..., k]) for k in range(CLASSES)]
+    per_class, _ = value_and_gradient(soft_f_loss(), target, answer)
+    assert per_class == pytest.approx(1 - np.mean(each), abs=1e-6)
+    assert abs(over_all - per_class) > 1e-3
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_soft_f_counts_in_probabilities(masked: bool) -> None:
+    """Equations 2 to 4, as they stand there."""
+    target = activities()
+    answer = np.random.default_rng(0).random(target.shape).astype(np.float32)
+    mask = target.max(axis=-1, keepdims=True) if masked else np.ones_like(target[..., :1])
+    assert 0 < target.max(axis=-1).mean() < 1
+    hits, false_alarms, misses = (
+        (product * mask).sum(axis=(0, 1)) for product in (answer * target, answer * (1 - target), (1 - answer) * target)
+    )
+    f = 2 * hits / (2 * hits + false_alarms + misses)
+    assert value_and_gradient(soft_f_loss(masked=masked), target, answer)[0] == pytest.approx(1 - f.mean(), abs=1e-6)
+    hits, false_alarms, misses = hits.sum(), false_alarms.sum(), misses.sum()
+    f = 2 * hits / (2 * hits + false_alarms + misses)
+    over_all = soft_f_loss(per_class=False, masked=masked)
+    assert value_and_gradient(over_all, target, answer)[0] == pytest.approx(1 - f, abs=1e-6)
+
+
+def test_a_rare_class_weighs_as_much_as_a_frequent_one() -> None:
+    target = np.zeros((1, 100, 2), np.float32)
+    target[0, :99, 0] = target[0, 99, 1] = 1
+    missed = target * [1, 0]
+    assert value_and_gradient(soft_f_loss(), target, missed)[0] == pytest.approx(0.5)
+    assert value_and_gradient(soft_f_loss(per_class=False), target, missed)[0] == pytest.approx(1 - 198 / 199, abs=1e-6)
+
+
+def test_a_class_that_does_not_occur_has_no_part_in_the_mean() -> None:
+    target = activities()
+    target[..., 1] = 0
+    answer = np.random.default_rng(0).random(target.shape).astype(np.float32)
+    value, gradient = value_and_gradient(soft_f_loss(), target, answer)
+    assert value == pytest.approx(value_and_gradient(soft_f_loss(), target[..., ::2], answer[..., ::2])[0])
+    assert not gradient[..., 1].any()
+    assert gradient[..., ::2].any()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_batch_of_silence_gives_a_finite_loss_and_gradient(masked: bool) -> None:
+    for loss in (soft_f_loss(True, masked), soft_f_loss(False, masked), binary_cross_entropy(masked)):
+        for answer in (0.0, 0.5, 1.0):
+            value, gradient = value_and_gradient(loss, np.zeros((2, 3, CLASSES)), np.full((2, 3, CLASSES), answer))
+            assert np.isfinite(value)
+            assert np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize("loss", SED_LOSSES.values(), ids=SED_LOSSES)
+def test_frames_of_silence_give_no_gradient_in_sed(loss: Callable) -> None:
+    target = activities()
+    silent = target.max(axis=-1) == 0
+    assert 0 < silent.mean() < 1
+    rng = np.random.default_rng(0)
+    answer = rng.random(target.shape).astype(np.float32)
+    answer[0][silent[0]] = 1.0  # certain ones, too
+    value, gradient = value_and_gradient(loss, target, answer)
+    assert np.all(gradient[silent] == 0.0)
+    assert np.all(gradient[~silent] != 0.0)
+    answer[silent] = rng.random((silent.sum(), CLASSES))
+    assert value_and_gradient(loss, target, answer)[0] == value  # whatever is answered there
+
+
+def test_without_the_mask_they_do() -> None:
+    target = activities()
+    answer = np.full(target.shape, 0.5, np.float32)
+    for loss in (soft_f_loss(), soft_f_loss(per_class=False), binary_cross_entropy()):
+        assert np.all(value_and_gradient(loss, target, answer)[1][target.max(axis=-1) == 0] > 0)
+
+
+@pytest.mark.parametrize("stage", ["sad", "sed"])
+@pytest.mark.parametrize(
+    "settings",
+    [EtriLosses(), EtriLosses(f_over="all", masked=False), EtriLosses(sad="bce", sed="bce")],
+    ids=["paper", "over all", "bce"],
+)
+def test_the_perfect_answer_costs_nothing_and_any_other_more(stage: str, settings: EtriLosses) -> None:
+    target = activities()
+    if stage == "sad":
+        target = target.max(axis=-1, keepdims=True)
+    loss = etri_loss(stage, settings)
+    assert value_and_gradient(loss, target, target)[0] == pytest.approx(0.0, abs=1e-6)
+    wrong = target.copy()
+    wrong[np.unravel_index(target.argmax(), target.shape)] = 0.4
+    assert value_and_gradient(loss, target, wrong)[0] > 1e-3
+
+
+def test_sad_learns_silence_masked_or_not() -> None:
+    target = activities().max(axis=-1, keepdims=True)
+    answer = np.full(target.shape, 0.5, np.float32)
+    for settings in (EtriLosses(), EtriLosses(sad="bce"), EtriLosses(masked=False)):
+        _, gradient = value_and_gradient(etri_loss("sad", settings), target, answer)
+        assert np.all(gradient[target == 0] > 0)
+        assert np.all(gradient[target == 1] < 0)
+
+
+def test_binary_cross_entropy_against_numpy() -> None:
+    target = activities()
+    answer = np.random.default_rng(0).uniform(0.01, 0.99, target.shape).astype(np.float32)
+    each = -np.log(np.where(target == 1, answer, 1 - answer))
+    assert value_and_gradient(binary_cross_entropy(), target, answer)[0] == pytest.approx(each.mean(), rel=1e-5)
+    heard = each[target.max(axis=-1) == 1]
+    assert value_and_gradient(binary_cross_entropy(True), target, answer)[0] == pytest.approx(heard.mean(), rel=1e-5)
+
+
+def direction(azimuth_deg: float, elevation_deg: float, answer_deg: tuple[float, float], kind: str) -> float:
+    """Loss of one class in one frame."""
+    target = np.array([[[azimuth_deg / 180, elevation_deg / 180, 1.0]]])
+    return value_and_gradient(direction_loss(kind), target, np.array([[answer_deg]]) / 180)[0]
+
+
+def test_180_and_minus_180_degrees_cost_nothing() -> None:
+    assert direction(180.0, 0.0, (-180.0, 0.0), "sinusoidal") == pytest.approx(0.0, abs=1e-12)
+    assert direction(-180.0, 30.0, (180.0, 30.0), "sinusoidal") == pytest.approx(0.0, abs=1e-12)
+    assert direction(180.0, 0.0, (-180.0, 0.0), "squared") == pytest.approx(2.0)  # the mean of 2^2 and 0
+
+
+@pytest.mark.parametrize("true", [(0.0, 0.0), (170.0, 80.0), (-95.0, -30.0)])
+@pytest.mark.parametrize("answer", [(0.0, 0.0), (-175.0, 60.0), (90.0, -90.0), (-10.0, 45.0)])
+def test_the_sinusoidal_loss_is_that_of_the_angle(true: tuple[float, float], answer: tuple[float, float]) -> None:
+    """sin^2 of half the angle is half of 1 - cos, whichever way around."""
+    got = direction(*true, answer, "sinusoidal")
+    expected = np.mean(0.5 - 0.5 * np.cos(np.deg2rad(np.subtract(true, answer))))
+    assert got == pytest.approx(expected, abs=1e-5)
+    assert got == pytest.approx(direction(*answer, true, "sinusoidal"), abs=1e-5)
+    turned = answer[0] + 360, answer[1] - 360  # its period
+    assert got == pytest.approx(direction(*true, turned, "sinusoidal"), abs=1e-5)
+
+
+def test_the_gradient_leads_around_the_back_where_that_is_nearer() -> None:
+    target = np.array([[[170 / 180, 0.0, 1.0]]])
+    answer = np.array([[[-170 / 180, 0.0]]])
+    assert value_and_gradient(direction_loss(), target, answer)[1][0, 0, 0] > 0  # a step goes on below -170
+    assert value_and_gradient(direction_loss("squared"), target, answer)[1][0, 0, 0] < 0
+
+
+@pytest.mark.parametrize("kind", ["sinusoidal", "squared"])
+def test_directions_are_asked_only_where_their_class_is_active(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    active = activities()
+    angles = rng.uniform(-1, 1, (*active.shape[:2], 2, CLASSES)) * active[:, :, None]
+    answer = rng.uniform(-1, 1, angles.shape)
+    flat = (*active.shape[:2], 2 * CLASSES)
+    target = np.concatenate([angles.reshape(flat), active], axis=-1)
+    value, gradient = value_and_gradient(direction_loss(kind), target, answer.reshape(flat))
+    difference = (answer - angles)[np.broadcast_to(active[:, :, None], angles.shape) == 1]
+    expected = np.mean(np.sin(np.pi / 2 * difference) ** 2 if kind == "sinusoidal" else difference**2)
+    assert value == pytest.approx(expected, rel=1e-5)
+    asked = np.concatenate([active, active], axis=-1) == 1
+    assert np.all(gradient[asked] != 0)
+    assert np.all(gradient[~asked] == 0)
+    nothing = value_and_gradient(direction_loss(kind), np.zeros_like(target), answer.reshape(flat))
+    assert nothing[0] == 0.0
+    assert not nothing[1].any()
+
+
+def test_etri_losses_are_chosen_by_settings() -> None:
+    target = activities()
+    answer = np.random.default_rng(0).uniform(0.1, 0.9, target.shape).astype(np.float32)
+    for settings, loss in (
+        (EtriLosses(), soft_f_loss(True, True)),
+        (EtriLosses(f_over="all"), soft_f_loss(False, True)),
+        (EtriLosses(masked=False), soft_f_loss(True, False)),
+        (EtriLosses(sed="bce"), binary_cross_entropy(True)),
+        (EtriLosses(sed="bce", masked=False), binary_cross_entropy(False)),
+    ):
+        chosen = value_and_gradient(etri_loss("sed", settings), target, answer)[0]
+        assert chosen == value_and_gradient(loss, target, answer)[0]
+    places = np.concatenate([target, target, target], axis=-1)
+    flat = np.concatenate([answer, -answer], axis=-1)
+    for kind in ("sinusoidal", "squared"):
+        chosen = value_and_gradient(etri_loss("doae", EtriLosses(doa=kind)), places, flat)[0]
+        assert chosen == value_and_gradient(direction_loss(kind), places, flat)[0]
+
+
+@pytest.mark.parametrize("wrong", [{"sad": "f"}, {"sed": "mse"}, {"f_over": "frame"}, {"doa": "bce"}])
+def test_losses_that_there_are_not(wrong: dict[str, str]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"got {name} '{value}', wanted .* or "):
+        EtriLosses(**wrong)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from convert.train import TrainSettings, add_row, fit, learning_rate, read_log
+from convert.snapshots import load_snapshot
+from convert.train import TrainSettings, add_row, cycle_ends, fit, learning_rate, read_log
 
 SETTINGS = TrainSettings(steps=6, batch_size=4, warmup_steps=2, average_momentum=0.8, checkpoint_steps=3, seed=3)
 
@@ -205,11 +206,12 @@ def test_threads_that_make_batches_ahead_change_nothing(tmp_path: Path) -> None:
         np.testing.assert_array_equal(left, right)
 
 
-def test_it_learns(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("optimizer", "rate"), [("adam", 0.1), ("ranger", 1.0)])
+def test_it_learns(tmp_path: Path, optimizer: str, rate: float) -> None:
     keras.utils.set_random_seed(0)
     inputs = keras.Input((3,), name="x")
     linear = keras.Model({"x": inputs}, keras.layers.Dense(1)(inputs))
-    settings = replace(SETTINGS, steps=100, learning_rate=0.1, checkpoint_steps=50)
+    settings = replace(SETTINGS, steps=100, learning_rate=rate, checkpoint_steps=50, optimizer=optimizer)
     fit(linear, squared, batch, settings, tmp_path, "net")
     first, last = (float(row["loss"]) for row in rows(tmp_path))
     assert last < 0.1 * first
@@ -249,6 +251,58 @@ def test_the_schedule() -> None:
     assert [learning_rate(step, constant) for step in (0, 50, 100, 999)] == [0.005, pytest.approx(0.255), 0.5, 0.5]
 
 
+def test_the_schedule_in_cycles() -> None:
+    settings = TrainSettings(steps=1000, warmup_steps=100, learning_rate=0.5, cycles=3)
+    assert cycle_ends(settings) == (333, 666, 1000)
+    rates = np.array([learning_rate(step, settings) for step in range(1000)])
+    np.testing.assert_allclose(np.diff(rates[:100]), 0.005)
+    for begin, end in ((100, 333), (333, 666), (666, 1000)):
+        assert rates[begin] == 0.5
+        assert rates[(begin + end) // 2] == pytest.approx(0.5 * (0.01 + 0.99 * 0.5), rel=0.02)
+        assert rates[end - 1] == pytest.approx(0.005, rel=0.01)
+        assert np.all(np.diff(rates[begin:end]) < 0)
+    once = replace(settings, cycles=1)
+    assert rates[:101].tolist() == [learning_rate(step, once) for step in range(101)]
+    assert learning_rate(1000, settings) == learning_rate(5000, settings) == pytest.approx(0.005)
+    longer = replace(settings, warmup_steps=400)  # than a cycle
+    rates = np.array([learning_rate(step, longer) for step in range(1000)])
+    assert rates.max() == rates[399] == rates[666] == 0.5
+    assert rates.min() > 0
+
+
+def test_the_averaged_weights_at_the_end_of_each_cycle_are_kept(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, steps=5, cycles=2, constant_rate=True)  # ends after 2 and 5
+    final = trained(tmp_path / "cycles", settings)
+    names = {path.name for path in (tmp_path / "cycles").iterdir()}
+    assert names == {"net.csv", "net.npz", "net.snapshot1.npz", "net.snapshot2.npz"}
+    after_two = trained(tmp_path / "two", replace(settings, steps=2, cycles=1))
+    for number, expected in enumerate((after_two, final), 1):
+        kept = load_snapshot(tmp_path / "cycles" / f"net.snapshot{number}.npz")
+        for left, right in zip(kept, expected, strict=True):
+            np.testing.assert_allclose(left, right, atol=1e-6)
+
+
+def test_a_training_in_cycles_goes_on_as_if_it_had_not_been_cut(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, cycles=2, checkpoint_steps=2, optimizer="ranger")  # ends after 3 and 6
+
+    def stops(step: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        if step == 5:
+            raise KeyboardInterrupt
+        return batch(step)
+
+    whole = trained(tmp_path / "whole", settings)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", settings, stops)
+    assert (tmp_path / "cut" / "net.snapshot1.npz").is_file()
+    assert not (tmp_path / "cut" / "net.snapshot2.npz").exists()
+    for left, right in zip(whole, trained(tmp_path / "cut", settings), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-6, atol=1e-7)
+    for number in (1, 2):
+        pair = (load_snapshot(tmp_path / folder / f"net.snapshot{number}.npz") for folder in ("whole", "cut"))
+        for left, right in zip(*pair, strict=True):
+            np.testing.assert_allclose(left, right, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("warmup_steps", [10, 1000])
 def test_the_schedule_is_followed(tmp_path: Path, warmup_steps: int) -> None:
     """Adam's first step is as long as the learning rate, whatever the gradient."""
@@ -259,9 +313,19 @@ def test_the_schedule_is_followed(tmp_path: Path, warmup_steps: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"batch_size": 0}, {"checkpoint_steps": 0}, {"dev_steps": 0}, {"seed": -1}]
+    "wrong",
+    [
+        {"steps": 0},
+        {"batch_size": 0},
+        {"checkpoint_steps": 0},
+        {"dev_steps": 0},
+        {"seed": -1},
+        {"cycles": 0},
+        {"cycles": 8001},
+        {"optimizer": "sgd"},
+    ],
 )
-def test_settings_that_cannot_be(wrong: dict[str, int]) -> None:
+def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
     ((name, value),) = wrong.items()
-    with pytest.raises(ValueError, match=rf"got .*{name} {value}"):
+    with pytest.raises(ValueError, match=rf"got .*{name} {value!r}"):
         TrainSettings(**wrong)

@@ -325,6 +325,16 @@ def test_the_tiny_bundle_in_int8_hears_the_same(tiny_bundle, sounds, cut, block_
     assert run_through(pipeline, [AudioBlock(sounds, 0)]) == got
 
 
+def test_features_that_come_late_are_refused(tiny_bundle, mode):
+    bundle = load_bundle(str(tiny_bundle))
+    late = FeatureSettings("etri", bundle.manifest.features.bands)
+    statistics = np.ones((late.bands, 13), np.float32)
+    bundle = replace(bundle, manifest=replace(bundle.manifest, features=late), mean=statistics, deviation=statistics)
+    nets = bundle.nets()
+    with pytest.raises(ValueError, match=r"got features 'etri', wanted a kind without look-ahead$"):
+        from_bundle(replace(bundle, manifest=replace(bundle.manifest, nets={})), nets, {"mode": mode})
+
+
 def test_a_plane_wave_from_anywhere_comes_out_of_the_loop_where_it_came_from(tiny_bundle, plane_wave, mode):
     """Through features, int8 nets, loop and decoder: within the steps of int8 and a little."""
     pipeline = tiny_pipeline(tiny_bundle, mode)
