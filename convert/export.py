@@ -14,6 +14,7 @@ from convert.card import write_card
 from convert.evaluate import Prediction, labelled_scenes, predict, score_predictions
 from convert.ladder import KerasNet, NetCheck, RecordingNet, RungCheck, check_net, check_rung
 from convert.quantize import pinned, to_tflite
+from convert.recipes import Recipe
 from convert.run import Run, random_run
 from convert.systems.coloc_batches import Augmentation, augmented, batch_maker
 from convert.systems.coloc_training import STAGES
@@ -165,12 +166,12 @@ def export(run: Run, scenes: Path, out: Path) -> None:
     write_card(out, manifest, run.recipe, run.file, run.folder, [str(check) for check in checks])
 
 
-def export_random(model: str, out: Path) -> None:
+def export_random(recipe: Recipe, out: Path) -> None:
     """Write an int8 bundle of a recipe with random weights, for benchmarks: as fast as a trained one, and deaf."""
     with tempfile.TemporaryDirectory() as folder:
-        bundles, _ = convert_nets(random_run(model, Path(folder)))
+        bundles, _ = convert_nets(random_run(recipe, Path(folder)))
     bundle = bundles["int8"]
-    write_bundle(out, replace(bundle, manifest=replace(bundle.manifest, name=f"{model}-random")))
+    write_bundle(out, replace(bundle, manifest=replace(bundle.manifest, name=f"{recipe.name}-random")))
 
 
 def _plain(result: SeldScores) -> dict[str, float]:

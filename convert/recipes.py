@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from convert.systems.coloc import EDGE_SIZES, PAPER_SIZES, CrnnSizes
 from convert.systems.coloc_batches import EDGE_AUGMENTATION, Augmentation
 from convert.train import TrainSettings
+from edge.config import build
 from edge.decode import DecodeSettings
 from edge.features import FeatureSettings
 from edge.stft import StftSettings
@@ -29,6 +31,10 @@ class Recipe:
     device: Mapping[str, Any] = field(default_factory=dict)  # settings of the system, for the bundle
     decode: DecodeSettings = field(default_factory=DecodeSettings)
     weaknesses: tuple[str, ...] = ()  # known ones, for the model card
+
+    def __post_init__(self) -> None:
+        if self.features.bands != self.sizes.bands:
+            raise ValueError(f"got features.bands {self.features.bands}, wanted {self.sizes.bands}, as sizes.bands")
 
 
 RECIPES = {
@@ -71,3 +77,23 @@ def find_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise ValueError(f"model: got {name!r}, wanted one of {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
+    """TOML assignments such as `sizes.filters=[16, 32, 64]` -> a table for `changed`. Raises ValueError for others."""
+    try:
+        return tomllib.loads("\n".join(assignments))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"set: got {', '.join(assignments)}, wanted KEY=VALUE as in TOML: {error}") from None
+
+
+def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe with other values for some of its settings; those not named stay. Raises ValueError for wrong ones."""
+    return build(Recipe, _merged(asdict(recipe), changes), recipe.name)
+
+
+def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(table) | {
+        key: _merged(table[key], value) if isinstance(value, Mapping) and isinstance(table.get(key), Mapping) else value
+        for key, value in changes.items()
+    }

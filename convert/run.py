@@ -11,7 +11,7 @@ import numpy as np
 
 from convert.datasets import FeatureCache, load_cache
 from convert.quantize import fold_norms
-from convert.recipes import Recipe, find_recipe
+from convert.recipes import Recipe, changed, find_recipe
 from convert.run_file import RunFile, read_run
 from convert.systems.coloc_streaming import build_steps
 from convert.systems.coloc_training import STAGES, build_stage, load_stage
@@ -81,15 +81,15 @@ class Run:
 def open_run(folder: Path) -> Run:
     """Open a run. Raises ValueError if it is none."""
     file = read_run(folder, STAGES)
-    return Run(folder, find_recipe(file.model), load_cache(folder / "cache"), file)
+    return Run(folder, changed(find_recipe(file.model), file.changes), load_cache(folder / "cache"), file)
 
 
-def random_run(model: str, folder: Path) -> Run:
+def random_run(recipe: Recipe, folder: Path) -> Run:
     """A run of random weights and random data, in a folder that gets the weights: for what only its speed matters.
 
     The localizer always names something, so that all tracks are live.
     """
-    recipe, rng = find_recipe(model), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     names = tuple(f"class_{index}" for index in range(RANDOM_CLASSES))
     keras.utils.set_random_seed(0)
     for stage in STAGES:
@@ -112,4 +112,4 @@ def random_run(model: str, folder: Path) -> Run:
         mean=np.zeros(shape, np.float32),
         deviation=np.ones(shape, np.float32),
     )
-    return Run(folder, recipe, cache, RunFile(model, [], {}))
+    return Run(folder, recipe, cache, RunFile(recipe.name, [], {}))

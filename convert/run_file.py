@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class RunFile:
     model: str  # name of the recipe
     sources: list[dict[str, Any]]  # what the data were made of: rows of source, licence, clips
     training: dict[str, TrainSettings]  # schedule of each stage that was trained
+    changes: dict[str, Any] = field(default_factory=dict)  # of the recipe, see `recipes.changed`
 
 
 def write_run(folder: Path, run: RunFile, stages: Sequence[str]) -> None:
@@ -33,6 +34,7 @@ def write_run(folder: Path, run: RunFile, stages: Sequence[str]) -> None:
         "model": run.model,
         "sources": run.sources,
         "training": {key: asdict(each) for key, each in training.items()},
+        "changes": run.changes,
     }
     path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
@@ -48,6 +50,7 @@ def read_run(folder: Path, stages: Sequence[str]) -> RunFile:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         model, sources, training = table["model"], list(table["sources"]), dict(table["training"])
+        changes = dict(table.get("changes", {}))
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path}: got something else, wanted JSON with model, training and sources") from None
     where = f"{path}: training"
@@ -55,4 +58,4 @@ def read_run(folder: Path, stages: Sequence[str]) -> RunFile:
         schedules = {stage: build(TrainSettings, each, f"{where}: {stage}") for stage, each in training.items()}
     else:
         schedules = dict.fromkeys(stages, build(TrainSettings, training, where))
-    return RunFile(str(model), sources, schedules)
+    return RunFile(str(model), sources, schedules, changes)

@@ -16,7 +16,8 @@ SOURCES = [{"source": "a", "licence": "CC0", "clips": 3}]
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    run = RunFile("coloc-edge", SOURCES, {"localizer": TrainSettings(steps=5), "classifier": TrainSettings(seed=2)})
+    schedules = {"localizer": TrainSettings(steps=5), "classifier": TrainSettings(seed=2)}
+    run = RunFile("coloc-edge", SOURCES, schedules, {"sizes": {"filters": [4, 8, 8]}})
     write_run(tmp_path / "run", run, STAGES)
     assert read_run(tmp_path / "run", STAGES) == run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from convert.cli import main
 from convert.corpora import CORPORA
 from convert.datasets import load_cache
 from convert.recipes import Recipe
+from convert.run import open_run
 from convert.run_file import read_run
 from convert.systems import coloc_training
 from convert.systems.coloc_training import STAGES, load_stage
@@ -65,6 +67,20 @@ def corpus(tmp_path: Path) -> Path:
         write_wav(tmp_path / "tnsse" / "foa_dev" / f"dev-{split}" / "a.wav", noise, 16000)
         write_annotations(tmp_path / "tnsse" / "metadata_dev" / f"dev-{split}" / "a.csv", [Label(3, 2, 0, 50, 0)])
     return tmp_path / "tnsse"
+
+
+def test_a_recipe_with_changes_is_what_the_run_says(
+    train: Callable, seen: list[SimpleNamespace], tiny_recipe: Recipe, scenes_folder: Path, tmp_path: Path
+) -> None:
+    changes = "--set training.learning_rate=5e-4 --set sizes.gru_units=7 --set augmentation.masked_frames=0"
+    assert train(f"--data {scenes_folder} {changes} --steps 3") == 0
+    (call,) = seen
+    assert (call.recipe.training.learning_rate, call.recipe.training.steps) == (5e-4, 3)
+    assert call.recipe.sizes == replace(tiny_recipe.sizes, gru_units=7)
+    run = open_run(tmp_path / "run")
+    assert (run.recipe.sizes, run.recipe.augmentation) == (call.recipe.sizes, call.recipe.augmentation)
+    assert run.recipe.training == tiny_recipe.training
+    assert {each.learning_rate for each in run.file.training.values()} == {5e-4}
 
 
 def test_a_mix_of_scenes_and_a_corpus(
