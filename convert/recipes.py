@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from convert.systems.coloc import EDGE_SIZES, PAPER_SIZES, CrnnSizes
 from convert.systems.coloc_batches import EDGE_AUGMENTATION, Augmentation
+from convert.systems.coloc_nets import EDGE_SIZES, PAPER_SIZES, CrnnSizes
 from convert.train import TrainSettings
 from edge.config import build
 from edge.decode import DecodeSettings

@@ -30,7 +30,7 @@ import keras, numpy as np
 from convert import layers
 from convert.datasets import FeatureCache
 from convert.losses import focal_cross_entropy, set_localizer_loss
-from convert.systems.coloc import CrnnSizes, build_classifier, build_encoder, build_localizer, build_trainable
+from convert.systems.coloc_nets import CrnnSizes, build_classifier, build_encoder, build_localizer, build_trainable
 from convert.systems.coloc_batches import EDGE_AUGMENTATION, batch_maker
 from convert.tracks import SLOTS, label_tracks
 from convert.train import TrainSettings, fit, read_log
@@ -71,7 +71,7 @@ print(json.dumps(losses))
 COMMANDS = """
 from convert.cli import main
 from convert.recipes import RECIPES, Recipe
-from convert.systems.coloc import CrnnSizes
+from convert.systems.coloc_nets import CrnnSizes
 from convert.train import TrainSettings
 from edge.features import FeatureSettings
 

@@ -12,7 +12,7 @@ import pytest
 
 from convert.ladder import KerasNet, RecordingNet, check_net
 from convert.quantize import pinned, to_tflite
-from convert.systems.coloc import (
+from convert.systems.coloc_nets import (
     EDGE_SIZES,
     ENCODER_CHANNELS,
     CrnnSizes,
