@@ -18,7 +18,7 @@ import tensorflow as tf
 from convert.evaluate import Prediction
 from edge.geometry import angle_between_deg
 from edge.metrics import SeldScores
-from edge.nets import STATE_PREFIX, LiteRtNet, Net, Past
+from edge.nets import STATE_PREFIX, LiteRtNet, Past
 from edge.types import FloatArray
 
 LEAST_SNR_DB = {"float32": 60.0, "int8": 12.0}
@@ -45,23 +45,6 @@ class KerasNet:
     def fresh(self) -> Past:
         """The past of a net that was not called yet: zeros."""
         return {name: np.zeros((1, *shape), np.float32) for name, shape in self._states.items()}
-
-
-class RecordingNet:
-    """A net that keeps what it was asked: examples as the device will feed them, states rolled forward."""
-
-    def __init__(self, net: Net) -> None:
-        self._net = net
-        self.examples: list[dict[str, FloatArray]] = []
-
-    def __call__(self, past: Past | None = None, **inputs: FloatArray) -> dict[str, FloatArray]:
-        """As the net inside."""
-        self.examples.append({**inputs, **{name: state[0] for name, state in (past or {}).items()}})
-        return self._net(past, **inputs)
-
-    def fresh(self) -> Past:
-        """As the net inside."""
-        return self._net.fresh()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from convert.layers import fold_norms
 from convert.losses import focal_cross_entropy, set_localizer_loss
 from convert.systems.coloc_batches import batch_maker
 from convert.systems.coloc_dev import dev_score
+from convert.systems.coloc_examples import examples as examples
 from convert.systems.coloc_nets import build_classifier, build_encoder, build_localizer, build_trainable
 from convert.systems.coloc_streaming import build_steps
 from convert.systems.lesson import Lesson
@@ -22,9 +24,18 @@ from edge.systems.coloc_settings import ColocSettings
 if TYPE_CHECKING:
     from convert.datasets import FeatureCache
     from convert.recipes import Recipe
-    from convert.run import Run
-    from edge.nets import Net
-    from edge.types import FloatArray
+
+__all__ = [
+    "MODES",
+    "STAGES",
+    "build",
+    "deployed_nets",
+    "device_nets",
+    "examples",
+    "lesson",
+    "make_live",
+    "net_settings",
+]
 
 STAGES = ("localizer", "classifier")
 MODES = {mode: {"mode": mode} for mode in _MODES}
@@ -75,20 +86,11 @@ def device_nets(recipe: Recipe, nets: Mapping[str, keras.Model]) -> dict[str, ke
 
 def deployed_nets(recipe: Recipe, nets: Mapping[str, keras.Model], classes: int) -> dict[str, keras.Model]:
     """Nets for windows get their norms folded; step nets are in that form already."""
-    from convert.quantize import fold_norms  # with TensorFlow, which training under JAX is to do without
-
     deployed = dict(nets)
     for stage in STAGES:
         _, deployed[stage] = build(stage, recipe, classes, deployed=True)
         fold_norms(nets[stage], deployed[stage])
     return deployed
-
-
-def examples(run: Run, nets: Mapping[str, Net], share: float, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
-    """See `coloc_examples`."""
-    from convert.systems import coloc_examples  # with TensorFlow
-
-    return coloc_examples.examples(run, nets, share, seed)
 
 
 def make_live(nets: tuple[keras.Model, ...]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convert.ladder import RecordingNet
+from convert.recording import RecordingNet
 from convert.systems.coloc_batches import Augmentation, augmented, batch_maker
 from convert.tracks import SLOTS
 from edge.bundle import Bundle

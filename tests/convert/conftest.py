@@ -51,6 +51,12 @@ SHORT_STREAMS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def same_weights_each_time() -> None:
+    """Random weights do not depend on the tests before."""
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture
 def short_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibration of the step nets that goes with short scenes."""

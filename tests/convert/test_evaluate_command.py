@@ -193,7 +193,7 @@ def test_a_run_must_be_that_of_the_bundle(exported: Any, trained_run: Path, tiny
     with pytest.raises(ValueError, match="got other feature statistics, wanted the run"):
         matching_run(trained_run, replace(bundle, mean=bundle.mean + 1))
     settings = {**bundle.manifest.settings, "look_ahead_labels": 4}
-    with pytest.raises(ValueError, match="got settings .*'look_ahead_labels': 1}, wanted .*'look_ahead_labels': 4} as bundle"):
+    with pytest.raises(ValueError, match=r"got settings .*_labels': 1\}, wanted .*_labels': 4\} as bundle"):
         matching_run(trained_run, replace(bundle, manifest=replace(bundle.manifest, settings=settings)))
     with pytest.raises(ValueError, match=r"got classes \('hiss', 'tone'\), wanted \('low', 'high'\)"):
         matching_run(trained_run, replace(bundle, manifest=replace(bundle.manifest, class_names=("low", "high"))))
