@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 
+from convert.lesson import Lesson
 from convert.systems import coloc
-from convert.systems.lesson import Lesson
 
 if TYPE_CHECKING:
     from convert.datasets import FeatureCache

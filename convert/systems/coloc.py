@@ -9,13 +9,13 @@ import keras
 import numpy as np
 
 from convert.layers import fold_norms
+from convert.lesson import Lesson
 from convert.losses import focal_cross_entropy, set_localizer_loss
 from convert.systems.coloc_batches import batch_maker
 from convert.systems.coloc_dev import dev_score
 from convert.systems.coloc_examples import examples as examples
 from convert.systems.coloc_nets import build_classifier, build_encoder, build_localizer, build_trainable
 from convert.systems.coloc_streaming import build_steps
-from convert.systems.lesson import Lesson
 from convert.tracks import SLOTS
 from edge.config import build as build_settings
 from edge.systems.coloc_settings import MODES as _MODES
