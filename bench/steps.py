@@ -17,11 +17,9 @@ from edge.array import load_array
 from edge.bundle import Bundle
 from edge.capture import open_source
 from edge.clock import Timing
-from edge.config import build
 from edge.nets import Net
 from edge.runtime import FOA_CHANNELS, Pipeline, build_pipeline, build_system
 from edge.systems import coloc_window
-from edge.systems.coloc_settings import ColocSettings
 from edge.types import AudioBlock, FloatArray
 
 QUIET_DBFS = -60.0
@@ -68,7 +66,7 @@ class TimedLoop:
         nets: Mapping[str, Net] | None = None,
     ) -> None:
         self._nets = {name: TimedNet(net) for name, net in (nets or bundle.nets(threads)).items()}
-        slots = build(ColocSettings, {**bundle.manifest.settings, **(overrides or {})}, "system").max_overlap
+        slots = build_system(bundle, threads, overrides, self._nets).settings.max_overlap
         asked: Mapping[str, Net] = force_live(self._nets, bundle.manifest, slots) if live else self._nets
         self._pipeline = build_pipeline(bundle, load_array("foa"), build_system(bundle, threads, overrides, asked))
         stft = bundle.manifest.stft
