@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from keras import ops
 
 EPSILON = 1e-7
 Loss = Callable[["object", "object"], "object"]
+
+
+@dataclass(frozen=True, slots=True)
+class ColocLosses:
+    """What the localizer of CoLoC is trained with."""
+
+    pair_power: float = 0.0  # see `set_localizer_loss`
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.pair_power <= 1.0:
+            raise ValueError(f"got pair_power {self.pair_power}, wanted 0 to 1")
 
 
 def set_localizer_loss(slots: int, pair_power: float = 0.0) -> Loss:

@@ -58,7 +58,7 @@ def lesson(
     seed: int,
 ) -> Lesson:
     """Conditions and targets of the stage, and its loss (section 3)."""
-    loss = set_localizer_loss(SLOTS, recipe.pair_power) if stage == "localizer" else focal_cross_entropy
+    loss = set_localizer_loss(SLOTS, recipe.losses.pair_power) if stage == "localizer" else focal_cross_entropy
     return Lesson(
         build_trainable(*nets),
         loss,

@@ -15,6 +15,7 @@ from convert import export, ladder
 from convert.cli import main
 from convert.clips import load_clip_library
 from convert.datasets import FeatureCache
+from convert.losses import ColocLosses
 from convert.recipes import RECIPES, Recipe
 from convert.scene_events import SceneSettings
 from convert.scenes import make_scenes
@@ -38,6 +39,7 @@ TINY = Recipe(
     sizes=TINY_SIZES,
     features=FeatureSettings("logmel_iv", TINY_SIZES.bands),
     augmentation=Augmentation(rotated_share=1.0, equalizer_db=2.0, masked_frames=5, masked_bands=3, decoy_share=0.3),
+    losses=ColocLosses(),
     training=TrainSettings(steps=2, batch_size=4, warmup_steps=1, checkpoint_steps=1),
     device={"window_labels": 6, "hop_labels": 2, "look_ahead_labels": 1, "threshold": 0.02},  # every answer counts
     decode=DecodeSettings(on=0.2, off=0.1),

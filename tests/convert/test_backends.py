@@ -70,14 +70,18 @@ print(json.dumps(losses))
 """
 COMMANDS = """
 from convert.cli import main
+from convert.losses import ColocLosses
 from convert.recipes import RECIPES, Recipe
+from convert.systems.coloc_batches import Augmentation
 from convert.systems.coloc_nets import CrnnSizes
 from convert.train import TrainSettings
 from edge.features import FeatureSettings
 
 sizes = CrnnSizes(frames=30, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)
 training = TrainSettings(steps=1, batch_size=2)
-RECIPES["tiny"] = Recipe("tiny", "coloc", sizes, FeatureSettings("logmel_iv", 32), training=training)
+RECIPES["tiny"] = Recipe(
+    "tiny", "coloc", sizes, Augmentation(), ColocLosses(), FeatureSettings("logmel_iv", 32), training=training
+)
 scenes, run = sys.argv[1:]
 options = ["--model", "tiny", "--data", scenes, "--dev", scenes, "--out", run, "--jobs", "1", "--threads", "1"]
 assert main(["train", *options]) == 0
