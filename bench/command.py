@@ -21,6 +21,8 @@ def add_bench_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--peers", action="store_true", help="also other ways to do the same, side by side")
     parser.add_argument("--float-model", metavar="DIR", help="with --peers: the same model in float32")
     parser.add_argument("--realtime", type=float, metavar="SECONDS", help="also at the pace of a microphone")
+    parser.add_argument("--busy", type=int, metavar="N", help="with --realtime: N busy processes beside it for a third")
+    parser.add_argument("--step-ms", type=float, metavar="MS", help="with --realtime: budget of a step (default: 100)")
     parser.add_argument("--soak", type=float, metavar="HOURS", help="also hours of audio at full speed: leaks, drift")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw it; needs matplotlib")
@@ -39,9 +41,12 @@ def run_bench(args: argparse.Namespace) -> int:
 
     if args.float_model is not None and not args.peers:
         raise ValueError("got --float-model, wanted --peers with it")
-    for name, least in (("realtime", 0.1), ("soak", 0.001)):
-        if getattr(args, name) is not None and not least <= getattr(args, name) <= 1e6:
-            raise ValueError(f"got --{name} {getattr(args, name):g}, wanted at least {least:g}")
+    for name, least in (("realtime", 0.1), ("soak", 0.001), ("busy", 0), ("step_ms", 0.001)):
+        option, value = f"--{name.replace('_', '-')}", getattr(args, name)
+        if value is not None and not least <= value <= 1e6:
+            raise ValueError(f"got {option} {value:g}, wanted at least {least:g}")
+        if value is not None and name in ("busy", "step_ms") and args.realtime is None:
+            raise ValueError(f"got {option}, wanted --realtime with it")
     if args.plot is not None:
         check_matplotlib()
     settings = BenchSettings(args.model or DEFAULT_MODEL, args.threads, args.seconds)
@@ -54,7 +59,8 @@ def run_bench(args: argparse.Namespace) -> int:
         report["peers"] = peers.to_json()
     if args.realtime is not None:
         _say("in real time")
-        report["realtime"] = pace_json(run_paced(bundle, args.threads, args.realtime))
+        paced = run_paced(bundle, args.threads, args.realtime, args.busy or 0, args.step_ms or 100.0)
+        report["realtime"] = pace_json(paced)
     if args.soak is not None:
         _say("soak")
         report["soak"] = soak_json(soak(bundle, args.threads, args.soak))

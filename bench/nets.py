@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -52,14 +52,25 @@ class ForcedNet:
 def force_live(nets: Mapping[str, Net], manifest: Manifest, slots: int) -> dict[str, Net]:
     """The nets of a bundle, which spend their time as ever but find something in every slot, whatever there is to hear.
 
-    A localizer is asked for one slot after the other, and in turn names directions that are 360 / slots degrees apart.
-    A classifier is sure of the first class.
+    Raises ValueError for a system that nobody has told how.
     """
-    directions = [unit_vector(360.0 * slot / slots, 0.0).astype(np.float32) for slot in range(slots)]
-    first_class = np.eye(1, len(manifest.class_names) + 1, dtype=np.float32)
-    answers = {"localizer": directions, "classifier": list(first_class)}
+    if manifest.system not in _LIVE:
+        raise ValueError(f"{manifest.name}: got system {manifest.system!r}, wanted one of {', '.join(_LIVE)}")
+    answers = _LIVE[manifest.system](len(manifest.class_names), slots)
     forced = dict(nets)
     for name, net in nets.items():
         if "output" in manifest.nets[name]["outputs"]:
             forced[name] = ForcedNet(net, itertools.cycle(answers[name.partition("_")[0]]))
     return forced
+
+
+def _coloc_answers(classes: int, slots: int) -> dict[str, list[Raw]]:
+    """A localizer is asked for one slot after the other, and in turn names directions 360 / slots degrees apart.
+
+    A classifier is sure of the first class.
+    """
+    directions = [unit_vector(360.0 * slot / slots, 0.0).astype(np.float32) for slot in range(slots)]
+    return {"localizer": directions, "classifier": [np.eye(1, classes + 1, dtype=np.float32)[0]]}
+
+
+_LIVE: dict[str, Callable[[int, int], dict[str, list[Raw]]]] = {"coloc": _coloc_answers}

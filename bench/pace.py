@@ -1,18 +1,35 @@
-"""The demo scene at the pace of a microphone -> how much of the processor it takes, and whether anything is lost."""
+"""The demo scene at the pace of a microphone -> how much of the processor it takes, and what is late or lost.
+
+With busy processes beside it in the middle third: what the governor does, and how soon full quality is back.
+"""
 
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bench.steps import demo_sound, exhaust, looped_blocks
 from edge.array import load_array
 from edge.bundle import Bundle
-from edge.clock import Timing
+from edge.clock import StageClock, Timing
+from edge.governor import BudgetSettings, Governor
 from edge.microphone import QUEUE_S, CaptureQueue
 from edge.pacing import paced
 from edge.runtime import FOA_CHANNELS, build_pipeline, build_system
+
+_BUSY = "while True: pass"
+
+
+@dataclass(frozen=True, slots=True)
+class LevelChange:
+    """What the governor did."""
+
+    at_s: float  # of the run
+    level: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +41,66 @@ class Pace:
     cpu_percent: float  # of one core, all threads together
     lost_samples: int
     step: Timing
+    late_steps: int  # not done within the budget after their sound was there
+    most_late_ms: float
+    changes: tuple[LevelChange, ...]
+    busy: int  # processes beside it
+    busy_s: tuple[float, float]  # from when to when
+    full_after_s: float | None  # after they had ended, quality was full; None: it never was again
 
 
-def run_paced(bundle: Bundle, threads: int, seconds: float) -> Pace:
-    """Play the demo scene in real time, for so many seconds (at least one step), through the microphone's queue."""
+def run_paced(bundle: Bundle, threads: int, seconds: float, busy: int = 0, step_ms: float = 100.0) -> Pace:
+    """Play the demo scene in real time, for so many seconds (at least one step), through the microphone's queue.
+
+    `busy` processes that do nothing but work run in the middle third; `step_ms` is the budget of a step.
+    """
     stft = bundle.manifest.stft
-    pipeline = build_pipeline(bundle, load_array("foa"), build_system(bundle, threads))
+    system = build_system(bundle, threads)
+    pipeline = build_pipeline(bundle, load_array("foa"), system, clock=StageClock(step_ms))
     steps = max(1, round(seconds / stft.label_s))
     sound = itertools.islice(looped_blocks(demo_sound(bundle), stft.label_samples), steps)
     queue = CaptureQueue("demo", FOA_CHANNELS, stft.sample_rate_hz, max(1, round(QUEUE_S / stft.label_s)))
-    began_s, cpu_s = time.perf_counter(), time.process_time()
-    for block in paced(sound, queue, stft.sample_rate_hz):
-        exhaust(pipeline, block)
-    wall_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s
-    return Pace(steps * stft.label_s, wall_s, 100.0 * cpu_s / wall_s, pipeline.lost_samples, pipeline.clock.step())
+    changes: list[LevelChange] = []
+
+    def set_level(index: int) -> None:
+        changes.append(LevelChange(time.perf_counter() - began_s, system.levels[index]))
+        system.set_level(index)
+
+    governor = Governor(BudgetSettings(step_ms=step_ms), system.levels, set_level, queue.age_s, stft.label_s)
+    pipeline.governor = governor
+    busy_from, busy_to = steps // 3, 2 * steps // 3
+    busy_s = [0.0, 0.0]
+    with ExitStack() as others:
+        began_s, cpu_s = time.perf_counter(), time.process_time()
+        for done, block in enumerate(paced(sound, queue, stft.sample_rate_hz)):
+            if done == busy_from:
+                busy_s[0] = time.perf_counter() - began_s
+                for _ in range(busy):
+                    process = others.enter_context(subprocess.Popen([sys.executable, "-c", _BUSY]))
+                    others.callback(process.kill)
+            elif done == busy_to:
+                others.close()
+                busy_s[1] = time.perf_counter() - began_s
+            exhaust(pipeline, block)
+        wall_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s
+    stats = governor.stats()
+    return Pace(
+        seconds=steps * stft.label_s,
+        wall_s=wall_s,
+        cpu_percent=100.0 * cpu_s / wall_s,
+        lost_samples=pipeline.lost_samples,
+        step=pipeline.clock.step(),
+        late_steps=stats.late_steps,
+        most_late_ms=stats.most_late_ms,
+        changes=tuple(changes),
+        busy=busy,
+        busy_s=(busy_s[0], busy_s[1]),
+        full_after_s=_full_after_s(changes, system.levels[0], busy_s[1]),
+    )
+
+
+def _full_after_s(changes: list[LevelChange], best: str, busy_to_s: float) -> float | None:
+    """From the end of what disturbed to the last change, if that was to the best level; 0 if it was there before."""
+    if not changes:
+        return 0.0
+    return max(0.0, changes[-1].at_s - busy_to_s) if changes[-1].level == best else None

@@ -18,8 +18,8 @@ import numpy as np
 
 from bench.assets import SELDNET, SELDNET_INPUT, load_asset
 from bench.peer_features import HOP_S, PEER_FEATURES, SAMPLE_RATE_HZ, WINDOW_S, salsa_lite
-from bench.steps import StepTimes, demo_sound, time_naive_window, time_steps
-from bench.timing import measure
+from bench.steps import StepTimes, TimedLoop, demo_sound, naive_window_loop, take_turns
+from bench.timing import measure, timing
 from edge.bundle import Bundle, load_bundle
 from edge.config import DEFAULT_MODEL
 from edge.runtime import FOA_CHANNELS
@@ -89,16 +89,20 @@ class Peers:
 
 
 def time_peers(bundle: Bundle, threads: int, seconds: int, float_bundle: Bundle | None = None) -> Peers:
-    """Measure all: features in turn, the recipe's net, then each loop for so many seconds of audio, all slots live."""
+    """Measure all: features in turn, loops in turn for so many seconds of audio (all slots live), the net."""
     sound = demo_sound(bundle)
     features_ms = _features_ms(bundle, sound)
     ours_ms = features_ms.pop(OURS)
-    times = {OURS: _of_loop(time_steps(bundle, threads, sound, seconds, live=True), ours_ms, seconds)}
-    if (naive := time_naive_window(bundle, threads, sound, seconds)) is not None:
-        answers_per_s = 1.0 / bundle.manifest.stft.label_s
-        times[NAIVE] = PeerTimes(ours_ms, naive.answer.p50_ms * answers_per_s, answers_per_s)
+    loops = {OURS: TimedLoop(bundle, threads, sound, live=True)}
+    if (naive := naive_window_loop(bundle, threads, sound)) is not None:
+        loops[NAIVE] = naive
     if float_bundle is not None:
-        times[FLOAT] = _of_loop(time_steps(float_bundle, threads, sound, seconds, live=True), ours_ms, seconds)
+        loops[FLOAT] = TimedLoop(float_bundle, threads, sound, live=True)
+    take_turns([loop.run for loop in loops.values()], seconds)
+    times = {name: _of_loop(loop.times(), ours_ms, seconds) for name, loop in loops.items()}
+    if naive is not None:
+        answers_per_s = 1.0 / bundle.manifest.stft.label_s
+        times[NAIVE] = PeerTimes(ours_ms, naive.times().answer.p50_ms * answers_per_s, answers_per_s)
     net_ms = _seldnet_ms(threads)
     for name, spent_ms in features_ms.items():
         total_ms = (spent_ms + net_ms) / HOP_S if name == salsa_lite.__name__ else None
@@ -124,14 +128,14 @@ def _features_ms(bundle: Bundle, sound: FloatArray) -> dict[str, float]:
 
     window = _noise()
     calls: dict[str, Callable[[], object]] = {name: partial(each, window) for name, each in PEER_FEATURES.items()}
-    return {name: times.p50_ms for name, times in measure(calls | {OURS: ours}, FEATURE_REPETITIONS).items()}
+    return {name: timing(times).p50_ms for name, times in measure(calls | {OURS: ours}, FEATURE_REPETITIONS).items()}
 
 
 def _seldnet_ms(threads: int) -> float:
     """Median time of the recipe's net for one window."""
     net = load_asset(SELDNET, threads)
     maps = salsa_lite(_noise())[: SELDNET_INPUT[0]]
-    return measure({SELDNET: lambda: net(features=maps)}, FEATURE_REPETITIONS)[SELDNET].p50_ms
+    return timing(measure({SELDNET: lambda: net(features=maps)}, FEATURE_REPETITIONS)[SELDNET]).p50_ms
 
 
 def _noise() -> FloatArray:

@@ -14,12 +14,12 @@ from bench.fresh import start_up
 from bench.machine import machine_record, temperature_c, throttling
 from bench.pace import Pace
 from bench.soak import Soak
-from bench.steps import StepTimes, demo_sound, quiet_sound, time_naive_window, time_steps
-from bench.timing import as_json, measure
+from bench.steps import StepTimes, TimedLoop, demo_sound, naive_window_loop, quiet_sound, take_turns
+from bench.timing import as_json, measure, timing
 from edge.bundle import Bundle
 from edge.litert import Interpreter, silent_stderr
 
-YARDSTICK_CALLS = 100
+YARDSTICK_CALLS_PER_SECOND = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,19 @@ def bench(bundle: Bundle, settings: BenchSettings, say: Callable[[str], None] = 
     sound = demo_sound(bundle)
     say("start-up in a fresh process")
     started = start_up(settings.model, threads)
-    say("MobileNetV2-224 int8, the yardstick")
-    mobilenet_v2_ms = _mobilenet_v2_ms(threads)
-    say("all tracks live")
-    live = time_steps(bundle, threads, sound, seconds, live=True)
-    say("silence")
-    silent = time_steps(bundle, threads, np.zeros_like(sound), seconds)
-    quiet = time_steps(bundle, threads, quiet_sound(len(sound)), seconds)
+    yardstick = Yardstick(threads)
+    loops = {
+        "live": TimedLoop(bundle, threads, sound, live=True),
+        "silent": TimedLoop(bundle, threads, np.zeros_like(sound)),
+        "quiet": TimedLoop(bundle, threads, quiet_sound(len(sound))),
+    }
+    say("MobileNetV2-224 int8, the yardstick; all tracks live; silence; in turn")
+    take_turns([yardstick.run, *(loop.run for loop in loops.values())], seconds)
+    live, silent, quiet = (loop.times() for loop in loops.values())
     say("a window for every answer")
-    naive = time_naive_window(bundle, threads, sound, seconds)
+    naive = naive_window_loop(bundle, threads, sound)
+    if naive is not None:
+        naive.run(seconds)
     machine |= {"temperature_after_c": temperature_c(), "throttling": throttling()}
     report: dict[str, Any] = {
         "model": bundle.manifest.name,
@@ -64,8 +68,10 @@ def bench(bundle: Bundle, settings: BenchSettings, say: Callable[[str], None] = 
         "settings": dict(bundle.manifest.settings),
         "threads": threads,
         "seconds": seconds,
-        "mobilenet_v2_ms": round(mobilenet_v2_ms, 4),
-        "model_per_mobilenet_v2": round(live.answer.p50_ms / mobilenet_v2_ms, 4),
+        "mobilenet_v2_ms": round(yardstick.p50_ms, 4),
+        "model_per_mobilenet_v2": round(live.answer.p50_ms / yardstick.p50_ms, 4),
+        "step_p95_per_mobilenet_v2": round(live.step.p95_ms / yardstick.p50_ms, 4),
+        "silence_per_step": round(silent.step.p50_ms / live.step.p50_ms, 4),
         "step_ms": as_json(live.step),
         "answer_ms": as_json(live.answer),
         "silence_step_ms": as_json(silent.step),
@@ -79,7 +85,7 @@ def bench(bundle: Bundle, settings: BenchSettings, say: Callable[[str], None] = 
         "latency_s": round(live.latency_s, 4),
         "rss_mb": started.rss_mb,
         "startup_s": round(started.startup_s, 3),
-        "naive_window": _naive_json(naive, live),
+        "naive_window": None if naive is None else _naive_json(naive.times(), live),
         "machine": machine,
     }
     report["boards"] = [asdict(times) for times in board_times(result_of(report), references)]
@@ -88,18 +94,22 @@ def bench(bundle: Bundle, settings: BenchSettings, say: Callable[[str], None] = 
 
 def pace_json(pace: Pace) -> dict[str, Any]:
     """For a report."""
-    rounded = {"seconds": pace.seconds, "wall_s": pace.wall_s, "cpu_percent": pace.cpu_percent}
-    return {name: round(value, 3) for name, value in rounded.items()} | {
-        "lost_samples": pace.lost_samples,
-        "step_ms": as_json(pace.step),
-    }
+    table = asdict(pace)
+    del table["step"]
+    return _rounded(table | {"step_ms": as_json(pace.step)})
 
 
 def soak_json(soak: Soak) -> dict[str, Any]:
     """For a report."""
-    table = asdict(soak)
-    table["samples"] = [{name: round(value, 5) for name, value in each.items()} for each in table["samples"]]
-    return {name: round(value, 5) if isinstance(value, float) else value for name, value in table.items()}
+    return _rounded(asdict(soak))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    return round(value, 5) if isinstance(value, float) else value
 
 
 def lines(report: dict[str, Any]) -> Iterator[str]:
@@ -128,7 +138,8 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     )
     yield (
         f"MobileNetV2-224 int8 takes {report['mobilenet_v2_ms']:.2f} ms here, "
-        f"an answer of the model {report['model_per_mobilenet_v2']:.2f} times that"
+        f"an answer of the model {report['model_per_mobilenet_v2']:.2f} times that (p95 of a step "
+        f"{report['step_p95_per_mobilenet_v2']:.2f}); silence costs {report['silence_per_step']:.2f} of a step"
     )
     for board in report["boards"]:
         p50, p99, factor = (board[key] for key in ("step_p50_ms", "step_p99_ms", "real_time_factor"))
@@ -144,8 +155,15 @@ def _more_lines(report: dict[str, Any]) -> Iterator[str]:
     if (pace := report.get("realtime")) is not None:
         yield (
             f"in real time, {pace['seconds']:.0f} s: {pace['cpu_percent']:.1f} % of one core, {pace['lost_samples']} "
-            f"samples lost, step p50 {pace['step_ms']['p50']:.2f}, p99 {pace['step_ms']['p99']:.2f} ms"
+            f"samples lost, step p50 {pace['step_ms']['p50']:.2f}, p99 {pace['step_ms']['p99']:.2f} ms, "
+            f"{pace['late_steps']} steps late, at most {pace['most_late_ms']:.1f} ms after the sound"
         )
+        if pace["busy"]:
+            back = "never" if pace["full_after_s"] is None else f"{pace['full_after_s']:.1f} s after they ended"
+            yield (
+                f"{pace['busy']} busy processes beside it from {pace['busy_s'][0]:.0f} to {pace['busy_s'][1]:.0f} s: "
+                f"{len(pace['changes'])} changes of quality, full quality {back}"
+            )
     if (soak := report.get("soak")) is not None:
         yield (
             f"soak of {soak['hours']:.2f} h of sound in {soak['wall_s'] / 3600.0:.2f} h: "
@@ -159,10 +177,8 @@ def _row(name: str, times: dict[str, float]) -> str:
     return f"{name:<26}{times['p50']:9.3f}{times['p95']:9.3f}{times['p99']:9.3f}{times['max']:9.3f}"
 
 
-def _naive_json(naive: StepTimes | None, live: StepTimes) -> dict[str, Any] | None:
-    """A window in every step; None where the bundle has no nets for that."""
-    if naive is None:
-        return None
+def _naive_json(naive: StepTimes, live: StepTimes) -> dict[str, Any]:
+    """A window in every step."""
     return {
         "step_ms": as_json(naive.answer),
         "real_time_factor": round(naive.answer.p50_ms / STEP_BUDGET_MS, 5),
@@ -170,11 +186,24 @@ def _naive_json(naive: StepTimes | None, live: StepTimes) -> dict[str, Any] | No
     }
 
 
-def _mobilenet_v2_ms(threads: int) -> float:
-    """Of one invocation, without what goes in and comes out: so it was published for boards."""
-    with silent_stderr():
-        interpreter = Interpreter(model_content=(ASSETS / MOBILENET_V2).read_bytes(), num_threads=threads)
-        interpreter.allocate_tensors()
-    (image,) = interpreter.get_input_details()
-    interpreter.set_tensor(image["index"], np.random.default_rng(0).integers(-128, 128, image["shape"], np.int8))
-    return measure({MOBILENET_V2: interpreter.invoke}, YARDSTICK_CALLS)[MOBILENET_V2].p50_ms
+class Yardstick:
+    """MobileNetV2-224 int8: an invocation without what goes in and comes out, for so it was published for boards."""
+
+    def __init__(self, threads: int) -> None:
+        with silent_stderr():
+            interpreter = Interpreter(model_content=(ASSETS / MOBILENET_V2).read_bytes(), num_threads=threads)
+            interpreter.allocate_tensors()
+        (image,) = interpreter.get_input_details()
+        interpreter.set_tensor(image["index"], np.random.default_rng(0).integers(-128, 128, image["shape"], np.int8))
+        self._invoke = interpreter.invoke
+        self._times_s: list[float] = []
+
+    def run(self, seconds: int) -> None:
+        """A number of invocations for each second that a loop beside it runs; the first one is not timed."""
+        times = measure({MOBILENET_V2: self._invoke}, YARDSTICK_CALLS_PER_SECOND * seconds)
+        self._times_s += times[MOBILENET_V2]
+
+    @property
+    def p50_ms(self) -> float:
+        """Of all invocations."""
+        return timing(self._times_s).p50_ms

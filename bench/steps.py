@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,15 @@ from bench.timing import timing
 from edge.array import load_array
 from edge.bundle import Bundle
 from edge.capture import open_source
-from edge.clock import StageClock, Timing
-from edge.config import build
+from edge.clock import Timing
 from edge.nets import Net
 from edge.runtime import FOA_CHANNELS, Pipeline, build_pipeline, build_system
 from edge.systems import coloc_window
-from edge.systems.coloc_settings import ColocSettings
 from edge.types import AudioBlock, FloatArray
 
 QUIET_DBFS = -60.0
 SETTLING_STEPS = 20  # after the first answer
+TURN_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,53 +48,66 @@ class StepTimes:
     latency_s: float  # computing time aside
 
 
-def time_steps(
-    bundle: Bundle,
-    threads: int,
-    sound: FloatArray,
-    seconds: int,
-    *,
-    live: bool = False,
-    overrides: Mapping[str, Any] | None = None,
-) -> StepTimes:
-    """Run the loop on a sound (n, 4), again and again, as fast as it goes; what comes before it settles is left out.
+class TimedLoop:
+    """The loop on a sound (n, 4), again and again, as fast as it goes; what comes before it settles is not timed.
 
-    live: every slot is live in every frame, whatever there is to hear: the most that there can be to do.
+    live: every slot is live in every frame, whatever there is to hear: the most that there can be to do. `nets` are
+    instead of the bundle's own.
     """
-    nets = {name: TimedNet(net) for name, net in bundle.nets(threads).items()}
-    slots = build(ColocSettings, {**bundle.manifest.settings, **(overrides or {})}, "system").max_overlap
-    asked: Mapping[str, Net] = force_live(nets, bundle.manifest, slots) if live else nets
-    system = build_system(bundle, threads, overrides, asked)
-    pipeline = build_pipeline(bundle, load_array("foa"), system)
-    stft = bundle.manifest.stft
-    blocks = looped_blocks(sound, stft.label_samples)
-    for block in itertools.islice(blocks, math.ceil(pipeline.latency_s / stft.label_s) + SETTLING_STEPS):
-        exhaust(pipeline, block)
-    steps_per_second = round(1.0 / stft.label_s)
-    steps = seconds * steps_per_second
-    clock = pipeline.clock = system.clock = StageClock(kept_steps=steps)
-    for net in nets.values():
-        net.times_s.clear()
-    times_s = []
-    for _ in range(seconds):
-        began = time.perf_counter()
-        for block in itertools.islice(blocks, steps_per_second):
-            exhaust(pipeline, block)
-        times_s.append(time.perf_counter() - began)
-    return StepTimes(
-        step=clock.step(),
-        answer=clock.answer(),
-        stages=clock.stages(),
-        second=timing(times_s),
-        nets={
-            name: NetTimes(timing(net.times_s), len(net.times_s) / steps) for name, net in nets.items() if net.times_s
-        },
-        real_time_factor=sum(times_s) / (steps * stft.label_s),
-        latency_s=pipeline.latency_s,
-    )
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int,
+        sound: FloatArray,
+        *,
+        live: bool = False,
+        overrides: Mapping[str, Any] | None = None,
+        nets: Mapping[str, Net] | None = None,
+    ) -> None:
+        self._nets = {name: TimedNet(net) for name, net in (nets or bundle.nets(threads)).items()}
+        slots = build_system(bundle, threads, overrides, self._nets).settings.max_overlap
+        asked: Mapping[str, Net] = force_live(self._nets, bundle.manifest, slots) if live else self._nets
+        self._pipeline = build_pipeline(bundle, load_array("foa"), build_system(bundle, threads, overrides, asked))
+        stft = bundle.manifest.stft
+        self._label_s, self._steps_per_second = stft.label_s, round(1.0 / stft.label_s)
+        self._blocks = looped_blocks(sound, stft.label_samples)
+        self._push(math.ceil(self._pipeline.latency_s / stft.label_s) + SETTLING_STEPS)
+        self._pipeline.clock.forget()
+        for net in self._nets.values():
+            net.times_s.clear()
+        self._times_s: list[float] = []
+
+    def run(self, seconds: int) -> None:
+        """Go on for so many seconds of audio."""
+        for _ in range(seconds):
+            began = time.perf_counter()
+            self._push(self._steps_per_second)
+            self._times_s.append(time.perf_counter() - began)
+
+    def times(self) -> StepTimes:
+        """Of all that it ran."""
+        clock, steps = self._pipeline.clock, len(self._times_s) * self._steps_per_second
+        return StepTimes(
+            step=clock.step(),
+            answer=clock.answer(),
+            stages=clock.stages(),
+            second=timing(self._times_s),
+            nets={
+                name: NetTimes(timing(net.times_s), len(net.times_s) / steps)
+                for name, net in self._nets.items()
+                if net.times_s
+            },
+            real_time_factor=sum(self._times_s) / (steps * self._label_s),
+            latency_s=self._pipeline.latency_s,
+        )
+
+    def _push(self, steps: int) -> None:
+        for block in itertools.islice(self._blocks, steps):
+            exhaust(self._pipeline, block)
 
 
-def time_naive_window(bundle: Bundle, threads: int, sound: FloatArray, seconds: int) -> StepTimes | None:
+def naive_window_loop(bundle: Bundle, threads: int, sound: FloatArray) -> TimedLoop | None:
     """The window mode of the same model, all slots live. `answer` is the step of a loop that computes a window in each.
 
     It answers every 200 ms rather than every 100 ms (windows have a middle of one or two label frames), and only the
@@ -104,8 +116,15 @@ def time_naive_window(bundle: Bundle, threads: int, sound: FloatArray, seconds: 
     if not set(coloc_window.NETS) <= bundle.flatbuffers.keys():
         return None
     hop_labels = 2 - int(bundle.manifest.settings.get("window_labels", 50)) % 2
-    overrides = {"mode": "window", "hop_labels": hop_labels}
-    return time_steps(bundle, threads, sound, seconds, live=True, overrides=overrides)
+    return TimedLoop(bundle, threads, sound, live=True, overrides={"mode": "window", "hop_labels": hop_labels})
+
+
+def take_turns(runs: Iterable[Callable[[int], object]], seconds: int) -> None:
+    """Run all for so many seconds of audio each, some at a time: the clock of a processor wanders, and meets all."""
+    runs = list(runs)
+    for begun in range(0, seconds, TURN_S):
+        for run in runs:
+            run(min(TURN_S, seconds - begun))
 
 
 def exhaust(pipeline: Pipeline, block: AudioBlock) -> None:

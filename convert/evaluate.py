@@ -37,7 +37,7 @@ class _Recorder:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        self.clock, self.levels = system.clock, system.levels
+        self.clock, self.levels, self.settings = system.clock, system.levels, system.settings
         self.heard: list[TrackFrames] = []
 
     @property

@@ -17,10 +17,9 @@ from convert.evaluate import labelled_scenes, predict, report, scene_array, scor
 from convert.paper_tables import PaperTables, paper_tables
 from convert.tensorflow_import import import_tensorflow
 from edge.bundle import Bundle, load_bundle
-from edge.config import build
 from edge.metrics import SeldScores
 from edge.nets import LiteRtNet, Net
-from edge.systems.coloc_settings import ColocSettings
+from edge.runtime import build_system
 
 if TYPE_CHECKING:
     from convert.run import Run
@@ -63,11 +62,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
     settings, decode = assigned("--set", args.set), assigned("--decode", args.decode)
     if args.max_overlap is not None:
         settings["max_overlap"] = args.max_overlap
-    usual = build(ColocSettings, {**manifest.settings, **settings}, "system").max_overlap
+    usual = build_system(bundle, overrides=settings).settings.max_overlap
     overlaps = integers("--overlaps", args.overlaps) if args.overlaps else [usual]
     asked = {overlap: {**settings, "max_overlap": overlap} for overlap in overlaps}
     for each in asked.values():  # or say what is wrong before the long part
-        build(ColocSettings, {**manifest.settings, **each}, "--overlaps")
+        build_system(bundle, overrides=each)
     wavs, truth = labelled_scenes(args.scenes, manifest.class_names)
     array = scene_array(args.scenes, bundle, args.array)
     of_scene = scene_values(args.scenes) if args.breakdown else {}
@@ -132,12 +131,11 @@ def matching_run(folder: Path, bundle: Bundle) -> Run:
     from convert.run import open_run
 
     run, manifest = open_run(folder), bundle.manifest
-    exported = build(ColocSettings, manifest.settings, f"{manifest.name}: settings")
     for name, got, wanted in (
+        ("system", run.recipe.system, manifest.system),
         ("classes", run.cache.class_names, manifest.class_names),
         ("features", run.recipe.features, manifest.features),
-        ("window_labels", run.settings.window_labels, exported.window_labels),
-        ("look_ahead_labels", run.settings.look_ahead_labels, exported.look_ahead_labels),
+        ("settings", *map(run.system.net_settings, (run.recipe.device, manifest.settings))),
     ):
         if got != wanted:
             raise ValueError(f"{folder}: got {name} {got}, wanted {wanted} as bundle {manifest.name!r} has it")

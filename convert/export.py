@@ -8,89 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-
 from convert.card import write_card
 from convert.evaluate import Prediction, labelled_scenes, predict, score_predictions
-from convert.ladder import KerasNet, NetCheck, RecordingNet, RungCheck, check_net, check_rung
+from convert.ladder import KerasNet, NetCheck, RungCheck, check_net, check_rung
 from convert.quantize import pinned, to_tflite
+from convert.recipes import Recipe
 from convert.run import Run, random_run
-from convert.systems.coloc_batches import Augmentation, augmented, batch_maker
-from convert.systems.coloc_training import STAGES
-from convert.tracks import SLOTS
 from edge.annotations import Label
 from edge.bundle import Bundle, write_bundle
 from edge.metrics import SeldScores
 from edge.nets import SHARED_PREFIX, LiteRtNet, Net
-from edge.systems import coloc_streaming
-from edge.systems.coloc_settings import MODES
-from edge.systems.coloc_streaming import ColocStreaming
-from edge.types import FloatArray
 
 log = logging.getLogger(__name__)
-CALIBRATION_WINDOWS, CALIBRATION_STEPS = 150, 400
-CHECKED_WINDOWS, CHECKED_STEPS = 40, 200
-STREAMED_SCENES, STREAMED_LABELS = 12, 150
-
-
-def window_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
-    """Inputs of the nets for windows as the device will feed them, from training scenes: by net, `count` of them each.
-
-    The conditions come from the data: none, one or two known directions, embedded by the trained encoders.
-    """
-    quiet = replace(run.recipe.augmentation, silence_share=0.0, masked_frames=0, masked_bands=0)
-    examples: dict[str, list[dict[str, FloatArray]]] = {}
-    for stage in STAGES:
-        batch = batch_maker(stage, run.cache, quiet, run.recipe.sizes.labels, count, seed)
-        inputs, _ = batch(0)
-        encode = nets[f"{stage}_encoder"]
-        directions, embedded = [], []
-        for window, weights in zip(inputs["directions"], inputs["weights"], strict=True):
-            slots = [np.ascontiguousarray(window[:, slot]) for slot in range(window.shape[1])]
-            embedding = np.zeros_like(encode(direction=slots[0])["embedding"])
-            for index, slot in enumerate(slots):
-                embedding += encode(direction=slot)["embedding"] * weights[:, [index]]
-            directions.append({"direction": slots[0]})
-            embedded.append(embedding)
-        examples[f"{stage}_encoder"] = directions
-        examples[stage] = [
-            {"features": maps, "embedding": embedding}
-            for maps, embedding in zip(inputs["features"], embedded, strict=True)
-        ]
-    return examples
-
-
-def step_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
-    """Inputs of the step nets, states among them: what the device's own loop asks them on training scenes, by net.
-
-    `count` of each, evenly from `STREAMED_SCENES` streams. All directions may be live; those of a localizer that names
-    nothing yet, after a few steps of training, are taken however short they are.
-    """
-    examples = _streamed(run, nets, run.settings.threshold, seed)
-    if not all(examples.values()):
-        examples = _streamed(run, nets, 1e-6, seed)
-    chosen = {}
-    for name, asked in examples.items():
-        places = np.linspace(0, len(asked) - 1, min(count, len(asked))).astype(int)
-        chosen[name] = [asked[place] for place in places]
-    return chosen
-
-
-def _streamed(run: Run, nets: Mapping[str, Net], threshold: float, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
-    recorders = {name: RecordingNet(nets[name]) for name in coloc_streaming.NETS}
-    settings = replace(run.settings, mode="streaming", max_overlap=SLOTS, threshold=threshold)
-    bundle = Bundle(run.manifest("float32"), {}, run.cache.mean, run.cache.deviation)
-    classes, rng = len(run.cache.class_names), np.random.default_rng(seed)
-    system = ColocStreaming(recorders, bundle.extractor(), run.recipe.stft, classes, settings)
-    for recorder in recorders.values():
-        recorder.examples.clear()  # what it asked to begin with
-    labels = min(STREAMED_LABELS, int(np.diff(run.cache.first_labels).min()))
-    for _ in range(STREAMED_SCENES):
-        chunk = augmented(run.cache.sample(labels, rng), run.cache, Augmentation(), rng)
-        system.reset()
-        for maps in np.split(chunk.maps, labels):
-            list(system.advance(maps))
-    return {name: recorder.examples for name, recorder in recorders.items()}
+CHECKED_SHARE = 0.4  # as many examples for the checks as for the calibration, times this
 
 
 def convert_nets(run: Run) -> tuple[dict[str, Bundle], list[NetCheck]]:
@@ -98,8 +28,7 @@ def convert_nets(run: Run) -> tuple[dict[str, Bundle], list[NetCheck]]:
     models = run.keras_nets()
     trained: dict[str, KerasNet] = {name: KerasNet(model) for name, model in models.items()}
     calibration, held_out = (
-        step_examples(run, trained, steps, seed) | window_examples(run, trained, windows, seed)
-        for steps, windows, seed in ((CALIBRATION_STEPS, CALIBRATION_WINDOWS, 1), (CHECKED_STEPS, CHECKED_WINDOWS, 2))
+        run.system.examples(run, trained, share, seed) for share, seed in ((1.0, 1), (CHECKED_SHARE, 2))
     )
     deployed = run.deployed_nets(models)
     bundles, checks = {}, []
@@ -133,11 +62,11 @@ def climb(
     }
     scores: dict[str, dict[str, dict[str, SeldScores]]] = {}
     checks = []
-    for mode in MODES:
+    for mode, settings in run.system.MODES.items():
         predictions: dict[str, dict[str, Prediction]] = {}
         scores[mode] = {}
         for rung, nets in rungs.items():
-            predictions[rung] = predict(bundles["int8"], wavs, nets, {"mode": mode}, description=f"{mode}, {rung}")
+            predictions[rung] = predict(bundles["int8"], wavs, nets, settings, description=f"{mode}, {rung}")
             scores[mode][rung] = score_predictions(truth, predictions[rung], len(run.cache.class_names))
         for precision in bundles:
             micro = scores[mode]["keras"]["2022_micro"], scores[mode][precision]["2022_micro"]
@@ -165,12 +94,12 @@ def export(run: Run, scenes: Path, out: Path) -> None:
     write_card(out, manifest, run.recipe, run.file, run.folder, [str(check) for check in checks])
 
 
-def export_random(model: str, out: Path) -> None:
+def export_random(recipe: Recipe, out: Path) -> None:
     """Write an int8 bundle of a recipe with random weights, for benchmarks: as fast as a trained one, and deaf."""
     with tempfile.TemporaryDirectory() as folder:
-        bundles, _ = convert_nets(random_run(model, Path(folder)))
+        bundles, _ = convert_nets(random_run(recipe, Path(folder)))
     bundle = bundles["int8"]
-    write_bundle(out, replace(bundle, manifest=replace(bundle.manifest, name=f"{model}-random")))
+    write_bundle(out, replace(bundle, manifest=replace(bundle.manifest, name=f"{recipe.name}-random")))
 
 
 def _plain(result: SeldScores) -> dict[str, float]:

@@ -164,3 +164,17 @@ def folded_weights(trained: keras.Model, block: str) -> tuple[np.ndarray, np.nda
     conditions = [layer for layer in trained.layers if layer.name == f"{block}_condition"]
     told = conditions[0].get_weights()[0] * scale if conditions else np.empty(0)
     return kernel * scale, (bias - mean) * scale + beta, told
+
+
+def fold_norms(trained: keras.Model, deployed: keras.Model) -> None:
+    """Copy weights from `trained` into `deployed`, which has the same layers but for its batch norms."""
+    norms = [layer for layer in trained.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in trained.layers:
+        if layer.weights and layer not in norms:
+            deployed.get_layer(layer.name).set_weights(layer.get_weights())
+    for norm in norms:
+        block = norm.name.removesuffix("_norm")
+        kernel, bias, told = folded_weights(trained, block)
+        deployed.get_layer(f"{block}_conv").set_weights([kernel, bias])
+        if told.size:
+            deployed.get_layer(f"{block}_condition").set_weights([told])

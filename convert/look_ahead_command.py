@@ -76,17 +76,16 @@ def run_look_ahead(args: argparse.Namespace) -> int:
 
 def recurrences(run: Run, bundle: Bundle, look_ahead: int) -> dict[str, LiteRtNet]:
     """The recurrences of a run with another look-ahead, in int8, by name. They go with the blocks of its bundle."""
-    from convert.export import CALIBRATION_STEPS, step_examples
     from convert.ladder import KerasNet
     from convert.quantize import pinned, to_tflite
-    from convert.systems.coloc_training import STAGES
+    from convert.systems.coloc import STAGES
+    from convert.systems.coloc_examples import CALIBRATION_STEPS, step_examples
 
     device = {**run.recipe.device, "look_ahead_labels": look_ahead}
     other = replace(run, recipe=replace(run.recipe, device=device))
     models = other.keras_nets()
-    examples = step_examples(
-        other, {name: KerasNet(model) for name, model in models.items()}, CALIBRATION_STEPS, seed=1
-    )
+    trained = {name: KerasNet(model) for name, model in models.items()}
+    examples = step_examples(other, trained, CALIBRATION_STEPS, seed=1)
     nets = {}
     for stage in STAGES:
         name = f"{stage}_recurrence"

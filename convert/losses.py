@@ -13,6 +13,17 @@ Loss = Callable[["object", "object"], "object"]
 
 
 @dataclass(frozen=True, slots=True)
+class ColocLosses:
+    """What the localizer of CoLoC is trained with."""
+
+    pair_power: float = 0.0  # see `set_localizer_loss`
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.pair_power <= 1.0:
+            raise ValueError(f"got pair_power {self.pair_power}, wanted 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
 class EtriLosses:
     """What the three nets of ETRI are trained with (section 4): the paper's by default, the others to compare."""
 

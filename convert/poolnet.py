@@ -25,7 +25,7 @@ def normed_conv(
     kernel: int | tuple[int, int] = 3,
     relu: bool = True,
 ) -> keras.KerasTensor:
-    """Convolution (same) -> BN -> ReLU. A deployed one has no norm: `quantize.fold_norms` puts it into the kernel."""
+    """Convolution (same) -> BN -> ReLU. A deployed one has no norm: `layers.fold_norms` puts it into the kernel."""
     x = layers.Conv2D(filters, kernel, padding="same", name=f"{name}_conv")(x)
     if not deployed:
         x = layers.BatchNormalization(epsilon=1e-5, momentum=0.97, name=f"{name}_norm")(x)

@@ -9,22 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from convert.layers import folded_weights
-
-
-def fold_norms(trained: keras.Model, deployed: keras.Model) -> None:
-    """Copy weights from `trained` into `deployed`, which has the same layers but for its batch norms."""
-    norms = [layer for layer in trained.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    for layer in trained.layers:
-        if layer.weights and layer not in norms:
-            deployed.get_layer(layer.name).set_weights(layer.get_weights())
-    for norm in norms:
-        block = norm.name.removesuffix("_norm")
-        kernel, bias, told = folded_weights(trained, block)
-        deployed.get_layer(f"{block}_conv").set_weights([kernel, bias])
-        if told.size:
-            deployed.get_layer(f"{block}_condition").set_weights([told])
-
 
 def pinned(
     examples: Sequence[Mapping[str, np.ndarray]], tensor: str, quantization: tuple[float, int]

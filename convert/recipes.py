@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
-from convert.systems.coloc import EDGE_SIZES, PAPER_SIZES, CrnnSizes
-from convert.systems.coloc_batches import EDGE_AUGMENTATION, Augmentation
+from convert.augment import Augmentation
+from convert.losses import ColocLosses
+from convert.systems.coloc_batches import EDGE_AUGMENTATION
+from convert.systems.coloc_nets import EDGE_SIZES, PAPER_SIZES
 from convert.train import TrainSettings
+from edge.config import build
 from edge.decode import DecodeSettings
 from edge.features import FeatureSettings
 from edge.stft import StftSettings
@@ -20,15 +24,19 @@ class Recipe:
 
     name: str
     system: str
-    sizes: CrnnSizes
+    sizes: Any  # the next three are dataclasses of the system's own
+    augmentation: Any
+    losses: Any
     features: FeatureSettings
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    pair_power: float = 0.0  # see losses.set_localizer_loss
     training: TrainSettings = field(default_factory=TrainSettings)
     stft: StftSettings = field(default_factory=StftSettings)
     device: Mapping[str, Any] = field(default_factory=dict)  # settings of the system, for the bundle
     decode: DecodeSettings = field(default_factory=DecodeSettings)
     weaknesses: tuple[str, ...] = ()  # known ones, for the model card
+
+    def __post_init__(self) -> None:
+        if self.features.bands != self.sizes.bands:
+            raise ValueError(f"got features.bands {self.features.bands}, wanted {self.sizes.bands}, as sizes.bands")
 
 
 RECIPES = {
@@ -38,9 +46,9 @@ RECIPES = {
             name="coloc-edge",
             system="coloc",
             sizes=EDGE_SIZES,
-            features=FeatureSettings("logmel_iv", EDGE_SIZES.bands),
             augmentation=EDGE_AUGMENTATION,
-            pair_power=0.5,
+            losses=ColocLosses(pair_power=0.5),
+            features=FeatureSettings("logmel_iv", EDGE_SIZES.bands),
             device={"mode": "streaming", "look_ahead_labels": 5},
             decode=DecodeSettings(on=0.5, off=0.1, smoothing=0.4, min_duration_labels=2),  # `seld-convert tune`
             weaknesses=(
@@ -58,6 +66,8 @@ RECIPES = {
             name="coloc-paper",
             system="coloc",
             sizes=PAPER_SIZES,
+            augmentation=Augmentation(),
+            losses=ColocLosses(),
             features=FeatureSettings("logpower_phase_iv", PAPER_SIZES.bands),
             training=TrainSettings(steps=500_000, batch_size=96, learning_rate=5e-4, constant_rate=True),
             device={"mode": "streaming", "look_ahead_labels": 5, "max_overlap": 3},
@@ -71,3 +81,33 @@ def find_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise ValueError(f"model: got {name!r}, wanted one of {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
+    """TOML assignments such as `sizes.filters=[16, 32, 64]` -> a table for `changed`. Raises ValueError for others."""
+    try:
+        return tomllib.loads("\n".join(assignments))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"set: got {', '.join(assignments)}, wanted KEY=VALUE as in TOML: {error}") from None
+
+
+def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe with other values for some of its settings; those not named stay. Raises ValueError for wrong ones."""
+    known = _changeable(recipe)
+    values: dict[str, Any] = {}
+    for key, value in changes.items():
+        if key not in known:
+            raise ValueError(f"{recipe.name}: got unknown key {key!r}, wanted one of {', '.join(known)}")
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{recipe.name}: {key}: got {value!r}, wanted {key}.NAME")
+        now = known[key]
+        if isinstance(now, Mapping):
+            values[key] = {**now, **value}
+        else:
+            values[key] = build(type(now), asdict(now) | dict(value), f"{recipe.name}: {key}")
+    return replace(recipe, **values)
+
+
+def _changeable(recipe: Recipe) -> dict[str, Any]:
+    values = {item.name: getattr(recipe, item.name) for item in fields(recipe)}
+    return {name: value for name, value in values.items() if is_dataclass(value) or isinstance(value, Mapping)}

@@ -10,16 +10,13 @@ import keras
 import numpy as np
 
 from convert.datasets import FeatureCache, load_cache
-from convert.quantize import fold_norms
-from convert.recipes import Recipe, find_recipe
+from convert.recipes import Recipe, changed, find_recipe
 from convert.run_file import RunFile, read_run
-from convert.systems.coloc_streaming import build_steps
-from convert.systems.coloc_training import STAGES, build_stage, load_stage
+from convert.stages import load_stage
+from convert.systems import SYSTEMS, TrainableSystem
 from convert.tracks import SLOTS
 from edge.bundle import FORMAT, Manifest
-from edge.config import build
 from edge.features import FEATURES
-from edge.systems.coloc_settings import ColocSettings
 
 RANDOM_CLASSES = 13
 RANDOM_LABELS = 200
@@ -34,27 +31,19 @@ class Run:
     cache: FeatureCache
     file: RunFile
 
+    @property
+    def system(self) -> TrainableSystem:
+        """What knows how its nets are put together."""
+        return SYSTEMS[self.recipe.system]
+
     def keras_nets(self) -> dict[str, keras.Model]:
-        """Every net of the bundle in Keras: those for windows as they were trained, the step nets cut from them."""
-        nets: dict[str, keras.Model] = {}
-        for stage in STAGES:
-            encoder, trained = load_stage(stage, self.recipe, self._classes, self.folder)
-            nets |= {encoder.name: encoder, trained.name: trained}
-            nets |= build_steps(self.recipe.sizes, trained, self.settings.look_ahead_labels)
-        return nets
+        """Every net of the bundle in Keras."""
+        stages = (load_stage(stage, self.recipe, self._classes, self.folder) for stage in self.system.STAGES)
+        return self.system.device_nets(self.recipe, {net.name: net for nets in stages for net in nets})
 
     def deployed_nets(self, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
         """The same in the form for the converter."""
-        deployed = dict(nets)
-        for stage in STAGES:
-            _, deployed[stage] = build_stage(stage, self.recipe, self._classes, deployed=True)
-            fold_norms(nets[stage], deployed[stage])
-        return deployed
-
-    @property
-    def settings(self) -> ColocSettings:
-        """Of the system on the device."""
-        return build(ColocSettings, self.recipe.device, f"{self.recipe.name}: device")
+        return self.system.deployed_nets(self.recipe, nets, self._classes)
 
     def manifest(self, precision: str) -> Manifest:
         """What the bundle says of itself, without its nets and scores."""
@@ -80,25 +69,24 @@ class Run:
 
 def open_run(folder: Path) -> Run:
     """Open a run. Raises ValueError if it is none."""
-    file = read_run(folder, STAGES)
-    return Run(folder, find_recipe(file.model), load_cache(folder / "cache"), file)
+    file = read_run(folder)
+    return Run(folder, changed(find_recipe(file.model), file.changes), load_cache(folder / "cache"), file)
 
 
-def random_run(model: str, folder: Path) -> Run:
+def random_run(recipe: Recipe, folder: Path) -> Run:
     """A run of random weights and random data, in a folder that gets the weights: for what only its speed matters.
 
-    The localizer always names something, so that all tracks are live.
+    Its nets find something everywhere, so that all tracks are live.
     """
-    recipe, rng = find_recipe(model), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     names = tuple(f"class_{index}" for index in range(RANDOM_CLASSES))
     keras.utils.set_random_seed(0)
-    for stage in STAGES:
-        encoder, net = build_stage(stage, recipe, len(names))
-        if stage == "localizer":
-            kernel, _ = net.get_layer("output").get_weights()
-            net.get_layer("output").set_weights([kernel, np.array([1.5, 0.0, 0.0])])
-        for each in (encoder, net):
-            each.save_weights(folder / f"{each.name}.weights.h5")
+    system = SYSTEMS[recipe.system]
+    for stage in system.STAGES:
+        nets = system.build(stage, recipe, len(names))
+        system.make_live(nets)
+        for net in nets:
+            net.save_weights(folder / f"{net.name}.weights.h5")
     labels, shape = 2 * RANDOM_LABELS, (recipe.features.bands, len(FEATURES[recipe.features.kind][1]))
     tracks = np.zeros((SLOTS, labels, 4), np.float32)
     tracks[..., 0] = 1.0
@@ -112,4 +100,4 @@ def random_run(model: str, folder: Path) -> Run:
         mean=np.zeros(shape, np.float32),
         deviation=np.ones(shape, np.float32),
     )
-    return Run(folder, recipe, cache, RunFile(model, [], {}))
+    return Run(folder, recipe, cache, RunFile(recipe.name, [], {}))

@@ -39,9 +39,10 @@ def add_train_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--classes", metavar="NAME,...", help="to learn (default: those of the scenes)")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="weights, logs and feature cache")
     parser.add_argument("--start", metavar="NAME|RUN", help="begin with the weights of a shipped bundle or another run")
-    parser.add_argument("--stage", action="append", help="localizer or classifier (default: both); repeatable")
+    parser.add_argument("--stage", action="append", help="of the model, such as localizer (default: all); repeatable")
     for name, dest in (("steps", None), ("batch", "batch_size"), ("dev-steps", None), ("seed", None)):
         parser.add_argument(f"--{name}", type=int, dest=dest, metavar="N", help="instead of the recipe's")
+    add_set_option(parser)
     parser.add_argument(
         "--precision",
         choices=("float32", "mixed_bfloat16"),
@@ -50,6 +51,17 @@ def add_train_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--jobs", type=int, default=CORES, help="processes for features (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=CORES, help="threads for training (default: %(default)s)")
     parser.set_defaults(run=run_train)
+
+
+def add_set_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--set`, for `recipes.parse_changes`."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value in the recipe, such as training.learning_rate=5e-4 or sizes.filters=[16,32,64]; repeatable",
+    )
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -62,18 +74,21 @@ def run_train(args: argparse.Namespace) -> int:
     _import_keras()
     import keras
 
-    from convert.recipes import find_recipe
+    from convert.recipes import changed, find_recipe, parse_changes
     from convert.run_file import RunFile, write_run
-    from convert.systems.coloc_training import STAGES, train_stages
+    from convert.stages import train_stages
+    from convert.systems import SYSTEMS
 
-    recipe = find_recipe(args.model)
+    changes = parse_changes(args.set)
+    recipe = changed(find_recipe(args.model), changes)
     given = {name: getattr(args, name) for name in ("steps", "batch_size", "dev_steps", "seed")}
     training = replace(recipe.training, **{name: value for name, value in given.items() if value is not None})
     recipe = replace(recipe, training=training)
-    stages = args.stage or STAGES
+    known_stages = SYSTEMS[recipe.system].STAGES
+    stages = args.stage or known_stages
     for stage in stages:
-        if stage not in STAGES:
-            raise ValueError(f"stage: got {stage!r}, wanted one of {', '.join(STAGES)}")
+        if stage not in known_stages:
+            raise ValueError(f"stage: got {stage!r}, wanted one of {', '.join(known_stages)}")
     start = None if args.start is None else find_start(args.start)
     known = None if start is None else start_classes(start)
     data, dev_data = find_data(args.data, TRAIN_SPLITS), find_data(args.dev, DEV_SPLITS)
@@ -87,7 +102,8 @@ def run_train(args: argparse.Namespace) -> int:
 
     cache = cached("cache", data)
     dev = cached("dev_cache", dev_data) if dev_data else None
-    write_run(args.out, RunFile(recipe.name, read_sources(data), dict.fromkeys(stages, training)), STAGES)
+    changes.pop("training", None)  # each stage keeps its own
+    write_run(args.out, RunFile(recipe.name, read_sources(data), dict.fromkeys(stages, training), changes))
     if start is not None:
         cache = adopt_statistics(args.out / "cache", start)
     if dev is not None:

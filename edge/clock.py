@@ -75,6 +75,11 @@ class StageClock:
         for ring in self._stages.values():
             ring[self._slot] = 0
 
+    def forget(self) -> None:
+        """Begin anew, as if no step had been."""
+        self.steps = self.missed = self._slot = 0
+        self._whole, self._answering, self._stages = self._ring(), self._ring(), {}
+
     def step(self) -> Timing:
         """Of whole steps."""
         return self._timing(self._whole)

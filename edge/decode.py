@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from edge.geometry import angle_between_deg, azimuth_elevation_deg
+from edge.geometry import angle_between_units_deg, azimuth_elevation_deg
 from edge.types import Event, FloatArray, FrameRow, TrackFrames
 
 
@@ -120,7 +120,7 @@ class Decoder:
     def _advance(self, activity: FloatArray, direction: FloatArray) -> Iterator[Event | FrameRow]:
         """One label frame: activity (slots, classes), direction (slots, 3)."""
         label = self._next_label
-        slots = [slot for slot in range(len(direction)) if np.any(direction[slot] != 0)]
+        slots = np.flatnonzero(direction.any(axis=-1)).tolist()
         matched = self._match(activity[slots], direction[slots])
         for track, found in zip(self._tracks, matched, strict=True):
             if found is not None:
@@ -144,9 +144,9 @@ class Decoder:
         matched: list[int | None] = [None] * len(self._tracks)
         if not self._tracks or not len(direction):
             return matched
-        angle = angle_between_deg(np.stack([track.direction for track in self._tracks])[:, None], direction[None])
-        overlap = np.minimum(np.stack([track.probability for track in self._tracks])[:, None], activity[None]).sum(-1)
-        cost = angle + self._settings.unlike_class_deg * (1.0 - np.clip(overlap, 0.0, 1.0))
+        angle = angle_between_units_deg(np.array([track.direction for track in self._tracks])[:, None], direction)
+        overlap = np.minimum(np.array([track.probability for track in self._tracks])[:, None], activity).sum(axis=-1)
+        cost = angle + self._settings.unlike_class_deg * (1.0 - overlap.clip(0.0, 1.0))
         cost[angle > self._settings.join_deg] = 1e6
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
             if angle[row, column] <= self._settings.join_deg:
@@ -157,7 +157,7 @@ class Decoder:
         past = np.float32(self._settings.smoothing)
         track.probability = past * track.probability + (np.float32(1.0) - past) * heard
         mixed = past * track.direction + (np.float32(1.0) - past) * direction
-        track.direction = mixed / np.maximum(np.linalg.norm(mixed), np.float32(1e-6))
+        track.direction = mixed / max(np.sqrt(mixed.dot(mixed)), np.float32(1e-6))
         track.last = label
 
     def _switch(self, track: _Track, label: int) -> Iterator[Event]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge.types import FloatArray
+
 SPEED_OF_SOUND_M_S = 343.0
 
 
@@ -38,6 +40,13 @@ def angle_between_deg(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     angle = np.rad2deg(np.arctan2(cross, dot))
     one_is_zero = (np.linalg.norm(a64, axis=-1) == 0) != (np.linalg.norm(b64, axis=-1) == 0)
     return np.where(one_is_zero, 90.0, angle)
+
+
+def angle_between_units_deg(a: FloatArray, b: FloatArray) -> FloatArray:
+    """The same for unit vectors, several times as fast: from the length of the chord between them."""
+    chord = a - b
+    half = np.sqrt((chord * chord).sum(axis=-1)) * np.float32(0.5)
+    return np.rad2deg(2.0 * np.arcsin(np.minimum(half, np.float32(1.0))))
 
 
 def foa_gains(vectors: ArrayLike) -> NDArray[np.float64]:

@@ -42,11 +42,12 @@ class Net(Protocol):
 class LiteRtNet:
     """A TFLite flatbuffer with one signature. Raises ValueError if it is none that can be run."""
 
-    def __init__(self, flatbuffer: bytes | Path, threads: int = 1) -> None:
+    def __init__(self, flatbuffer: bytes | Path, threads: int = 1, **options: Any) -> None:
+        """`options` are further ones of the interpreter: see `bench/options.py` for what they bring."""
         content = flatbuffer.read_bytes() if isinstance(flatbuffer, Path) else flatbuffer
         try:
             with silent_stderr():
-                self._interpreter = Interpreter(model_content=content, num_threads=threads)
+                self._interpreter = Interpreter(model_content=content, num_threads=threads, **options)
                 self._interpreter.allocate_tensors()
             runner = self._interpreter.get_signature_runner()
         except (ValueError, RuntimeError) as error:

@@ -17,8 +17,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from convert.ladder import KerasNet, RecordingNet
+from convert.ladder import KerasNet
 from convert.quantize import pinned, to_tflite
+from convert.recording import RecordingNet
 from edge.bundle import Bundle, Manifest, write_bundle
 from edge.geometry import unit_vector
 from edge.nets import SHARED_PREFIX, LiteRtNet

@@ -1,95 +1,101 @@
-"""CoLoC in Keras: conditioned localizer and classifier (Kapka, DCASE 2022 Task 3).
-
-Two nets of one shape, each with a tiny encoder of its own: the localizer answers "where is a source that is not among
-these?", the classifier answers "what is it that sounds there?". They are trained separately (section 3).
-"""
+"""CoLoC as it is trained and exported: its stages, their lessons, the nets for the device."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
-from keras import layers, ops
+import numpy as np
 
-from convert.layers import conditioned_conv_block, conv_block, gated_bidirectional_gru
+from convert.layers import fold_norms
+from convert.lesson import Lesson
+from convert.losses import focal_cross_entropy, set_localizer_loss
+from convert.systems.coloc_batches import batch_maker
+from convert.systems.coloc_dev import dev_score
+from convert.systems.coloc_examples import examples as examples
+from convert.systems.coloc_nets import build_classifier, build_encoder, build_localizer, build_trainable
+from convert.systems.coloc_streaming import build_steps
+from convert.tracks import SLOTS
+from edge.config import build as build_settings
+from edge.systems.coloc_settings import MODES as _MODES
+from edge.systems.coloc_settings import ColocSettings
 
-ENCODER_CHANNELS = 5  # c, section 3.5
+if TYPE_CHECKING:
+    from convert.datasets import FeatureCache
+    from convert.recipes import Recipe
 
+__all__ = [
+    "MODES",
+    "STAGES",
+    "build",
+    "deployed_nets",
+    "device_nets",
+    "examples",
+    "lesson",
+    "make_live",
+    "net_settings",
+]
 
-@dataclass(frozen=True, slots=True)
-class CrnnSizes:
-    """Sizes of L_net and C_net: the DCASE 2022 baseline with other filters."""
-
-    frames: int = 250
-    bands: int = 64
-    maps: int = 7
-    filters: tuple[int, int, int] = (32, 64, 128)
-    frequency_pools: tuple[int, int, int] = (4, 4, 2)
-    frames_per_label: int = 5
-    gru_units: int = 96
-    dense_units: int = 96
-    dropout: float = 0.05
-
-    @property
-    def labels(self) -> int:
-        """Label frames in a window."""
-        return self.frames // self.frames_per_label
-
-
-EDGE_SIZES = CrnnSizes()  # trains on two cores, 0.48 M parameters
-PAPER_SIZES = CrnnSizes(
-    bands=513, maps=11, filters=(128, 128, 128), gru_units=128, dense_units=128
-)  # section 3.5 and 3.6; 2,300,547 parameters for the localizer
-
-
-def build_encoder(labels: int, name: str) -> keras.Model:
-    """L_enc and C_enc: DOA vectors (labels, 3) -> embeddings (labels, c), one dense layer with tanh (section 3.5)."""
-    direction = keras.Input((labels, 3), name="direction")
-    embedding = layers.Dense(ENCODER_CHANNELS, activation="tanh", name="dense")(direction)
-    return keras.Model({"direction": direction}, {"embedding": embedding}, name=name)
+STAGES = ("localizer", "classifier")
+MODES = {mode: {"mode": mode} for mode in _MODES}
 
 
-def build_crnn(sizes: CrnnSizes, outputs: int, activation: str, name: str, deployed: bool = False) -> keras.Model:
-    """L_net and C_net: features (frames, bands, maps) and embedding (labels, c) -> (labels, outputs) (section 3.5).
-
-    The flattening before the GRU is frequency-major, the baseline's is channel-major: the same function up to a
-    permutation of weights, one transposition less on the device. `deployed` is the form for the
-    converter: norms folded (`quantize.fold_norms`), GRU unrolled.
-    """
-    features = keras.Input((sizes.frames, sizes.bands, sizes.maps), name="features")
-    embedding = keras.Input((sizes.labels, ENCODER_CHANNELS), name="embedding")
-    time_pools = (sizes.frames_per_label, 1, 1)
-    pools = list(zip(time_pools, sizes.frequency_pools, strict=True))
-    x = conditioned_conv_block(features, embedding, sizes.filters[0], pools[0], sizes.dropout, "block1", deployed)
-    for number in (1, 2):
-        x = conv_block(x, sizes.filters[number], pools[number], sizes.dropout, f"block{number + 1}", deployed)
-    x = layers.Reshape((sizes.labels, -1))(x)
-    x = gated_bidirectional_gru(x, sizes.gru_units, "gru", deployed)
-    x = layers.Dense(sizes.dense_units, name="dense")(x)
-    x = layers.Dense(outputs, activation=activation, dtype="float32", name="output")(x)
-    return keras.Model({"features": features, "embedding": embedding}, {"output": x}, name=name)
+def build(stage: str, recipe: Recipe, classes: int, deployed: bool = False) -> tuple[keras.Model, ...]:
+    """Encoder and net of a stage, with random weights; `deployed` is the net's form for the converter."""
+    encoder = build_encoder(recipe.sizes.labels, f"{stage}_encoder")
+    if stage == "localizer":
+        return encoder, build_localizer(recipe.sizes, deployed)
+    return encoder, build_classifier(recipe.sizes, classes, deployed)
 
 
-def build_localizer(sizes: CrnnSizes, deployed: bool = False) -> keras.Model:
-    """L_net: 3 outputs with tanh, a vector whose length says whether anything is there."""
-    return build_crnn(sizes, 3, "tanh", "localizer", deployed)
+def lesson(
+    stage: str,
+    recipe: Recipe,
+    nets: tuple[keras.Model, ...],
+    cache: FeatureCache,
+    dev: FeatureCache | None,
+    seed: int,
+) -> Lesson:
+    """Conditions and targets of the stage, and its loss (section 3)."""
+    loss = set_localizer_loss(SLOTS, recipe.losses.pair_power) if stage == "localizer" else focal_cross_entropy
+    return Lesson(
+        build_trainable(*nets),
+        loss,
+        batch_maker(stage, cache, recipe.augmentation, recipe.sizes.labels, recipe.training.batch_size, seed),
+        dev_score(stage, loss, recipe, dev) if dev else None,
+    )
 
 
-def build_classifier(sizes: CrnnSizes, classes: int, deployed: bool = False) -> keras.Model:
-    """C_net: K + 1 outputs with softmax; the last is "none of the classes" (section 2.4)."""
-    return build_crnn(sizes, classes + 1, "softmax", "classifier", deployed)
+def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Of the settings of a bundle or a recipe, those that its nets are made for."""
+    built = build_settings(ColocSettings, settings, "settings")
+    return {"window_labels": built.window_labels, "look_ahead_labels": built.look_ahead_labels}
 
 
-def build_trainable(encoder: keras.Model, net: keras.Model) -> keras.Model:
-    """Encoder and net in one: `directions` (labels, slots, 3), `weights` (labels, slots), `features` -> output.
+def device_nets(recipe: Recipe, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
+    """Those for windows as they were trained, and the step nets cut from them."""
+    look_ahead = net_settings(recipe.device)["look_ahead_labels"]
+    result: dict[str, keras.Model] = {}
+    for stage in STAGES:
+        encoder = f"{stage}_encoder"
+        result |= {encoder: nets[encoder], stage: nets[stage]}
+        result |= build_steps(recipe.sizes, nets[stage], look_ahead)
+    return result
 
-    The embedding is the mean over the weighted slots (section 2.3, step n): weights are 1 / r for r known DOAs.
-    """
-    features = keras.Input(net.get_layer("features").output.shape[1:], name="features")
-    labels = net.get_layer("embedding").output.shape[1]
-    directions = keras.Input((labels, None, 3), name="directions")
-    weights = keras.Input((labels, None), name="weights")
-    embeddings = encoder.get_layer("dense")(directions)  # (labels, slots, c)
-    embedding = ops.sum(embeddings * ops.expand_dims(weights, -1), axis=2)
-    output = net({"features": features, "embedding": embedding})["output"]
-    return keras.Model({"features": features, "directions": directions, "weights": weights}, output, name=net.name)
+
+def deployed_nets(recipe: Recipe, nets: Mapping[str, keras.Model], classes: int) -> dict[str, keras.Model]:
+    """Nets for windows get their norms folded; step nets are in that form already."""
+    deployed = dict(nets)
+    for stage in STAGES:
+        _, deployed[stage] = build(stage, recipe, classes, deployed=True)
+        fold_norms(nets[stage], deployed[stage])
+    return deployed
+
+
+def make_live(nets: tuple[keras.Model, ...]) -> None:
+    """A localizer always names something."""
+    _, net = nets
+    if net.name == "localizer":
+        kernel, _ = net.get_layer("output").get_weights()
+        net.get_layer("output").set_weights([kernel, np.array([1.5, 0.0, 0.0])])

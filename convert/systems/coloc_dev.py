@@ -6,17 +6,20 @@ The chunks are the same each time, are not augmented, and the conditions hold th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from convert.augment import Augmentation
 from convert.datasets import FeatureCache
-from convert.recipes import Recipe
-from convert.systems.coloc_batches import Augmentation, FloatArray, batch_maker
+from convert.systems.coloc_batches import FloatArray, batch_maker
 from edge.geometry import angle_between_deg
 from edge.systems.coloc_settings import ColocSettings
+
+if TYPE_CHECKING:
+    from convert.recipes import Recipe
 
 CHUNKS = 256
 _AS_RECORDED = Augmentation(level_db=(0.0, 0.0), rotated_share=0.0, perturbation_deg=0.0)

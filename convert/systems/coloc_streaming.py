@@ -12,7 +12,7 @@ import numpy as np
 from keras import layers, ops
 
 from convert.layers import folded_weights
-from convert.systems.coloc import ENCODER_CHANNELS, CrnnSizes
+from convert.systems.coloc_nets import ENCODER_CHANNELS, CrnnSizes
 from edge.systems.coloc_streaming import LONGEST_HOP
 
 

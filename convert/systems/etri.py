@@ -101,7 +101,7 @@ def build_doae(sizes: EtriSizes, classes: int, deployed: bool = False) -> keras.
 def build_net(name: str, sizes: EtriSizes, outputs: int, deployed: bool) -> keras.Model:
     """The net of that name: encoder, global guidance, decoder and head.
 
-    `deployed` is the form for the converter: norms folded (`quantize.fold_norms`), no dropout.
+    `deployed` is the form for the converter: norms folded (`layers.fold_norms`), no dropout.
     """
     maps = NETS[name].stop - NETS[name].start
     filters: tuple[int, ...] = getattr(sizes, f"{name}_filters")

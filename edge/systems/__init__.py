@@ -12,11 +12,25 @@ from edge.systems import coloc, etri
 from edge.types import Spectra, TrackFrames
 
 
+class SystemSettings(Protocol):
+    """What the settings of every system have."""
+
+    @property
+    def max_overlap(self) -> int:
+        """Most sources at one time."""
+        ...
+
+
 class System(Protocol):
     """Sequential inference: spectra in, one label frame at a time; tracks out when there is enough to say."""
 
     clock: StageClock  # takes the laps of its stages; idle until a pipeline puts its own there
     levels: tuple[str, ...]  # of quality, from full quality down
+
+    @property
+    def settings(self) -> SystemSettings:
+        """Those of the bundle, and the user's in their place."""
+        ...
 
     @property
     def latency_s(self) -> float:

@@ -99,7 +99,7 @@ class ColocStreaming:
             levels.append(f"1 track, recurrences every {1000 * self._longest_hop * stft.label_s:.0f} ms")
         self.levels = tuple(levels)
         self._nets = {name: nets[name] for name in NETS}
-        self._extractor, self._stft, self._settings, self._classes = extractor, stft, settings, classes
+        self._extractor, self._stft, self.settings, self._classes = extractor, stft, settings, classes
         slots, look_ahead = settings.max_overlap, settings.look_ahead_labels
         self._localizers, self._classifiers = (
             [Pass(self._nets[f"{stage}_blocks"], self._nets[f"{stage}_recurrence"], look_ahead) for _ in range(slots)]
@@ -117,11 +117,11 @@ class ColocStreaming:
     @property
     def latency_s(self) -> float:
         """Most time from a sound to the answer about it, computing time aside."""
-        return ((self._settings.max_overlap + 1) * self._delay + 1) * self._stft.label_s
+        return ((self.settings.max_overlap + 1) * self._delay + 1) * self._stft.label_s
 
     def set_level(self, index: int) -> None:
         """Work less: index into `levels`, 0 for full quality."""
-        slots = self._settings.max_overlap
+        slots = self.settings.max_overlap
         self._tracks, self._hop = max(slots - index, 1), self._longest_hop if index >= slots else 1
 
     def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
@@ -150,7 +150,7 @@ class ColocStreaming:
 
     def _restart(self, label: int) -> None:
         self._first = self._heard = self._next = self._answered = label
-        slots, size = self._settings.max_overlap, self._ring
+        slots, size = self.settings.max_overlap, self._ring
         # of the labels under way, by label modulo the size of the ring
         self._features: list[FloatArray] = [self._silence] * size
         self._fronts: list[Raw] = [np.empty(0)] * size  # of the localizer
@@ -166,7 +166,7 @@ class ColocStreaming:
 
     def advance(self, maps: FloatArray) -> Iterator[TrackFrames]:
         """Take the maps (frames, bands, maps) of the next label frame; yield the answer that it completes, if any."""
-        label, slots = self._next, self._settings.max_overlap
+        label, slots = self._next, self.settings.max_overlap
         self._next += 1
         place = label % self._ring
         self._features[place] = maps
@@ -201,11 +201,11 @@ class ColocStreaming:
         if named is None or self._count[place] != known:
             return
         length = np.sqrt(np.dot(named, named))
-        if length > self._settings.threshold:
+        if length > self.settings.threshold:
             direction = named / length
             self._direction[place, known] = direction
             self._count[place] += 1
-            if known + 1 < self._settings.max_overlap:
+            if known + 1 < self.settings.max_overlap:
                 self._embedding_sum[place] += self._encoded("localizer", direction[None])[0]
 
     def _told(self, label: int, known: int) -> FloatArray:
@@ -248,6 +248,6 @@ class ColocStreaming:
 
     def _encoded(self, stage: str, directions: FloatArray) -> FloatArray:
         """Embeddings (k, n) of directions (k, 3), by a net that takes as many as a window has labels."""
-        padded = np.zeros((self._settings.window_labels, 3), np.float32)
+        padded = np.zeros((self.settings.window_labels, 3), np.float32)
         padded[: len(directions)] = directions
         return self._nets[f"{stage}_encoder"](direction=padded)["embedding"][: len(directions)]

@@ -42,7 +42,7 @@ class ColocWindow:
         self._extractor = extractor
         self._stft = stft
         self._classes = classes
-        self._settings = settings
+        self.settings = settings
         self._look_ahead = (settings.window_labels - settings.hop_labels) // 2
         per_label = stft.frames_per_label
         self._framer = Framer(
@@ -58,11 +58,11 @@ class ColocWindow:
     @property
     def latency_s(self) -> float:
         """Most time from a sound to the answer about it, computing time aside."""
-        return (self._look_ahead + self._settings.hop_labels) * self._stft.label_s
+        return (self._look_ahead + self.settings.hop_labels) * self._stft.label_s
 
     def set_level(self, index: int) -> None:
         """Work less: index into `levels`, 0 for full quality."""
-        self._tracks = self._settings.max_overlap - index
+        self._tracks = self.settings.max_overlap - index
 
     def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
         """Take one label frame; yield the answers it completes: none, or `hop_labels` label frames of them.
@@ -99,14 +99,14 @@ class ColocWindow:
         """Take the maps (frames, bands, maps) of the next label frame; yield the answers that it completes."""
         for window in self._framer.push(maps):
             activity, direction = self.infer(window)
-            count = min(self._settings.hop_labels, self._heard - self._answered)
+            count = min(self.settings.hop_labels, self._heard - self._answered)
             middle = slice(self._look_ahead, self._look_ahead + count)
             start, self._answered = self._answered, self._answered + count
             yield TrackFrames(activity[middle], direction[middle], start)
 
     def infer(self, maps: FloatArray) -> tuple[FloatArray, FloatArray]:
         """A window of maps (frames, bands, maps) -> activity (labels, slots, classes), direction (labels, slots, 3)."""
-        labels, slots = self._settings.window_labels, self._settings.max_overlap
+        labels, slots = self.settings.window_labels, self.settings.max_overlap
         activity = np.zeros((labels, slots, self._classes), np.float32)
         direction = np.zeros((labels, slots, 3), np.float32)
         tracks = self._localize(maps)
@@ -124,14 +124,14 @@ class ColocWindow:
         the origin, and its answer there is not read: the set of that frame is complete already.
         """
         encode = self._nets["localizer_encoder"]
-        live: NDArray[np.bool_] = np.ones(self._settings.window_labels, dtype=bool)
-        origin = encode(direction=np.zeros((self._settings.window_labels, 3), np.float32))["embedding"]
+        live: NDArray[np.bool_] = np.ones(self.settings.window_labels, dtype=bool)
+        origin = encode(direction=np.zeros((self.settings.window_labels, 3), np.float32))["embedding"]
         embedding, embedding_sum = origin, np.zeros_like(origin)
         found: list[FloatArray] = []
         for known in range(1, self._tracks + 1):
             named = self._nets["localizer"](features=maps, embedding=embedding)["output"]
             length = np.linalg.norm(named, axis=-1, keepdims=True)
-            live = live & (length[:, 0] > self._settings.threshold)
+            live = live & (length[:, 0] > self.settings.threshold)
             if not live.any():
                 break
             direction = np.where(live[:, None], named / np.maximum(length, np.float32(1e-6)), np.float32(0.0))
@@ -148,7 +148,7 @@ class ColocWindow:
         return probability[:, :-1] * np.any(direction != 0, axis=-1, keepdims=True)
 
     def _perturbed(self, direction: FloatArray) -> FloatArray:
-        most_deg = self._settings.perturbation_deg
+        most_deg = self.settings.perturbation_deg
         if most_deg == 0.0:
             return direction
         return perturb_angles(direction, most_deg, self._random)

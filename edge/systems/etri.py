@@ -55,7 +55,7 @@ class Etri:
             self._hops.append(min(2 * self._hops[-1], settings.window_labels))
         self.levels = tuple(f"windows every {hop * stft.label_s:.1f} s" for hop in self._hops)
         self._nets = {name: nets[name] for name in NETS}
-        self._extractor, self._stft, self._settings = extractor, stft, settings
+        self._extractor, self._stft, self.settings = extractor, stft, settings
         self._classes = len(class_names)
         self._slots = min(settings.max_overlap, self._classes)
         self._post = PostProcessing(settings, class_names, stft.label_s)
@@ -76,7 +76,7 @@ class Etri:
     def set_level(self, index: int) -> None:
         """Work less: index into `levels`, 0 for full quality. Longer hops leave less context beside the answers."""
         self._hop = self._hops[index]
-        self._look_ahead = (self._settings.window_labels - self._hop) // 2
+        self._look_ahead = (self.settings.window_labels - self._hop) // 2
 
     def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
         """Take one label frame; yield the answers it completes: none, or about `hop_labels` label frames of them.
@@ -111,7 +111,7 @@ class Etri:
     def _restart(self, label: int) -> None:
         self._extractor.reset()
         self._post.reset()
-        self._maps = deque([self._silence] * self._settings.window_labels, self._settings.window_labels)
+        self._maps = deque([self._silence] * self.settings.window_labels, self.settings.window_labels)
         self._under_way: deque[Iterator[Answers | None]] = deque()
         self._heard = self._known = label  # end of the spectra and of the maps
         self._asked = self._answered = label  # end of what windows answer about, and of what was answered
@@ -122,7 +122,7 @@ class Etri:
         self._known += 1
         end = self._known - self._look_ahead
         if end - self._asked >= self._hop:
-            first = self._settings.window_labels - (self._known - self._asked)
+            first = self.settings.window_labels - (self._known - self._asked)
             count = min(end, self._heard) - self._asked
             self._under_way.append(self._window(np.concatenate(self._maps), slice(first, first + count)))
             self._asked += count
@@ -142,10 +142,10 @@ class Etri:
         sed = np.zeros((len(sad), self._classes), np.float32)
         direction = np.zeros((*sed.shape, 3), np.float32)
         yield None
-        if np.any(sad > self._settings.sad_threshold):
+        if np.any(sad > self.settings.sad_threshold):
             sed = self._output("sed", maps)[part]
         yield None
-        if np.any(sed > self._settings.sed_threshold):
+        if np.any(sed > self.settings.sed_threshold):
             angles_deg = 180.0 * self._output("doae", maps)[part]
             azimuth_deg, elevation_deg = angles_deg[:, : self._classes], angles_deg[:, self._classes :]
             direction = unit_vector(azimuth_deg, np.clip(elevation_deg, -90.0, 90.0)).astype(np.float32)

@@ -18,7 +18,7 @@ TIMES = {"p50", "p95", "p99", "max"}
 def bench(monkeypatch, capsys, tiny_bundle):
     """Run `bench` with the tiny bundle, few repetitions and no fresh process; returns what it prints."""
     monkeypatch.setattr(report, "start_up", lambda *args: StartUp(0.5, 100.0))
-    monkeypatch.setattr(report, "YARDSTICK_CALLS", 2)
+    monkeypatch.setattr(report, "YARDSTICK_CALLS_PER_SECOND", 2)
     monkeypatch.setattr(peers, "FEATURE_REPETITIONS", 2)
 
     def run(*words):
@@ -66,13 +66,14 @@ def test_json_has_what_was_asked_for_besides(bench, tiny_bundle):
 
 
 def test_text_says_what_is_a_prediction(bench, tmp_path):
-    out = bench("--peers", "--realtime", 0.2, "--soak", 0.001, "--plot", tmp_path / "a.png").splitlines()
+    out = bench("--peers", "--realtime", 0.4, "--busy", 1, "--soak", 0.001, "--plot", tmp_path / "a.png").splitlines()
     boards = [line for line in out if "Raspberry Pi" in line]
     assert len(boards) == 4 and all(line.startswith("prediction: ") for line in boards)
     for begin in (
         "tiny (int8), 1 threads",
         "step, all tracks live",
         "in real time",
+        "1 busy processes beside it",
         "soak of",
         "this project",
         "mel_gcc",
@@ -83,7 +84,7 @@ def test_text_says_what_is_a_prediction(bench, tmp_path):
 
 def test_without_nets_for_windows_there_is_no_naive_loop(bench, monkeypatch, tmp_path):
     for module in (report, peers):
-        monkeypatch.setattr(module, "time_naive_window", lambda *args: None)
+        monkeypatch.setattr(module, "naive_window_loop", lambda *args: None)
     found = json.loads(bench("--json", "--peers", "--plot", tmp_path / "a.png"))
     assert found["naive_window"] is None
     assert peers.NAIVE not in found["peers"]["per_second_of_audio"]
@@ -107,6 +108,9 @@ def test_a_run_on_a_board_is_no_prediction(bench, monkeypatch):
         (("--peers", "--float-model", "x"), "model 'x': got no such bundle"),
         (("--realtime", 0), r"got --realtime 0, wanted at least 0\.1"),
         (("--realtime", "nan"), "got --realtime nan"),
+        (("--realtime", 1, "--busy", -1), "got --busy -1, wanted at least 0"),
+        (("--busy", 1), "got --busy, wanted --realtime with it"),
+        (("--step-ms", 1), "got --step-ms, wanted --realtime with it"),
         (("--soak", -1), r"got --soak -1, wanted at least 0\.001"),
     ],
 )

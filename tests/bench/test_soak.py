@@ -37,3 +37,11 @@ def test_in_real_time_a_second_takes_a_second(bundle):
     assert found.wall_s >= 0.69
     assert found.cpu_percent > 0.0
     assert found.step.steps == 7 and found.lost_samples == 0
+    assert (found.changes, found.full_after_s) == ((), 0.0)
+
+
+def test_a_budget_that_cannot_be_held_is_told_of(bundle):
+    found = run_paced(bundle, 1, 1.2, busy=1, step_ms=1e-3)
+    assert found.late_steps == found.step.steps == 12
+    assert found.changes and found.full_after_s is None
+    assert 0.3 < found.busy_s[0] < found.busy_s[1] < found.wall_s

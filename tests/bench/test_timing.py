@@ -22,4 +22,4 @@ def test_calls_run_in_turn_and_the_first_round_is_left_out():
     calls = []
     times = measure({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
     assert calls == ["a", "b"] * 4
-    assert [times[name].steps for name in ("a", "b")] == [3, 3]
+    assert [len(times[name]) for name in ("a", "b")] == [3, 3]

@@ -30,7 +30,7 @@ import keras, numpy as np
 from convert import layers
 from convert.datasets import FeatureCache
 from convert.losses import focal_cross_entropy, set_localizer_loss
-from convert.systems.coloc import CrnnSizes, build_classifier, build_encoder, build_localizer, build_trainable
+from convert.systems.coloc_nets import CrnnSizes, build_classifier, build_encoder, build_localizer, build_trainable
 from convert.systems.coloc_batches import EDGE_AUGMENTATION, batch_maker
 from convert.tracks import SLOTS, label_tracks
 from convert.train import TrainSettings, fit, read_log
@@ -103,14 +103,18 @@ print(json.dumps(found))
 """
 COMMANDS = """
 from convert.cli import main
+from convert.losses import ColocLosses
 from convert.recipes import RECIPES, Recipe
-from convert.systems.coloc import CrnnSizes
+from convert.augment import Augmentation
+from convert.systems.coloc_nets import CrnnSizes
 from convert.train import TrainSettings
 from edge.features import FeatureSettings
 
 sizes = CrnnSizes(frames=30, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)
 training = TrainSettings(steps=1, batch_size=2)
-RECIPES["tiny"] = Recipe("tiny", "coloc", sizes, FeatureSettings("logmel_iv", 32), training=training)
+RECIPES["tiny"] = Recipe(
+    "tiny", "coloc", sizes, Augmentation(), ColocLosses(), FeatureSettings("logmel_iv", 32), training=training
+)
 scenes, run = sys.argv[1:]
 options = ["--model", "tiny", "--data", scenes, "--dev", scenes, "--out", run, "--jobs", "1", "--threads", "1"]
 assert main(["train", *options]) == 0

@@ -13,9 +13,10 @@ from convert.datasets import FeatureCache
 from convert.losses import focal_cross_entropy, set_localizer_loss
 from convert.recipes import Recipe
 from convert.systems import coloc_dev
+from convert.systems.coloc import build
 from convert.systems.coloc_batches import localizer_example
 from convert.systems.coloc_dev import classifier_scores, dev_score, localizer_scores
-from convert.systems.coloc_training import build_stage, build_trainable
+from convert.systems.coloc_nets import build_trainable
 from convert.tracks import SLOTS, stack_tracks
 from edge.geometry import unit_vector
 
@@ -82,7 +83,7 @@ def test_chunks_are_the_same_each_time_and_as_recorded(
     cache = make_cache(stack_tracks(tracks, SLOTS, 2), (0, 20, 40))
     recipe = replace(tiny_recipe, sizes=replace(tiny_recipe.sizes, bands=8, frequency_pools=(2, 2, 2)))
     keras.utils.set_random_seed(0)
-    model = build_trainable(*build_stage(stage, recipe, 2))
+    model = build_trainable(*build(stage, recipe, 2))
     loss = set_localizer_loss(SLOTS) if stage == "localizer" else focal_cross_entropy
     asked: list[dict[str, np.ndarray]] = []
     predict = model.predict_on_batch

@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from convert.ladder import KerasNet, RecordingNet, check_net
+from convert.ladder import KerasNet, check_net
 from convert.quantize import pinned, to_tflite
-from convert.systems.coloc import (
+from convert.recording import RecordingNet
+from convert.systems.coloc_nets import (
     EDGE_SIZES,
     ENCODER_CHANNELS,
     CrnnSizes,

@@ -11,8 +11,9 @@ import pytest
 from keras import ops
 
 from convert.ladder import snr_db
+from convert.layers import fold_norms
 from convert.poolnet import resized
-from convert.quantize import fold_norms, to_tflite
+from convert.quantize import to_tflite
 from convert.systems.etri import EDGE_SIZES, PAPER_SIZES, EtriSizes, build_doae, build_sad, build_sed
 from edge.features import FEATURES
 from edge.nets import LiteRtNet

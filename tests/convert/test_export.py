@@ -14,11 +14,13 @@ import pytest
 from convert import export as export_module
 from convert import ladder
 from convert.evaluate import labelled_scenes, predict, score_predictions
-from convert.export import climb, export, step_examples, window_examples
+from convert.export import climb, export
 from convert.ladder import KerasNet, computed
 from convert.recipes import Recipe
 from convert.run import Run, open_run
-from convert.systems.coloc_training import STAGES
+from convert.systems import coloc_examples
+from convert.systems.coloc import STAGES
+from convert.systems.coloc_examples import step_examples, window_examples
 from edge.annotations import Label
 from edge.array import load_array
 from edge.bundle import Bundle, load_bundle
@@ -47,7 +49,7 @@ def test_a_run_knows_its_recipe_its_data_and_its_sources(run: Run, tiny_recipe: 
     assert [(row["licence"], row["clips"]) for row in run.file.sources] == [("unknown", 4)]
     assert tuple(run.keras_nets()) == NETS
     assert set(NETS) == {*coloc_window.NETS, *coloc_streaming.NETS}
-    assert run.settings.look_ahead_labels == 1
+    assert run.system.net_settings(run.recipe.device) == {"window_labels": 6, "look_ahead_labels": 1}
 
 
 def test_nets_to_be_converted_are_the_trained_ones(run: Run) -> None:
@@ -96,8 +98,8 @@ def test_examples_of_steps_are_what_the_device_feeds(
     run: Run, keras_nets: dict[str, KerasNet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Streams through the device's loop, states rolled forward: what one call leaves is what the next is given."""
-    monkeypatch.setattr(export_module, "STREAMED_SCENES", 2)
-    assert export_module.STREAMED_LABELS > 20  # as far as the scenes go
+    monkeypatch.setattr(coloc_examples, "STREAMED_SCENES", 2)
+    assert coloc_examples.STREAMED_LABELS > 20  # as far as the scenes go
     examples = step_examples(run, keras_nets, 10**9, seed=0)
     assert examples.keys() == set(coloc_streaming.NETS)
     front = examples["localizer_front"]
@@ -123,7 +125,7 @@ def test_examples_of_steps_are_what_the_device_feeds(
             assert all(example.keys() == tensors for example in examples[f"{stage}_{part}"])
             for state in (name for name in tensors if name.startswith("state_")):
                 assert np.mean([np.any(example[state] != 0) for example in examples[f"{stage}_{part}"]]) > 0.3
-    delay = CONVOLUTION_LABELS + run.settings.look_ahead_labels
+    delay = CONVOLUTION_LABELS + run.recipe.device["look_ahead_labels"]
     assert len(examples["localizer_blocks"]) > 2 * (19 + 20 - delay)  # of further directions too
     told = np.stack([example["condition"][1, 0] for example in examples["localizer_blocks"]])
     assert len(np.unique(told, axis=0)) > 10
@@ -136,7 +138,7 @@ def test_examples_of_steps_are_what_the_device_feeds(
 def test_there_are_examples_of_steps_even_if_nothing_is_named(
     run: Run, keras_nets: dict[str, KerasNet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_module, "STREAMED_SCENES", 2)
+    monkeypatch.setattr(coloc_examples, "STREAMED_SCENES", 2)
     deaf = replace(run, recipe=replace(run.recipe, device={**run.recipe.device, "threshold": 0.99}))
     for examples in step_examples(deaf, keras_nets, 5, seed=0).values():
         assert len(examples) == 5
@@ -297,10 +299,14 @@ def test_scenes_of_other_classes_are_refused_before_the_work_begins(
         (None, r"broken: got no run\.json, wanted a folder that `seld-convert train` wrote"),
         ("{", r"run\.json: got something else, wanted JSON with model, training and sources"),
         ('{"model": "tiny-recipe"}', r"run\.json: got something else, wanted JSON with model, training and sources"),
-        ('{"model": "nope", "training": {}, "sources": []}', "model: got 'nope', wanted one of"),
         (
             '{"model": "tiny-recipe", "training": {"step": 1}, "sources": []}',
-            r"run\.json: training: got unknown key 'step'",
+            r"run\.json: got something else, wanted JSON with model, training and sources",
+        ),
+        ('{"model": "nope", "training": {}, "sources": []}', "model: got 'nope', wanted one of"),
+        (
+            '{"model": "tiny-recipe", "training": {"localizer": {"step": 1}}, "sources": []}',
+            r"run\.json: training: localizer: got unknown key 'step'",
         ),
     ],
 )

@@ -18,7 +18,6 @@ from convert.ladder import (
     MOST_MOVED_DEG,
     KerasNet,
     NetCheck,
-    RecordingNet,
     RungCheck,
     check_net,
     check_rung,
@@ -26,6 +25,7 @@ from convert.ladder import (
     snr_db,
 )
 from convert.quantize import to_tflite
+from convert.recording import RecordingNet
 from edge.geometry import unit_vector
 from edge.metrics import SeldScores
 from edge.nets import LiteRtNet, Past

@@ -13,10 +13,10 @@ import pytest
 from convert.cli import main
 from convert.evaluate import labelled_scenes, predict
 from convert.evaluate_command import matching_run
-from convert.export import step_examples
 from convert.ladder import KerasNet, computed, snr_db
 from convert.look_ahead_command import recurrences
 from convert.recipes import Recipe
+from convert.systems.coloc_examples import step_examples
 from edge.bundle import load_bundle
 from edge.metrics import score
 from edge.nets import LiteRtNet

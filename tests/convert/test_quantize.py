@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from convert.quantize import fold_norms, pinned, to_tflite
-from convert.systems.coloc import CrnnSizes, build_classifier, build_localizer
+from convert.layers import fold_norms
+from convert.quantize import pinned, to_tflite
+from convert.systems.coloc_nets import CrnnSizes, build_classifier, build_localizer
 from edge.nets import LiteRtNet
 
 Unsettle = Callable[[keras.Model, int], None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,13 +13,14 @@ import keras
 import numpy as np
 import pytest
 
+from convert import stages
 from convert.cli import main
 from convert.corpora import CORPORA
 from convert.datasets import load_cache
 from convert.recipes import Recipe
+from convert.run import open_run
 from convert.run_file import read_run
-from convert.systems import coloc_training
-from convert.systems.coloc_training import STAGES, load_stage
+from convert.stages import load_stage
 from convert.train import read_log
 from edge.annotations import Label, write_annotations
 from edge.wav import write_wav
@@ -51,7 +53,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
             SimpleNamespace(stages=stages, recipe=recipe, cache=cache, dev=dev, workers=workers, policy=policy)
         )
 
-    monkeypatch.setattr(coloc_training, "train_stages", train_stages)
+    monkeypatch.setattr(stages, "train_stages", train_stages)
     return calls
 
 
@@ -65,6 +67,20 @@ def corpus(tmp_path: Path) -> Path:
         write_wav(tmp_path / "tnsse" / "foa_dev" / f"dev-{split}" / "a.wav", noise, 16000)
         write_annotations(tmp_path / "tnsse" / "metadata_dev" / f"dev-{split}" / "a.csv", [Label(3, 2, 0, 50, 0)])
     return tmp_path / "tnsse"
+
+
+def test_a_recipe_with_changes_is_what_the_run_says(
+    train: Callable, seen: list[SimpleNamespace], tiny_recipe: Recipe, scenes_folder: Path, tmp_path: Path
+) -> None:
+    changes = "--set training.learning_rate=5e-4 --set sizes.gru_units=7 --set augmentation.masked_frames=0"
+    assert train(f"--data {scenes_folder} {changes} --steps 3") == 0
+    (call,) = seen
+    assert (call.recipe.training.learning_rate, call.recipe.training.steps) == (5e-4, 3)
+    assert call.recipe.sizes == replace(tiny_recipe.sizes, gru_units=7)
+    run = open_run(tmp_path / "run")
+    assert (run.recipe.sizes, run.recipe.augmentation) == (call.recipe.sizes, call.recipe.augmentation)
+    assert run.recipe.training == tiny_recipe.training
+    assert {each.learning_rate for each in run.file.training.values()} == {5e-4}
 
 
 def test_a_mix_of_scenes_and_a_corpus(
@@ -82,7 +98,7 @@ def test_a_mix_of_scenes_and_a_corpus(
     assert call.cache.tracks[0, 43, 3] == call.dev.tracks[0, 3, 3] == 2
     np.testing.assert_array_equal(call.dev.mean, call.cache.mean)
     np.testing.assert_array_equal(call.dev.deviation, call.cache.deviation)
-    run = read_run(tmp_path / "run", STAGES)
+    run = read_run(tmp_path / "run")
     assert [row["source"] for row in run.sources][1:] == ["tnsse2021"]
     assert run.training == {"localizer": call.recipe.training}
 
@@ -144,7 +160,7 @@ def test_scores_and_curves_and_one_schedule_for_each_stage(
     assert train(f"{options} --stage localizer --steps 1") == 0
     assert train(f"{options} --stage classifier --steps 2") == 0
     run = tmp_path / "run"
-    assert {stage: each.steps for stage, each in read_run(run, STAGES).training.items()} == {
+    assert {stage: each.steps for stage, each in read_run(run).training.items()} == {
         "localizer": 1,
         "classifier": 2,
     }

@@ -66,6 +66,16 @@ def test_the_step_under_way_is_not_read_and_can_be_dropped(watch):
     assert (clock.steps, clock.stages()["nets"].max_ms, clock.answer().max_ms) == (2, 2.0, 1.0)
 
 
+def test_what_was_measured_can_be_forgotten(watch):
+    clock = StageClock(now_ns=watch, budget_ms=2.0)
+    run_step(clock, watch, ("nets", 3), answered=True)
+    clock.forget()
+    assert (clock.steps, clock.missed, clock.stages()) == (0, 0, {})
+    assert clock.step().steps == clock.answer().steps == 0
+    run_step(clock, watch, ("stft", 1))
+    assert clock.stages() == {"stft": Timing(1, 1.0, 1.0, 1.0, 1.0)}
+
+
 def test_steps_over_the_budget_are_counted(watch):
     clock = StageClock(budget_ms=10.0, now_ns=watch)
     for ms in (9, 10, 10.5, 1000):

@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.geometry import angle_between_deg, azimuth_elevation_deg, foa_gains, perturb_angles, unit_vector
+from edge.geometry import (
+    angle_between_deg,
+    angle_between_units_deg,
+    azimuth_elevation_deg,
+    foa_gains,
+    perturb_angles,
+    unit_vector,
+)
 
 FRONT, LEFT, UP = np.eye(3)
 azimuths = st.floats(-179.99, 180.0)
@@ -73,3 +80,12 @@ def test_perturbed_angles_stay_near_and_of_length_one(seed, most_deg):
     assert np.all(angle_between_deg(moved[kept], directions[kept]) <= most_deg * np.sqrt(2) + 1e-3)
     assert np.any(moved[kept] != directions[kept])
     assert_array_equal(moved, perturb_angles(directions, most_deg, np.random.default_rng(seed)))
+
+
+def test_the_fast_angle_between_unit_vectors_is_the_same():
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(500, 3)) for _ in range(2))
+    a, b = (each / np.linalg.norm(each, axis=-1, keepdims=True) for each in (a, b))
+    b[:3] = a[0], -a[1], a[2] + 1e-3 * np.cross(a[2], [0, 0, 1])
+    found = angle_between_units_deg(a.astype(np.float32), b.astype(np.float32))
+    np.testing.assert_allclose(found, angle_between_deg(a, b), atol=0.05)

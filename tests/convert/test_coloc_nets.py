@@ -11,7 +11,7 @@ from keras import ops
 
 from convert.ladder import KerasNet
 from convert.recipes import RECIPES
-from convert.systems.coloc import (
+from convert.systems.coloc_nets import (
     EDGE_SIZES,
     ENCODER_CHANNELS,
     PAPER_SIZES,

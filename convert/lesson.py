@@ -1,0 +1,20 @@
+"""How a stage of a system is trained: what `convert.train.fit` is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+
+from convert.train import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One training of a system."""
+
+    model: keras.Model  # around the nets whose weights are wanted
+    loss: Callable[..., object]
+    batch: Callable[[int], Batch]  # by step number
+    score: Callable[[keras.Model], dict[str, float]] | None = None  # on development data

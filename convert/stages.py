@@ -1,0 +1,66 @@
+"""Trains the stages of a system, one after the other and separately (CoLoC, section 3), and keeps their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import keras
+
+from convert.datasets import FeatureCache
+from convert.plots import CURVES, plot_curves
+from convert.recipes import Recipe
+from convert.systems import SYSTEMS
+from convert.train import fit
+
+
+def train_stages(
+    stages: Sequence[str],
+    recipe: Recipe,
+    cache: FeatureCache,
+    folder: Path,
+    start: Path | None = None,
+    dev: FeatureCache | None = None,
+    workers: int = 1,
+) -> None:
+    """Train, or go on training, and write `NET.weights.h5` of every net of each stage to `folder`.
+
+    Without a checkpoint in `folder` the nets begin with the weights in the folder `start`, if one is given. With `dev`
+    the logs and `curves.png` hold scores on it now and then. `workers` threads make batches.
+    """
+    system = SYSTEMS[recipe.system]
+    for stage in stages:
+        keras.utils.set_random_seed(recipe.training.seed)
+        classes = len(cache.class_names)
+        nets = load_stage(stage, recipe, classes, start) if start else system.build(stage, recipe, classes)
+        training = replace(recipe.training, seed=recipe.training.seed * len(system.STAGES) + system.STAGES.index(stage))
+        lesson = system.lesson(stage, recipe, nets, cache, dev, training.seed)
+        fit(
+            lesson.model,
+            lesson.loss,
+            lesson.batch,
+            training,
+            folder,
+            stage,
+            score=lesson.score,
+            draw=partial(plot_curves, folder / CURVES, {name: folder / f"{name}.csv" for name in system.STAGES}),
+            workers=workers,
+        )
+        for net in nets:
+            net.save_weights(folder / f"{net.name}.weights.h5")
+
+
+def load_stage(stage: str, recipe: Recipe, classes: int, folder: Path) -> tuple[keras.Model, ...]:
+    """The nets of a stage as `train_stages` left them."""
+    nets = SYSTEMS[recipe.system].build(stage, recipe, classes)
+    for net in nets:
+        path = folder / f"{net.name}.weights.h5"
+        if not path.is_file():
+            raise ValueError(f"{path}: got no such file, wanted weights that `seld-convert train` wrote")
+        try:
+            net.load_weights(path)
+        except (ValueError, KeyError, OSError) as error:
+            raise ValueError(f"{path}: not weights of this net: {' '.join(str(error).split())}") from None
+    return nets
