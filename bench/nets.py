@@ -73,4 +73,15 @@ def _coloc_answers(classes: int, slots: int) -> dict[str, list[Raw]]:
     return {"localizer": directions, "classifier": [np.eye(1, classes + 1, dtype=np.float32)[0]]}
 
 
-_LIVE: dict[str, Callable[[int, int], dict[str, list[Raw]]]] = {"coloc": _coloc_answers}
+def _etri_answers(classes: int, slots: int) -> dict[str, list[Raw]]:
+    """Something sounds, it is of the first classes, and these are 360 / slots degrees apart."""
+    sounds = np.arange(classes) < slots
+    azimuth = np.arange(classes) * 2.0 / slots % 2.0 - 1.0
+    return {
+        "sad": [np.ones(1, np.float32)],
+        "sed": [sounds.astype(np.float32)],
+        "doae": [np.concatenate([azimuth, np.zeros(classes)]).astype(np.float32)],
+    }
+
+
+_LIVE: dict[str, Callable[[int, int], dict[str, list[Raw]]]] = {"coloc": _coloc_answers, "etri": _etri_answers}

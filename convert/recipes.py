@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from convert.augment import Augmentation
-from convert.losses import ColocLosses
-from convert.systems.coloc_batches import EDGE_AUGMENTATION
-from convert.systems.coloc_nets import EDGE_SIZES, PAPER_SIZES
+from convert.losses import ColocLosses, EtriLosses
+from convert.systems import coloc_batches, coloc_nets, etri_batches, etri_nets
 from convert.train import TrainSettings
 from edge.config import build
 from edge.decode import DecodeSettings
@@ -45,10 +44,10 @@ RECIPES = {
         Recipe(
             name="coloc-edge",
             system="coloc",
-            sizes=EDGE_SIZES,
-            augmentation=EDGE_AUGMENTATION,
+            sizes=coloc_nets.EDGE_SIZES,
+            augmentation=coloc_batches.EDGE_AUGMENTATION,
             losses=ColocLosses(pair_power=0.5),
-            features=FeatureSettings("logmel_iv", EDGE_SIZES.bands),
+            features=FeatureSettings("logmel_iv", coloc_nets.EDGE_SIZES.bands),
             device={"mode": "streaming", "look_ahead_labels": 5},
             decode=DecodeSettings(on=0.5, off=0.1, smoothing=0.4, min_duration_labels=2),  # `seld-convert tune`
             weaknesses=(
@@ -65,12 +64,34 @@ RECIPES = {
         Recipe(
             name="coloc-paper",
             system="coloc",
-            sizes=PAPER_SIZES,
+            sizes=coloc_nets.PAPER_SIZES,
             augmentation=Augmentation(),
             losses=ColocLosses(),
-            features=FeatureSettings("logpower_phase_iv", PAPER_SIZES.bands),
+            features=FeatureSettings("logpower_phase_iv", coloc_nets.PAPER_SIZES.bands),
             training=TrainSettings(steps=500_000, batch_size=96, learning_rate=5e-4, constant_rate=True),
             device={"mode": "streaming", "look_ahead_labels": 5, "max_overlap": 3},
+        ),
+        Recipe(
+            name="etri-edge",
+            system="etri",
+            sizes=etri_nets.EDGE_SIZES,
+            augmentation=etri_batches.EDGE_AUGMENTATION,
+            losses=EtriLosses(),
+            features=FeatureSettings("etri", etri_nets.EDGE_SIZES.bands),
+            device={"window_labels": 40, "hop_labels": 30},
+            decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.0, min_duration_labels=2),
+        ),
+        Recipe(
+            name="etri-paper",
+            system="etri",
+            sizes=etri_nets.PAPER_SIZES,
+            augmentation=etri_batches.PAPER_AUGMENTATION,
+            losses=EtriLosses(),
+            features=FeatureSettings("etri", etri_nets.PAPER_SIZES.bands),
+            training=TrainSettings(optimizer="ranger", cycles=5),
+            stft=StftSettings(window_samples=480, hop_samples=240, nfft=2048, frames_per_label=10),
+            device={"window_labels": 20, "hop_labels": 15},
+            decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.0, min_duration_labels=2),
         ),
     )
 }

@@ -58,7 +58,7 @@ class Run:
             nets={},
             stft=recipe.stft,
             features=recipe.features,
-            settings=dict(recipe.device),
+            settings=self.system.bundle_settings(recipe, self.cache),
             decode=recipe.decode,
         )
 

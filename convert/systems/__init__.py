@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import keras
 
 from convert.lesson import Lesson
-from convert.systems import coloc
+from convert.systems import coloc, etri
 
 if TYPE_CHECKING:
     from convert.datasets import FeatureCache
@@ -53,6 +53,10 @@ class TrainableSystem(Protocol):
         """Of the settings of a bundle or a recipe, those that its nets are made for."""
         ...
 
+    def bundle_settings(self, recipe: Recipe, cache: FeatureCache) -> dict[str, Any]:
+        """Settings of the device's system for the bundle: the recipe's, and what the training data say."""
+        ...
+
     def device_nets(self, recipe: Recipe, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
         """Trained nets -> every net of the bundle in Keras."""
         ...
@@ -70,4 +74,4 @@ class TrainableSystem(Protocol):
         ...
 
 
-SYSTEMS: dict[str, TrainableSystem] = {"coloc": coloc}
+SYSTEMS: dict[str, TrainableSystem] = {"coloc": coloc, "etri": etri}

@@ -25,18 +25,6 @@ if TYPE_CHECKING:
     from convert.datasets import FeatureCache
     from convert.recipes import Recipe
 
-__all__ = [
-    "MODES",
-    "STAGES",
-    "build",
-    "deployed_nets",
-    "device_nets",
-    "examples",
-    "lesson",
-    "make_live",
-    "net_settings",
-]
-
 STAGES = ("localizer", "classifier")
 MODES = {mode: {"mode": mode} for mode in _MODES}
 
@@ -99,3 +87,8 @@ def make_live(nets: tuple[keras.Model, ...]) -> None:
     if net.name == "localizer":
         kernel, _ = net.get_layer("output").get_weights()
         net.get_layer("output").set_weights([kernel, np.array([1.5, 0.0, 0.0])])
+
+
+def bundle_settings(recipe: Recipe, cache: FeatureCache) -> dict[str, Any]:
+    """Those of the recipe."""
+    return dict(recipe.device)

@@ -1,141 +1,102 @@
-"""ETRI in Keras: the nets SAD, SED and DOAE (Park, Suh and Jeong, DCASE 2020 Task 3, section 3).
-
-The text has lost how they are built, but for this: a U-shaped feature pyramid after PoolNet, free of the choice of a
-pooling size; "a dense layer" and sigmoid in SED, tanh in DOAE; TrellisNet as the global guidance of DOAE; SED has
-2,143,950 parameters, DOAE 2,360,796 (14 classes, 256 bands). Reconstructed from that, from PoolNet (`convert.poolnet`)
-and from TrellisNet (`convert.trellis`):
-
-* filters: 32 at full size, then 64, 64 and 128 at 1/2, 1/4 and 1/8 of it, two convolutions each, each with bias and
-  norm; TrellisNet with 256 units and weight norm on the mean over the bands of the top level. Of some ten thousand
-  structures whose filters and units are powers of two, these are the ones that meet both counts best: SED has
-  2,143,758 (192 less than the paper's), DOAE 2,360,316 (480 less);
-* the head: one dense layer on all bands of each row of the finest level. Its answers go back to frame rate, bilinear,
-  and are averaged over each label frame; the activation comes last. All of this but the activation is linear, so it is
-  as if the maps had gone back to frame rate, at a fraction of the work;
-* guidance of DOAE has no frequency: each level gets it through Conv3x1, the same in every band;
-* the dilations of TrellisNet: 1, 1, 2, 4, 8, which sees 17 rows of 8 frames, most of a window;
-* SAD is SED with one output ("the rest of the settings are the same as the SAD network", section 3.2.2).
-"""
+"""ETRI as it is trained and exported: its stages, their lessons, the nets for the device."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import keras
-from keras import layers, ops
+import numpy as np
 
-from convert.layers import conv_block
-from convert.poolnet import POOLS, decoder, normed_conv, pyramid_pooling
-from convert.trellis import TrellisNet
-from edge.systems.etri import NETS
+from convert.layers import fold_norms
+from convert.lesson import Lesson
+from convert.losses import etri_loss
+from convert.systems.etri_batches import batch_maker
+from convert.systems.etri_dev import dev_score
+from convert.systems.etri_durations import median_lengths
+from convert.systems.etri_nets import build_doae, build_sad, build_sed
+from edge.config import build as build_settings
+from edge.nets import Net
+from edge.systems.etri_settings import EtriSettings
+from edge.types import FloatArray
 
+if TYPE_CHECKING:
+    from convert.datasets import FeatureCache
+    from convert.recipes import Recipe
+    from convert.run import Run
 
-@dataclass(frozen=True, slots=True)
-class EtriSizes:
-    """Sizes of the three nets. Filters are those at full size, then those of each level of the pyramid."""
-
-    frames: int = 200
-    bands: int = 64
-    frames_per_label: int = 5
-    sad_filters: tuple[int, ...] = (8, 8, 12, 16)
-    sed_filters: tuple[int, ...] = (16, 24, 32, 48)
-    doae_filters: tuple[int, ...] = (16, 24, 32, 48)
-    convolutions: int = 1  # at each level
-    trellis_units: int = 64
-    trellis_dilations: tuple[int, ...] = (1, 1, 2, 4, 8)
-    dropout: float = 0.05
-
-    def __post_init__(self) -> None:
-        if self.frames_per_label < 1 or self.frames < 1 or self.frames % self.frames_per_label:
-            raise ValueError(f"got frames {self.frames}, wanted a multiple of frames_per_label {self.frames_per_label}")
-        for name in ("sad_filters", "sed_filters", "doae_filters"):
-            filters = getattr(self, name)
-            if len(filters) < 2 or min(filters) < 1:
-                raise ValueError(f"got {name} {filters}, wanted at least two, all positive")
-            step = 2 ** (len(filters) - 1)
-            least = step * max(POOLS)  # the largest average pool still fits the top of the pyramid
-            if any(size % step or size < least for size in (self.frames, self.bands)):
-                raise ValueError(
-                    f"got frames {self.frames}, bands {self.bands} for {len(filters) - 1} levels of {name}, "
-                    f"wanted multiples of {step}, {least} or more"
-                )
-        if min(self.convolutions, self.trellis_units) < 1 or not 0.0 <= self.dropout < 1.0:
-            raise ValueError(
-                f"got convolutions {self.convolutions}, trellis_units {self.trellis_units}, dropout {self.dropout}, "
-                "wanted at least 1, at least 1 and one from 0 to below 1"
-            )
-
-    @property
-    def labels(self) -> int:
-        """Label frames in a window."""
-        return self.frames // self.frames_per_label
+STAGES = ("sad", "sed", "doae")
+MODES: dict[str, dict[str, Any]] = {"window": {}}
+CALIBRATION_WINDOWS = 200
 
 
-EDGE_SIZES = EtriSizes()  # trains on two cores
-PAPER_SIZES = EtriSizes(
-    bands=256,
-    frames_per_label=10,
-    sad_filters=(32, 64, 64, 128),
-    sed_filters=(32, 64, 64, 128),
-    doae_filters=(32, 64, 64, 128),
-    convolutions=2,
-    trellis_units=256,
-)
+def build(stage: str, recipe: Recipe, classes: int, deployed: bool = False) -> tuple[keras.Model, ...]:
+    """The net of a stage, with random weights; `deployed` is its form for the converter."""
+    if stage == "sad":
+        return (build_sad(recipe.sizes, deployed),)
+    return ((build_sed if stage == "sed" else build_doae)(recipe.sizes, classes, deployed),)
 
 
-def build_sad(sizes: EtriSizes, deployed: bool = False) -> keras.Model:
-    """SAD: `features` (frames, bands, 3) -> `output` (labels, 1), the probability that anything sounds."""
-    return build_net("sad", sizes, 1, deployed)
+def lesson(
+    stage: str,
+    recipe: Recipe,
+    nets: tuple[keras.Model, ...],
+    cache: FeatureCache,
+    dev: FeatureCache | None,
+    seed: int,
+) -> Lesson:
+    """Targets of the stage, and its loss (section 4)."""
+    (net,) = nets
+    loss = etri_loss(stage, recipe.losses)
+    return Lesson(
+        keras.Model(net.inputs, net.output["output"], name=stage),
+        loss,
+        batch_maker(stage, cache, recipe.augmentation, recipe.sizes.labels, recipe.training.batch_size, seed),
+        dev_score(stage, loss, recipe, dev) if dev else None,
+    )
 
 
-def build_sed(sizes: EtriSizes, classes: int, deployed: bool = False) -> keras.Model:
-    """SED: `features` (frames, bands, 3) -> `output` (labels, K), the probability of each class."""
-    return build_net("sed", sizes, classes, deployed)
+def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Of the settings of a bundle or a recipe, those that its nets are made for."""
+    return {"window_labels": build_settings(EtriSettings, settings, "settings").window_labels}
 
 
-def build_doae(sizes: EtriSizes, classes: int, deployed: bool = False) -> keras.Model:
-    """DOAE: `features` (frames, bands, 10) -> `output` (labels, 2 K), K azimuths, K elevations in degrees / 180."""
-    return build_net("doae", sizes, 2 * classes, deployed)
+def bundle_settings(recipe: Recipe, cache: FeatureCache) -> dict[str, Any]:
+    """Those of the recipe, and median filters by the mean duration of what was heard (section 5)."""
+    sad_labels, sed_labels = median_lengths(cache)
+    return {"sad_median_labels": sad_labels, "sed_median_labels": sed_labels, **recipe.device}
 
 
-def build_net(name: str, sizes: EtriSizes, outputs: int, deployed: bool) -> keras.Model:
-    """The net of that name: encoder, global guidance, decoder and head.
-
-    `deployed` is the form for the converter: norms folded (`layers.fold_norms`), no dropout.
-    """
-    maps = NETS[name].stop - NETS[name].start
-    filters: tuple[int, ...] = getattr(sizes, f"{name}_filters")
-    features = keras.Input((sizes.frames, sizes.bands, maps), name="features")
-    x = conv_block(features, filters[0], (2, 2), sizes.dropout, "encoder0", deployed)
-    levels: list[keras.KerasTensor] = []
-    for level, count in enumerate(filters[1:], 1):
-        if levels:
-            x = layers.MaxPooling2D(2, name=f"encoder{level}_pool")(x)
-            x = x if deployed else layers.Dropout(sizes.dropout, name=f"encoder{level}_dropout")(x)
-        for number in range(sizes.convolutions):
-            x = normed_conv(x, count, f"encoder{level}_{number + 1}", deployed)
-        levels.append(x)
-    x = decoder(levels, _guidance(name, levels[-1], sizes, deployed), "decoder", deployed)
-    x = layers.Dropout(sizes.dropout, name="dropout")(x) if not deployed else x
-    x = _to_labels(x, sizes, outputs)
-    activation = "tanh" if name == "doae" else "sigmoid"
-    x = layers.Activation(activation, dtype="float32", name="output")(x)
-    return keras.Model({"features": features}, {"output": x}, name=name)
+def device_nets(recipe: Recipe, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
+    """The device asks them as they were trained."""
+    return dict(nets)
 
 
-def _guidance(name: str, top: keras.KerasTensor, sizes: EtriSizes, deployed: bool) -> keras.KerasTensor:
-    """The top of the pyramid (t, f, c) -> global guidance: (t, f, c) by pooling or, in DOAE, (t, 1, units)."""
-    if name != "doae":
-        return pyramid_pooling(top, "guidance", deployed)
-    x = ops.mean(top, axis=2)
-    x = TrellisNet(sizes.trellis_units, sizes.trellis_dilations, name="trellis")(x)
-    return ops.expand_dims(x, 2)
+def deployed_nets(recipe: Recipe, nets: Mapping[str, keras.Model], classes: int) -> dict[str, keras.Model]:
+    """With their norms folded."""
+    deployed = {}
+    for stage in STAGES:
+        (deployed[stage],) = build(stage, recipe, classes, deployed=True)
+        fold_norms(nets[stage], deployed[stage])
+    return deployed
 
 
-def _to_labels(x: keras.KerasTensor, sizes: EtriSizes, outputs: int) -> keras.KerasTensor:
-    """Maps (t, f, c) of the finest level -> (labels, outputs) by one dense layer."""
-    x = layers.Reshape((x.shape[1], 1, -1))(x)
-    x = layers.Dense(outputs, name="dense")(x)
-    x = ops.image.resize(x, (sizes.frames, 1), interpolation="bilinear")
-    x = layers.AveragePooling2D((sizes.frames_per_label, 1))(x)
-    return layers.Reshape((sizes.labels, outputs))(x)
+def examples(run: Run, nets: Mapping[str, Net], share: float, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
+    """Windows of training scenes, as the device will feed them: whole, at any level."""
+    recipe = run.recipe
+    quiet = replace(recipe.augmentation, silence_share=0.0, masked_frames=0, masked_bands=0, speed=(1.0, 1.0))
+    count = round(share * CALIBRATION_WINDOWS)
+    result = {}
+    for stage in STAGES:
+        inputs, _ = batch_maker(stage, run.cache, quiet, recipe.sizes.labels, count, seed)(0)
+        result[stage] = [{"features": maps} for maps in inputs["features"]]
+    return result
+
+
+def make_live(nets: tuple[keras.Model, ...]) -> None:
+    """Something always sounds, and it is of every class."""
+    (net,) = nets
+    if net.name != "doae":
+        kernel, bias = net.get_layer("dense").get_weights()
+        net.get_layer("dense").set_weights([kernel, np.full_like(bias, 20.0)])

@@ -14,7 +14,7 @@ from convert.ladder import snr_db
 from convert.layers import fold_norms
 from convert.poolnet import resized
 from convert.quantize import to_tflite
-from convert.systems.etri import EDGE_SIZES, PAPER_SIZES, EtriSizes, build_doae, build_sad, build_sed
+from convert.systems.etri_nets import EDGE_SIZES, PAPER_SIZES, EtriSizes, build_doae, build_sad, build_sed
 from edge.features import FEATURES
 from edge.nets import LiteRtNet
 from edge.systems.etri import NETS
@@ -130,13 +130,13 @@ def test_answers_lie_where_the_sound_is(stage: str, unsettle: Unsettle) -> None:
     x = examples(stage, windows, sizes=sizes)
     usual = outputs(before_activation, x)
     places = np.arange(2, sizes.labels - 2, 3)
-    centres = []
+    found = []
     for label in places:
         changed = x.copy()
         changed[:, 5 * label : 5 * label + 5] += 1.0
         moved = np.abs(outputs(before_activation, changed) - usual).sum(axis=(0, 2))
-        centres.append(moved @ np.arange(sizes.labels) / moved.sum())
-    assert np.corrcoef(centres, places)[0, 1] > 0.9
+        found.append(np.argmax(moved))
+    assert np.median(np.abs(np.array(found) - places)) <= 1
 
 
 @pytest.mark.parametrize("stage", NETS)

@@ -1,0 +1,43 @@
+"""Training data -> lengths of ETRI's median filters, "based on the average duration per class" (section 5)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.datasets import FeatureCache
+from edge.systems.etri_settings import LONGEST_FILTER_LABELS
+
+SHARE = 0.5  # of the mean duration: a median keeps what lasts longer than half of its length
+
+
+def median_lengths(cache: FeatureCache, share: float = SHARE) -> tuple[int, dict[str, int]]:
+    """Odd lengths in label frames for SAD and, by class, for SED: `share` of the mean duration of what was heard."""
+    activity = class_activity(cache)
+    lengths = {
+        name: _odd(share * mean_duration(active, cache.first_labels))
+        for name, active in zip(cache.class_names, activity.T, strict=True)
+    }
+    anything = np.max(activity, axis=1)
+    return _odd(share * mean_duration(anything, cache.first_labels)), lengths
+
+
+def class_activity(cache: FeatureCache) -> NDArray[np.bool_]:
+    """(labels, classes): which classes are active in any slot."""
+    activity = np.zeros((cache.tracks.shape[1], len(cache.class_names)), bool)
+    for slot in cache.tracks:
+        labels = np.flatnonzero(np.any(slot[:, :3] != 0, axis=-1))
+        activity[labels, slot[labels, 3].astype(int)] = True
+    return activity
+
+
+def mean_duration(active: NDArray[np.bool_], first_labels: tuple[int, ...]) -> float:
+    """Mean length of the runs of True in (labels,), in label frames; no run goes on in the next recording. Or 0."""
+    begins = active & ~np.concatenate([[False], active[:-1]])
+    inside = [first for first in first_labels[:-1] if active[first]]
+    begins[inside] = True
+    return float(active.sum() / begins.sum()) if begins.any() else 0.0
+
+
+def _odd(labels: float) -> int:
+    return int(min(2 * (max(labels, 1.0) // 2) + 1, LONGEST_FILTER_LABELS))
