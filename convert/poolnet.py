@@ -40,8 +40,11 @@ def resized(x: keras.KerasTensor, rows: int, bands: int) -> keras.KerasTensor:
 def binned(x: keras.KerasTensor, bins: int) -> keras.KerasTensor:
     """(t, f, c) -> (bins, bins, c): averages over windows of one size that cover the map and overlap where they must.
 
-    Along an axis that is shorter than `bins`, every row is a bin.
+    Along an axis that is shorter than `bins`, every row is a bin. The mean of all of the map, which differs little from
+    window to window, is no pool: an int8 pool has the scale of its input, a mean has one of its own.
     """
+    if bins == 1:
+        return ops.mean(x, axis=(1, 2), keepdims=True)
     counts = [min(bins, size) for size in x.shape[1:3]]
     strides = [size // count for size, count in zip(x.shape[1:3], counts, strict=True)]
     windows = [size - (count - 1) * stride for size, count, stride in zip(x.shape[1:3], counts, strides, strict=True)]
