@@ -42,6 +42,7 @@ def write_card(
         f"- sizes: `{asdict(recipe.sizes)}`",
         f"- features: `{asdict(recipe.features)}`, `{asdict(recipe.stft)}`",
         f"- augmentation: `{asdict(recipe.augmentation)}`",
+        f"- losses: `{asdict(recipe.losses)}`",
         *(f"- schedule of the {stage}: `{asdict(schedule)}`" for stage, schedule in run.training.items()),
         f"- scenes: {'; '.join(data)}",
         "- loss per step in `training-*.csv`",
