@@ -39,6 +39,7 @@ class Pass:
         self.delay = CONVOLUTION_LABELS + look_ahead
         self._seen: deque[Raw] = deque(maxlen=look_ahead + 1)
         self._ready: deque[FloatArray] = deque()
+        self._condition: FloatArray | None = None  # that was pushed last; whoever has a new one gives a new array
         self.reset()
 
     def reset(self) -> None:
@@ -62,9 +63,11 @@ class Pass:
 
     def push(self, maps: Raw, condition: FloatArray, hop: int) -> FloatArray | None:
         """Maps of label c - 1, embeddings (3, n) of c - 2 to c -> the output for label c - delay, once there is one."""
-        frames = len(maps)
-        repeated = np.repeat(condition, frames, axis=0)[frames - 1 : 2 * frames + 1, None]
-        labels = self._blocks(self._past, shared_maps=maps, condition=repeated)["shared_labels"]
+        if condition is not self._condition:
+            frames = len(maps)
+            self._condition = condition
+            self._repeated = np.repeat(condition, frames, axis=0)[frames - 1 : 2 * frames + 1, None]
+        labels = self._blocks(self._past, shared_maps=maps, condition=self._repeated)["shared_labels"]
         self._pushed += 1
         if self._pushed == 1:  # what the third convolution was told is about a label before the first
             self._past["state_third"] = self._blocks.fresh()["state_third"]
@@ -109,6 +112,7 @@ class ColocStreaming:
         self._origins = {
             stage: self._encoded(stage, np.zeros((1, 3), np.float32))[0] for stage in ("localizer", "classifier")
         }
+        self._told_nothing = np.stack([self._origins["localizer"]] * 3)
         self._silence = extractor(Spectra(np.zeros((stft.frames_per_label, CHANNELS, stft.bins), np.complex64), 0)).maps
         self._ring = (slots + 1) * self._delay + CONVOLUTION_LABELS + 1  # labels under way
         self.set_level(0)
@@ -195,7 +199,9 @@ class ColocStreaming:
         if not localizer.due(label, bool(asked)) or label <= self._first:
             return
         maps = self._fronts[(label - 1) % self._ring]
-        condition = np.stack([self._told(each, known) for each in range(label - 2, label + 1)])
+        condition = self._told_nothing
+        if known or label - 2 < self._first:
+            condition = np.stack([self._told(each, known) for each in range(label - 2, label + 1)])
         named = localizer.push(maps, condition, self._hop)
         place = (label - localizer.delay) % self._ring
         if named is None or self._count[place] != known:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from convert.cli import main
-from convert.recipes import Recipe
+from convert.recipes import RECIPES, Recipe
 from edge.annotations import read_annotations
 from edge.bundle import load_bundle
 from edge.wav import read_wav, write_wav
@@ -181,7 +181,7 @@ def test_tensorflow_says_nothing_between(scenes_folder: Path, tmp_path: Path) ->
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "seld-convert: model: got 'nothing', wanted one of coloc-edge, coloc-paper\n"
+    assert done.stderr == f"seld-convert: model: got 'nothing', wanted one of {', '.join(RECIPES)}\n"
 
 
 def test_score(capsys: pytest.CaptureFixture[str]) -> None:

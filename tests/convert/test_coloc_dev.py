@@ -81,7 +81,11 @@ def test_chunks_are_the_same_each_time_and_as_recorded(
     tracks[0, ::2, :3] = unit_vector(30.0, 0.0)
     tracks[..., 3] = 2 - (tracks[..., 0] != 0)
     cache = make_cache(stack_tracks(tracks, SLOTS, 2), (0, 20, 40))
-    recipe = replace(tiny_recipe, sizes=replace(tiny_recipe.sizes, bands=8, frequency_pools=(2, 2, 2)))
+    recipe = replace(
+        tiny_recipe,
+        sizes=replace(tiny_recipe.sizes, bands=8, frequency_pools=(2, 2, 2)),
+        features=replace(tiny_recipe.features, bands=8),
+    )
     keras.utils.set_random_seed(0)
     model = build_trainable(*build(stage, recipe, 2))
     loss = set_localizer_loss(SLOTS) if stage == "localizer" else focal_cross_entropy

@@ -124,7 +124,7 @@ def test_with_a_look_ahead_over_the_clip_the_first_answer_is_that_of_the_window(
     (first,) = streamed(keras_steps(trained, 7), stage, 7, maps, told)
     wanted = whole(trained, maps[:8], told[:8])
     np.testing.assert_allclose(first, wanted[0], atol=1e-5)
-    assert np.abs(first - wanted[1]).max() > 1e-3
+    assert np.abs(first - wanted[1]).max() > 2e-4  # not that of another label
 
 
 def test_later_answers_are_those_of_the_window_too_if_states_are_carried(unsettle: Unsettle) -> None:
