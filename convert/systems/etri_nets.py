@@ -6,9 +6,9 @@ pooling size; "a dense layer" and sigmoid in SED, tanh in DOAE; TrellisNet as th
 and from TrellisNet (`convert.trellis`):
 
 * filters: 32 at full size, then 64, 64 and 128 at 1/2, 1/4 and 1/8 of it, two convolutions each, each with bias and
-  norm; TrellisNet with 256 units and weight norm on the mean over the bands of the top level. Of some ten thousand
-  structures whose filters and units are powers of two, these are the ones that meet both counts best: SED has
-  2,143,758 (192 less than the paper's), DOAE 2,360,316 (480 less);
+  norm; TrellisNet with 256 units and weight norm on the mean over the bands of the top level. Of about 100,000 SED nets
+  of this kind with powers of two for filters (other levels, convolutions, biases, norms and heads) and their DOAE nets,
+  this pair meets both counts best: SED has 2,143,758 (192 less than the paper's), DOAE 2,360,316 (480 less);
 * the head: one dense layer on all bands of each row of the finest level. Its answers go back to frame rate, bilinear,
   and are averaged over each label frame; the activation comes last. All of this but the activation is linear, so it is
   as if the maps had gone back to frame rate, at a fraction of the work;
