@@ -86,7 +86,7 @@ class TimedLoop:
             self._times_s.append(time.perf_counter() - began)
 
     def times(self) -> StepTimes:
-        """Of all that it ran."""
+        """Of all that it ran; steps and stages of the last 10,000 steps at most."""
         clock, steps = self._pipeline.clock, len(self._times_s) * self._steps_per_second
         return StepTimes(
             step=clock.step(),

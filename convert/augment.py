@@ -36,6 +36,16 @@ class Augmentation:
             raise ValueError(f"got speed {self.speed}, wanted two, above 0 and in order")
 
 
+DEVICE_AUGMENTATION = Augmentation(
+    level_db=(-15.0, 10.0),
+    rotated_share=1.0,
+    equalizer_db=2.0,
+    masked_frames=20,
+    masked_bands=6,
+    silence_share=0.1,
+)  # what devices meet, besides what a paper varies
+
+
 def check_sampling(cache: FeatureCache, labels: int, settings: Augmentation) -> None:
     """Raise ValueError if the recordings in a cache are too short for `sample`, or its maps no good for stretching."""
     shortest, wanted = int(np.diff(cache.first_labels).min()), math.ceil(labels * settings.speed[1])

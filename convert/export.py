@@ -95,7 +95,7 @@ def export(run: Run, scenes: Path, out: Path) -> None:
 
 
 def export_random(recipe: Recipe, out: Path) -> None:
-    """Write an int8 bundle of a recipe with random weights, for benchmarks: as fast as a trained one, and deaf."""
+    """Write an int8 bundle of a recipe with random weights, for benchmarks: a trained one that hears all is as fast."""
     with tempfile.TemporaryDirectory() as folder:
         bundles, _ = convert_nets(random_run(recipe, Path(folder)))
     bundle = bundles["int8"]

@@ -7,11 +7,12 @@ batches as an uninterrupted one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.augment import Augmentation, augmented, check_sampling, sample
+from convert.augment import DEVICE_AUGMENTATION, Augmentation, augmented, check_sampling, sample
 from convert.datasets import FeatureCache
 from edge.geometry import perturb_angles
 
@@ -19,15 +20,7 @@ FloatArray = NDArray[np.float32]
 Batch = tuple[dict[str, FloatArray], FloatArray]
 
 
-EDGE_AUGMENTATION = Augmentation(
-    level_db=(-15.0, 10.0),
-    rotated_share=1.0,
-    equalizer_db=2.0,
-    masked_frames=20,
-    masked_bands=6,
-    silence_share=0.1,
-    decoy_share=0.3,
-)
+EDGE_AUGMENTATION = replace(DEVICE_AUGMENTATION, decoy_share=0.3)
 
 
 def localizer_example(

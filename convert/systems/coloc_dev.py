@@ -6,14 +6,14 @@ The chunks are the same each time, are not augmented, and the conditions hold th
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from convert.augment import Augmentation
 from convert.datasets import FeatureCache
+from convert.dev import Score, scorer
 from convert.systems.coloc_batches import FloatArray, batch_maker
 from edge.geometry import angle_between_deg
 from edge.systems.coloc_settings import ColocSettings
@@ -21,35 +21,20 @@ from edge.systems.coloc_settings import ColocSettings
 if TYPE_CHECKING:
     from convert.recipes import Recipe
 
-CHUNKS = 256
 _AS_RECORDED = Augmentation(level_db=(0.0, 0.0), rotated_share=0.0, perturbation_deg=0.0)
 
 
-def dev_score(
-    stage: str, loss: Callable[..., Any], recipe: Recipe, dev: FeatureCache
-) -> Callable[[keras.Model], dict[str, float]]:
+def dev_score(stage: str, loss: Callable[..., Any], recipe: Recipe, dev: FeatureCache) -> Score:
     """A function from the trainable model of a stage to `dev_loss` and the scores of that stage.
 
     Raises ValueError if a recording in `dev` is shorter than a window.
     """
     size = recipe.training.batch_size
     batch = batch_maker(stage, dev, _AS_RECORDED, recipe.sizes.labels, size, seed=0)
-
-    def score(model: keras.Model) -> dict[str, float]:
-        losses, targets, answers = [], [], []
-        for index in range(max(1, CHUNKS // size)):
-            inputs, target = batch(index)
-            answer = np.asarray(model.predict_on_batch(inputs), np.float32)
-            losses.append(float(loss(ops.convert_to_tensor(target), ops.convert_to_tensor(answer))))
-            targets.append(target)
-            answers.append(answer)
-        result = {"dev_loss": float(np.mean(losses))}
-        if stage == "localizer":
-            threshold = ColocSettings(**recipe.device).threshold
-            return result | localizer_scores(np.concatenate(targets), np.concatenate(answers), threshold)
-        return result | classifier_scores(np.concatenate(targets), np.concatenate(answers))
-
-    return score
+    if stage == "localizer":
+        threshold = ColocSettings(**recipe.device).threshold
+        return scorer(batch, size, loss, partial(localizer_scores, threshold=threshold))
+    return scorer(batch, size, loss, classifier_scores)
 
 
 def localizer_scores(target: FloatArray, answer: FloatArray, threshold: float) -> dict[str, float]:

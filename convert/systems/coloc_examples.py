@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 CALIBRATION_WINDOWS, CALIBRATION_STEPS = 150, 400
 STREAMED_SCENES, STREAMED_LABELS = 12, 150
-_STAGES = ("localizer", "classifier")
 
 
 def examples(run: Run, nets: Mapping[str, Net], share: float, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
@@ -41,7 +40,7 @@ def window_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) ->
     """
     quiet = replace(run.recipe.augmentation, silence_share=0.0, masked_frames=0, masked_bands=0)
     examples: dict[str, list[dict[str, FloatArray]]] = {}
-    for stage in _STAGES:
+    for stage in run.system.STAGES:
         batch = batch_maker(stage, run.cache, quiet, run.recipe.sizes.labels, count, seed)
         inputs, _ = batch(0)
         encode = nets[f"{stage}_encoder"]

@@ -54,7 +54,7 @@ def build_crnn(sizes: CrnnSizes, outputs: int, activation: str, name: str, deplo
 
     The flattening before the GRU is frequency-major, the baseline's is channel-major: the same function up to a
     permutation of weights, one transposition less on the device. `deployed` is the form for the
-    converter: norms folded (`quantize.fold_norms`), GRU unrolled.
+    converter: norms folded (`layers.fold_norms`), GRU unrolled.
     """
     features = keras.Input((sizes.frames, sizes.bands, sizes.maps), name="features")
     embedding = keras.Input((sizes.labels, ENCODER_CHANNELS), name="embedding")

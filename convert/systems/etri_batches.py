@@ -7,11 +7,12 @@ batches as an uninterrupted one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.augment import Augmentation, augmented, check_sampling, sample
+from convert.augment import DEVICE_AUGMENTATION, Augmentation, augmented, check_sampling, sample
 from convert.datasets import FeatureCache
 from edge.geometry import azimuth_elevation_deg
 from edge.systems.etri import NETS
@@ -22,15 +23,7 @@ SPEED = (0.8, 1.25)  # of time stretch; the paper does not tell
 
 AS_RECORDED = Augmentation(level_db=(0.0, 0.0), rotated_share=0.0)
 PAPER_AUGMENTATION = Augmentation(level_db=(0.0, 0.0), rotated_share=0.0, speed=SPEED)  # ETRL4, section 7
-EDGE_AUGMENTATION = Augmentation(
-    level_db=(-15.0, 10.0),
-    rotated_share=1.0,
-    equalizer_db=2.0,
-    masked_frames=20,
-    masked_bands=6,
-    silence_share=0.1,
-    speed=SPEED,
-)
+EDGE_AUGMENTATION = replace(DEVICE_AUGMENTATION, speed=SPEED)
 
 
 def stage_target(stage: str, tracks: FloatArray, classes: int) -> FloatArray:

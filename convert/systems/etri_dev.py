@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from convert.datasets import FeatureCache
+from convert.dev import Score, scorer
 from convert.systems.etri_batches import AS_RECORDED, FloatArray, batch_maker
 from edge.geometry import angle_between_deg, unit_vector
 
 if TYPE_CHECKING:
     from convert.recipes import Recipe
 
-CHUNKS = 256
 
-
-def dev_score(
-    stage: str, loss: Callable[..., Any], recipe: Recipe, dev: FeatureCache
-) -> Callable[[keras.Model], dict[str, float]]:
+def dev_score(stage: str, loss: Callable[..., Any], recipe: Recipe, dev: FeatureCache) -> Score:
     """A function from the trainable model of a stage to `dev_loss` and the score of that stage.
 
     Raises ValueError if a recording in `dev` is shorter than a window.
@@ -29,21 +24,12 @@ def dev_score(
     size = recipe.training.batch_size
     batch = batch_maker(stage, dev, AS_RECORDED, recipe.sizes.labels, size, seed=0)
 
-    def score(model: keras.Model) -> dict[str, float]:
-        losses, targets, answers = [], [], []
-        for index in range(max(1, CHUNKS // size)):
-            inputs, target = batch(index)
-            answer = np.asarray(model.predict_on_batch(inputs), np.float32)
-            losses.append(float(loss(ops.convert_to_tensor(target), ops.convert_to_tensor(answer))))
-            targets.append(target)
-            answers.append(answer)
-        target, answer = np.concatenate(targets), np.concatenate(answers)
-        result = {"dev_loss": float(np.mean(losses))}
+    def scores(target: FloatArray, answer: FloatArray) -> dict[str, float]:
         if stage == "doae":
-            return result | {"dev_doa_deg": direction_error_deg(target, answer)}
-        return result | {"dev_f_percent": 100.0 * f_score(target, answer)}
+            return {"dev_doa_deg": direction_error_deg(target, answer)}
+        return {"dev_f_percent": 100.0 * f_score(target, answer)}
 
-    return score
+    return scorer(batch, size, loss, scores)
 
 
 def f_score(target: FloatArray, answer: FloatArray) -> float:

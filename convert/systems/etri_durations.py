@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.datasets import FeatureCache
+from convert.systems.etri_batches import stage_target
 from edge.systems.etri_settings import LONGEST_FILTER_LABELS
 
 SHARE = 0.5  # of the mean duration: a median keeps what lasts longer than half of its length
@@ -24,11 +25,7 @@ def median_lengths(cache: FeatureCache, share: float = SHARE) -> tuple[int, dict
 
 def class_activity(cache: FeatureCache) -> NDArray[np.bool_]:
     """(labels, classes): which classes are active in any slot."""
-    activity = np.zeros((cache.tracks.shape[1], len(cache.class_names)), bool)
-    for slot in cache.tracks:
-        labels = np.flatnonzero(np.any(slot[:, :3] != 0, axis=-1))
-        activity[labels, slot[labels, 3].astype(int)] = True
-    return activity
+    return stage_target("sed", cache.tracks, len(cache.class_names)) > 0
 
 
 def mean_duration(active: NDArray[np.bool_], first_labels: tuple[int, ...]) -> float:

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 
+from convert import dev
 from convert.datasets import FeatureCache
 from convert.losses import focal_cross_entropy, set_localizer_loss
 from convert.recipes import Recipe
-from convert.systems import coloc_dev
 from convert.systems.coloc import build
 from convert.systems.coloc_batches import localizer_example
 from convert.systems.coloc_dev import classifier_scores, dev_score, localizer_scores
@@ -76,7 +76,7 @@ def test_the_classifier_s_scores_of_known_answers() -> None:
 def test_chunks_are_the_same_each_time_and_as_recorded(
     stage: str, tiny_recipe: Recipe, make_cache: Callable[..., FeatureCache], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coloc_dev, "CHUNKS", 8)
+    monkeypatch.setattr(dev, "CHUNKS", 8)
     tracks = np.zeros((SLOTS, 40, 4), np.float32)
     tracks[0, ::2, :3] = unit_vector(30.0, 0.0)
     tracks[..., 3] = 2 - (tracks[..., 0] != 0)

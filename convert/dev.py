@@ -1,0 +1,42 @@
+"""A model in training, batches of development data -> its loss and a few telling numbers, for the log.
+
+The chunks are the same each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from convert.train import Batch
+
+CHUNKS = 256
+Score = Callable[[keras.Model], dict[str, float]]
+
+
+def scorer(
+    batch: Callable[[int], Batch],
+    batch_size: int,
+    loss: Callable[..., Any],
+    scores: Callable[[np.ndarray, np.ndarray], dict[str, float]],
+) -> Score:
+    """A function from the trainable model of a stage to `dev_loss` and what `scores` says of all targets and answers.
+
+    `batch` gives batches of `batch_size` chunks by number; about `CHUNKS` are asked for.
+    """
+
+    def score(model: keras.Model) -> dict[str, float]:
+        losses, targets, answers = [], [], []
+        for index in range(max(1, CHUNKS // batch_size)):
+            inputs, target = batch(index)
+            answer = np.asarray(model.predict_on_batch(inputs), np.float32)
+            losses.append(float(loss(ops.convert_to_tensor(target), ops.convert_to_tensor(answer))))
+            targets.append(target)
+            answers.append(answer)
+        return {"dev_loss": float(np.mean(losses))} | scores(np.concatenate(targets), np.concatenate(answers))
+
+    return score
