@@ -7,7 +7,8 @@ forward state is carried, its backward half begins `look_ahead_labels` later (Zh
 An answer about a label frame so needs `delay` more of them: `CONVOLUTION_LABELS` for the convolutions, and the
 look-ahead. The localizer that is told of one direction follows the one that is told of none by as much, and the
 classifiers follow the last localizer: `latency_s` is the sum. Whoever is not asked about anything in its range does not
-run.
+run. Where nothing sounds, the first localizer's recurrence answers about `LONGEST_HOP` label frames at a time, the last
+of them with so much less look-ahead.
 """
 
 from __future__ import annotations
@@ -202,8 +203,9 @@ class ColocStreaming:
         condition = self._told_nothing
         if known or label - 2 < self._first:
             condition = np.stack([self._told(each, known) for each in range(label - 2, label + 1)])
-        named = localizer.push(maps, condition, self._hop)
         place = (label - localizer.delay) % self._ring
+        silent = known == 0 and self._count[place - 1] == 0  # so far
+        named = localizer.push(maps, condition, self._longest_hop if silent else self._hop)
         if named is None or self._count[place] != known:
             return
         length = np.sqrt(np.dot(named, named))
