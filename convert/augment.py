@@ -112,7 +112,8 @@ def rotate_foa(
     `pattern` 0..15 picks one of 16 rotations and reflections: x and y exchanged or not, x, y, z each mirrored or not.
     Maps (..., maps) are exchanged and negated accordingly, `directions` (..., 3) of x, y, z with them. Exact: the
     mirrored channel has the same power, the opposite intensity, active and reactive, and a phase moved by pi. Maps of
-    no channel, as the mean over all of them, stay as they are.
+    no channel, as the mean over all of them, stay as they are; so do those of a microphone, as if it had not turned
+    with the sources: the array is held in another way.
     """
     if not 0 <= pattern < 16:
         raise ValueError(f"got rotation pattern {pattern}, wanted 0..15")

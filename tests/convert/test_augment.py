@@ -139,6 +139,19 @@ def test_maps_of_all_channels_stay_and_both_intensities_turn() -> None:
     np.testing.assert_array_equal(rotated, np.stack(expected, axis=-1))
 
 
+def test_the_maps_of_a_microphone_do_not_turn_and_follow_the_level() -> None:
+    names = FEATURES["two_step"][1]
+    maps = np.random.default_rng(0).normal(size=(6, 4, len(names))).astype(np.float32)
+    for pattern in range(16):
+        rotated, turned = rotate_foa(maps, DIRECTIONS, names, pattern)
+        foa, expected = rotate_foa(maps[..., :7], DIRECTIONS, FEATURES["logmel_iv"][1], pattern)
+        np.testing.assert_array_equal(rotated, np.concatenate([foa, maps[..., 7:]], axis=-1))
+        np.testing.assert_array_equal(turned, expected)
+    raised = change_level(maps, names, np.arange(4, dtype=np.float32)) - maps
+    np.testing.assert_allclose(raised[..., [0, 3, 7, 8]], np.arange(4)[:, None] * np.ones((6, 1, 4)), atol=1e-5)
+    np.testing.assert_array_equal(raised[..., 4:7], 0.0)
+
+
 def ramp(labels: int, per_label: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """Maps that say the number of their frame, in two bands, and tracks that say the number of their label frame."""
     maps = np.arange(labels * per_label, dtype=np.float32)[:, None, None] * np.array([[1.0], [-2.0]], np.float32)
