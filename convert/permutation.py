@@ -1,0 +1,122 @@
+"""Losses that do not ask which track tells of which event: permutation-invariant training (PIT), in `keras.ops`.
+
+Section 3.1 of Two-step trains its first two nets by them: the mean squared error of directions and the cross-entropy
+of classes, both over whole windows, so that a track stays with its events. The third net answers in multi-ACCDOA and
+is trained by ADPIT (Shimada et al. 2022, arXiv 2110.07124).
+"""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import keras
+import numpy as np
+from keras import ops
+
+from convert.losses import EPSILON, Loss
+from edge.types import FloatArray
+
+ACCDOA_TRACKS = 3  # N of multi-ACCDOA
+DUMMY_TRACKS = 6  # A0; B0, B1; C0, C1, C2
+
+
+def pit_mse(tracks: int, by_frame: bool = False) -> Loss:
+    """Mean squared error of directions under the best permutation of tracks.
+
+    Target and answer are (batch, labels, 3 K): x, y, z of the first track, then of the next. One permutation holds for
+    a whole window or, with `by_frame`, for one label frame.
+    """
+
+    def loss(target: object, predicted: object) -> object:
+        wanted, got = (_by_track(each, tracks, by_frame) for each in (target, predicted))
+        apart = ops.expand_dims(wanted, -2) - ops.expand_dims(got, -3)
+        return _best(ops.mean(ops.square(apart), axis=-1), tracks)
+
+    return loss
+
+
+def pit_bce(tracks: int, by_frame: bool = False) -> Loss:
+    """Mean cross-entropy of K C yes-no questions under the best permutation of tracks.
+
+    Target and answer are (batch, labels, K C): the classes of the first track, then those of the next. `by_frame` as in
+    `pit_mse`.
+    """
+
+    def loss(target: object, predicted: object) -> object:
+        wanted, got = (_by_track(each, tracks, by_frame) for each in (target, predicted))
+        p = ops.swapaxes(ops.clip(got, EPSILON, 1.0 - EPSILON), -1, -2)
+        entropy = -ops.matmul(wanted, ops.log(p)) - ops.matmul(1.0 - wanted, ops.log(1.0 - p))
+        return _best(entropy / wanted.shape[-1], tracks)
+
+    return loss
+
+
+def adpit(classes: int) -> Loss:
+    """Auxiliary duplicating PIT for multi-ACCDOA (Shimada et al. 2022, equations 3 and 4).
+
+    The target is that of `adpit_target`, (batch, labels, 6, 4, C); the answer is (batch, labels, 9 C), [track][axis]
+    [class]. For each class in each label frame the mean squared error under the best assignment of its events to the 3
+    tracks counts. An event that is alone goes to all three; of two, one goes to two tracks, which makes 6 assignments;
+    three have 6 permutations: 13 together. Only the A, the B or the C of a class are ever filled, so that the n-th
+    assignments of one, of two and of three events can be added up and asked as one.
+    """
+    table = _assignments().reshape(-1, DUMMY_TRACKS)  # (6 assignments x 3 tracks, 6)
+
+    def loss(target: object, predicted: object) -> object:
+        places = target[:, :, :, :1] * target[:, :, :, 1:]  # type: ignore[index]
+        labels = places.shape[1]
+        wanted = ops.matmul(ops.convert_to_tensor(table), ops.reshape(places, (-1, labels, DUMMY_TRACKS, 3 * classes)))
+        wanted = ops.reshape(wanted, (-1, labels, DUMMY_TRACKS, 9, classes))
+        got = ops.reshape(predicted, (-1, labels, 1, 9, classes))
+        each = ops.mean(ops.square(wanted - got), axis=3)  # (batch, labels, 6, C)
+        return ops.mean(ops.min(each, axis=2))
+
+    return loss
+
+
+def adpit_target(tracks: FloatArray, classes: int) -> FloatArray:
+    """Stacked-tracks (slots, labels, 4) of x, y, z, class -> (labels, 6, 4, C): activity, x, y, z of 6 dummy tracks.
+
+    As in the DCASE 2022 baseline: a class with one event in a label frame has it in A0, one with two in B0 and B1, one
+    with three in C0, C1 and C2. More events of one class at a time are left out, those in the highest slots.
+    """
+    labels = tracks.shape[1]
+    found = np.zeros((labels, ACCDOA_TRACKS, 4, classes), np.float32)
+    count = np.zeros((labels, classes), int)
+    for slot in tracks:
+        occupied = np.flatnonzero(np.any(slot[:, :3] != 0, axis=-1))
+        kind = slot[occupied, 3].astype(int)
+        room = count[occupied, kind] < ACCDOA_TRACKS
+        occupied, kind = occupied[room], kind[room]
+        found[occupied, count[occupied, kind], 0, kind] = 1.0
+        found[occupied, count[occupied, kind], 1:, kind] = slot[occupied, :3]
+        count[occupied, kind] += 1
+    alike = (count[:, None, None] == number for number in range(1, ACCDOA_TRACKS + 1))
+    return np.concatenate([found[:, :number] * same for number, same in enumerate(alike, 1)], axis=1)
+
+
+def _by_track(x: object, tracks: int, by_frame: bool) -> keras.KerasTensor:
+    """(batch, labels, K n) -> (batch, K, labels n), or (batch, labels, K, n) by frame."""
+    labels, width = x.shape[1:]  # type: ignore[attr-defined]
+    x = ops.reshape(x, (-1, labels, tracks, width // tracks))
+    return x if by_frame else ops.reshape(ops.swapaxes(x, 1, 2), (-1, tracks, labels * (width // tracks)))
+
+
+def _best(costs: keras.KerasTensor, tracks: int) -> keras.KerasTensor:
+    """Costs (..., K, K) of each answered track for each wanted one -> the mean, each under its best permutation."""
+    flat = ops.reshape(costs, (-1, tracks * tracks))
+    return ops.mean(ops.min(ops.matmul(flat, ops.convert_to_tensor(_permutations(tracks))), axis=-1)) / tracks
+
+
+def _permutations(tracks: int) -> FloatArray:
+    """(K K, K!): a column for each permutation, 1 for the pairs (wanted, answered) in it."""
+    orders = np.array(list(permutations(range(tracks))))
+    return np.eye(tracks, dtype=np.float32)[orders].reshape(len(orders), -1).T.copy()
+
+
+def _assignments() -> FloatArray:
+    """(6, 3, 6): which dummy tracks the n-th assignment, of 6, puts into each of the 3 tracks."""
+    dummy = np.eye(DUMMY_TRACKS, dtype=np.float32)
+    pairs = [order for order in product((1, 2), repeat=ACCDOA_TRACKS) if len(set(order)) == 2]
+    triples = list(permutations((3, 4, 5)))
+    return np.stack([dummy[0] + dummy[list(pair)] + dummy[list(triple)] for pair, triple in zip(pairs, triples, strict=True)])
