@@ -119,4 +119,6 @@ def _assignments() -> FloatArray:
     dummy = np.eye(DUMMY_TRACKS, dtype=np.float32)
     pairs = [order for order in product((1, 2), repeat=ACCDOA_TRACKS) if len(set(order)) == 2]
     triples = list(permutations((3, 4, 5)))
-    return np.stack([dummy[0] + dummy[list(pair)] + dummy[list(triple)] for pair, triple in zip(pairs, triples, strict=True)])
+    return np.stack(
+        [dummy[0] + dummy[list(pair)] + dummy[list(triple)] for pair, triple in zip(pairs, triples, strict=True)]
+    )

@@ -339,6 +339,30 @@ def test_directions_are_asked_only_where_their_class_is_active(kind: str) -> Non
     assert not nothing[1].any()
 
 
+@pytest.mark.parametrize("kind", ["sinusoidal", "squared"])
+def test_classes_that_do_not_sound_may_be_asked_for_the_nearest_sound(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    active = activities()
+    angles = rng.uniform(-1, 1, (*active.shape[:2], 2, CLASSES)) * active[:, :, None]
+    answer = rng.uniform(-1, 1, angles.shape)
+    flat = (*active.shape[:2], 2 * CLASSES)
+    target = np.concatenate([angles.reshape(flat), active], axis=-1)
+    total = weights = 0.0
+    for row, label, index in np.ndindex(active.shape):
+        sounding = np.flatnonzero(active[row, label])
+        differences = answer[row, label, :, [index]] - angles[row, label].T[sounding]
+        errors = (np.sin(np.pi / 2 * differences) ** 2 if kind == "sinusoidal" else differences**2).mean(axis=-1)
+        if index in sounding:
+            total, weights = total + errors[list(sounding).index(index)], weights + 1.0
+        elif len(sounding):
+            total, weights = total + 0.2 * errors.min(), weights + 0.2
+    value, gradient = value_and_gradient(direction_loss(kind, 0.2), target, answer.reshape(flat))
+    assert value == pytest.approx(total / weights, rel=1e-5)
+    heard = np.broadcast_to(active.max(axis=-1, keepdims=True) > 0, gradient.shape)
+    assert np.all(gradient[heard] != 0)
+    assert np.all(gradient[~heard] == 0)
+
+
 def test_etri_losses_are_chosen_by_settings() -> None:
     target = activities()
     answer = np.random.default_rng(0).uniform(0.1, 0.9, target.shape).astype(np.float32)
@@ -354,8 +378,9 @@ def test_etri_losses_are_chosen_by_settings() -> None:
     places = np.concatenate([target, target, target], axis=-1)
     flat = np.concatenate([answer, -answer], axis=-1)
     for kind in ("sinusoidal", "squared"):
-        chosen = value_and_gradient(etri_loss("doae", EtriLosses(doa=kind)), places, flat)[0]
-        assert chosen == value_and_gradient(direction_loss(kind), places, flat)[0]
+        for others in (0.0, 0.5):
+            chosen = value_and_gradient(etri_loss("doae", EtriLosses(doa=kind, others=others)), places, flat)[0]
+            assert chosen == value_and_gradient(direction_loss(kind, others), places, flat)[0]
 
 
 @pytest.mark.parametrize("wrong", [{"sad": "f"}, {"sed": "mse"}, {"f_over": "frame"}, {"doa": "bce"}])
@@ -363,3 +388,5 @@ def test_losses_that_there_are_not(wrong: dict[str, str]) -> None:
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=f"got {name} '{value}', wanted .* or "):
         EtriLosses(**wrong)
+    with pytest.raises(ValueError, match="got others 2"):
+        EtriLosses(others=2.0)
