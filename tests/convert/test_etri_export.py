@@ -78,6 +78,15 @@ def test_every_stage_is_trained_and_scored(run: Run) -> None:
         assert float(rows[-1]["dev_loss"]) > 0.0 and score in rows[-1]
 
 
+def test_scenes_too_short_to_be_played_faster_are_refused_at_once(
+    recipe: Recipe, scenes_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", str(scenes_folder), "--out", str(tmp_path / "run"), "--jobs", "1", "--threads", "1"]
+    assert main(["train", "--model", recipe.name, *options, "--set", "augmentation.speed=[0.9, 9.0]"]) == 2
+    assert "wanted at least 72" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_examples_are_windows_of_the_maps_that_a_net_sees(run: Run) -> None:
     examples = etri.examples(run, {}, 0.02, seed=0)
     assert {name: len(each) for name, each in examples.items()} == dict.fromkeys(etri.STAGES, 4)
