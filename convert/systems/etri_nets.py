@@ -12,6 +12,8 @@ and from TrellisNet (`convert.trellis`):
 * the head: one dense layer on all bands of each row of the finest level. Its answers go back to frame rate, bilinear,
   and are averaged over each label frame; the activation comes last. All of this but the activation is linear, so it is
   as if the maps had gone back to frame rate, at a fraction of the work;
+* in DOAE of `etri-edge` a layer with ReLU at label rate comes before the last one: an angle is no linear function of
+  what maps show of a direction, and the angle of a mean is better than the mean of angles;
 * guidance of DOAE has no frequency: each level gets it through Conv3x1, the same in every band;
 * the dilations of TrellisNet: 1, 1, 2, 4, 8, which sees 17 rows of 8 frames, most of a window;
 * SAD is SED with one output ("the rest of the settings are the same as the SAD network", section 3.2.2).
@@ -43,6 +45,7 @@ class EtriSizes:
     convolutions: int = 1  # at each level
     trellis_units: int = 64
     trellis_dilations: tuple[int, ...] = (1, 1, 2, 4, 8)
+    doae_head_units: int = 128  # of a layer before the last one in DOAE; 0: none
     dropout: float = 0.05
 
     def __post_init__(self) -> None:
@@ -59,6 +62,8 @@ class EtriSizes:
                     f"got frames {self.frames}, bands {self.bands} for {len(filters) - 1} levels of {name}, "
                     f"wanted multiples of {step}, {least} or more"
                 )
+        if self.doae_head_units < 0:
+            raise ValueError(f"got doae_head_units {self.doae_head_units}, wanted 0 or more")
         if min(self.convolutions, self.trellis_units) < 1 or not 0.0 <= self.dropout < 1.0:
             raise ValueError(
                 f"got convolutions {self.convolutions}, trellis_units {self.trellis_units}, dropout {self.dropout}, "
@@ -80,6 +85,7 @@ PAPER_SIZES = EtriSizes(
     doae_filters=(32, 64, 64, 128),
     convolutions=2,
     trellis_units=256,
+    doae_head_units=0,
 )
 
 
@@ -117,7 +123,13 @@ def build_net(name: str, sizes: EtriSizes, outputs: int, deployed: bool) -> kera
         levels.append(x)
     x = decoder(levels, _guidance(name, levels[-1], sizes, deployed), "decoder", deployed)
     x = layers.Dropout(sizes.dropout, name="dropout")(x) if not deployed else x
-    x = _to_labels(x, sizes, outputs)
+    x = layers.Reshape((x.shape[1], 1, -1))(x)
+    if name == "doae" and sizes.doae_head_units:
+        x = layers.Dense(sizes.doae_head_units, name="head")(x)
+        x = layers.ReLU(name="head_relu")(_to_labels(x, sizes))
+        x = layers.Dense(outputs, name="dense")(x)
+    else:
+        x = _to_labels(layers.Dense(outputs, name="dense")(x), sizes)
     activation = "tanh" if name == "doae" else "sigmoid"
     x = layers.Activation(activation, dtype="float32", name="output")(x)
     return keras.Model({"features": features}, {"output": x}, name=name)
@@ -132,10 +144,8 @@ def _guidance(name: str, top: keras.KerasTensor, sizes: EtriSizes, deployed: boo
     return ops.expand_dims(x, 2)
 
 
-def _to_labels(x: keras.KerasTensor, sizes: EtriSizes, outputs: int) -> keras.KerasTensor:
-    """Maps (t, f, c) of the finest level -> (labels, outputs) by one dense layer."""
-    x = layers.Reshape((x.shape[1], 1, -1))(x)
-    x = layers.Dense(outputs, name="dense")(x)
+def _to_labels(x: keras.KerasTensor, sizes: EtriSizes) -> keras.KerasTensor:
+    """Rows (t, 1, n) of the finest level -> (labels, n)."""
     x = ops.image.resize(x, (sizes.frames, 1), interpolation="bilinear")
     x = layers.AveragePooling2D((sizes.frames_per_label, 1))(x)
-    return layers.Reshape((sizes.labels, outputs))(x)
+    return layers.Reshape((sizes.labels, x.shape[-1]))(x)
