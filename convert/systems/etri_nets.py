@@ -12,8 +12,8 @@ and from TrellisNet (`convert.trellis`):
 * the head: one dense layer on all bands of each row of the finest level. Its answers go back to frame rate, bilinear,
   and are averaged over each label frame; the activation comes last. All of this but the activation is linear, so it is
   as if the maps had gone back to frame rate, at a fraction of the work;
-* in DOAE of `etri-edge` a layer with ReLU at label rate comes before the last one: an angle is no linear function of
-  what maps show of a direction, and the angle of a mean is better than the mean of angles;
+* DOAE of `etri-edge` does not say angles at once: rows, and beside them the features, give a vector for each class, to
+  which sound adds as it does to intensities; two small layers, the same for all classes, turn vectors into angles;
 * guidance of DOAE has no frequency: each level gets it through Conv3x1, the same in every band;
 * the dilations of TrellisNet: 1, 1, 2, 4, 8, which sees 17 rows of 8 frames, most of a window;
 * SAD is SED with one output ("the rest of the settings are the same as the SAD network", section 3.2.2).
@@ -45,7 +45,7 @@ class EtriSizes:
     convolutions: int = 1  # at each level
     trellis_units: int = 64
     trellis_dilations: tuple[int, ...] = (1, 1, 2, 4, 8)
-    doae_head_units: int = 128  # of a layer before the last one in DOAE; 0: none
+    doae_angle_units: int = 64  # of the layers from vectors to angles in DOAE; 0: angles at once
     dropout: float = 0.05
 
     def __post_init__(self) -> None:
@@ -62,8 +62,8 @@ class EtriSizes:
                     f"got frames {self.frames}, bands {self.bands} for {len(filters) - 1} levels of {name}, "
                     f"wanted multiples of {step}, {least} or more"
                 )
-        if self.doae_head_units < 0:
-            raise ValueError(f"got doae_head_units {self.doae_head_units}, wanted 0 or more")
+        if self.doae_angle_units < 0:
+            raise ValueError(f"got doae_angle_units {self.doae_angle_units}, wanted 0 or more")
         if min(self.convolutions, self.trellis_units) < 1 or not 0.0 <= self.dropout < 1.0:
             raise ValueError(
                 f"got convolutions {self.convolutions}, trellis_units {self.trellis_units}, dropout {self.dropout}, "
@@ -85,7 +85,7 @@ PAPER_SIZES = EtriSizes(
     doae_filters=(32, 64, 64, 128),
     convolutions=2,
     trellis_units=256,
-    doae_head_units=0,
+    doae_angle_units=0,
 )
 
 
@@ -123,16 +123,27 @@ def build_net(name: str, sizes: EtriSizes, outputs: int, deployed: bool) -> kera
         levels.append(x)
     x = decoder(levels, _guidance(name, levels[-1], sizes, deployed), "decoder", deployed)
     x = layers.Dropout(sizes.dropout, name="dropout")(x) if not deployed else x
-    x = layers.Reshape((x.shape[1], 1, -1))(x)
-    if name == "doae" and sizes.doae_head_units:
-        x = layers.Dense(sizes.doae_head_units, name="head")(x)
-        x = layers.ReLU(name="head_relu")(_to_labels(x, sizes))
-        x = layers.Dense(outputs, name="dense")(x)
+    rows = layers.Reshape((x.shape[1], 1, -1))(x)
+    if name == "doae" and sizes.doae_angle_units:
+        x = _angles(rows, features, sizes, outputs // 2)
     else:
-        x = _to_labels(layers.Dense(outputs, name="dense")(x), sizes)
+        x = _to_labels(layers.Dense(outputs, name="dense")(rows), sizes)
     activation = "tanh" if name == "doae" else "sigmoid"
     x = layers.Activation(activation, dtype="float32", name="output")(x)
     return keras.Model({"features": features}, {"output": x}, name=name)
+
+
+def _angles(rows: keras.KerasTensor, features: keras.KerasTensor, sizes: EtriSizes, classes: int) -> keras.KerasTensor:
+    """Rows (t, 1, n) of the finest level and features (frames, bands, maps) -> (labels, 2 K), without activation."""
+    count, (frames, bands, maps) = rows.shape[1], features.shape[1:]
+    heard = layers.AveragePooling2D((frames // count, 1))(features)
+    rows = layers.Concatenate()([rows, layers.Reshape((count, 1, bands * maps))(heard)])
+    x = _to_labels(layers.Dense(3 * classes, name="vectors")(rows), sizes)
+    x = layers.Reshape((sizes.labels, classes, 3))(x)
+    for number in (1, 2):
+        x = layers.Conv2D(sizes.doae_angle_units, 1, activation="relu", name=f"angle{number}")(x)
+    x = ops.transpose(layers.Conv2D(2, 1, name="dense")(x), (0, 1, 3, 2))
+    return layers.Reshape((sizes.labels, 2 * classes))(x)
 
 
 def _guidance(name: str, top: keras.KerasTensor, sizes: EtriSizes, deployed: bool) -> keras.KerasTensor:
