@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from keras import ops
 
 EPSILON = 1e-7
-FAR = 1e3  # more than any error
 Loss = Callable[["object", "object"], "object"]
 
 
@@ -33,14 +32,14 @@ class EtriLosses:
     f_over: str = "class"  # F of each class, averaged, or of "all" at once; see `soft_f_loss`
     masked: bool = True  # SED learns nothing in frames of silence, section 4.2
     doa: str = "sinusoidal"  # or "squared"
-    others: float = 0.0  # weight of the directions of classes that do not sound, see `direction_loss`
+    vectors: float = 0.0  # weight of the vectors that DOAE makes angles from, see `direction_loss`
 
     def __post_init__(self) -> None:
         for name, wanted in _ETRI_CHOICES.items():
             if getattr(self, name) not in wanted:
                 raise ValueError(f"got {name} {getattr(self, name)!r}, wanted {' or '.join(wanted)}")
-        if not 0.0 <= self.others <= 1.0:
-            raise ValueError(f"got others {self.others}, wanted 0 to 1")
+        if self.vectors < 0.0:
+            raise ValueError(f"got vectors {self.vectors}, wanted 0 or more")
 
 
 _ETRI_CHOICES = {
@@ -64,7 +63,7 @@ def set_localizer_loss(slots: int, pair_power: float = 0.0) -> Loss:
         events, named = target[:, :, :slots, :3], target[:, :, :slots, 3]  # type: ignore[index]
         active, known = target[:, :, slots, 0], target[:, :, slots, 1]  # type: ignore[index]
         to_events = _norm_1_5(events - ops.expand_dims(predicted, 2))  # (batch, labels, slots)
-        to_nearest = ops.min(to_events + (1.0 - named) * FAR, axis=-1)
+        to_nearest = ops.min(to_events + (1.0 - named) * 1e3, axis=-1)
         per_frame = ops.where(ops.any(named > 0, axis=-1), to_nearest, _norm_1_5(predicted))
         total, weight_sum = 0.0, EPSILON
         for r in range(slots):
@@ -96,7 +95,7 @@ def etri_loss(stage: str, settings: EtriLosses) -> Loss:
     Silence is what SAD has to learn, so temporal masking is for SED alone.
     """
     if stage == "doae":
-        return direction_loss(settings.doa, settings.others)
+        return direction_loss(settings.doa, settings.vectors)
     masked = settings.masked and stage == "sed"
     if getattr(settings, stage) == "bce":
         return binary_cross_entropy(masked)
@@ -138,7 +137,7 @@ def binary_cross_entropy(masked: bool = False) -> Loss:
     return loss
 
 
-def direction_loss(kind: str = "sinusoidal", others: float = 0.0) -> Loss:
+def direction_loss(kind: str = "sinusoidal", vectors: float = 0.0) -> Loss:
     """ETRI's loss of azimuths and elevations in degrees / 180 (section 4.3), the mean over the classes that are active.
 
     The target (batch, labels, 3 K) holds K azimuths and K elevations, as the answer (batch, labels, 2 K), and K times
@@ -149,29 +148,25 @@ def direction_loss(kind: str = "sinusoidal", others: float = 0.0) -> Loss:
     would draw the answers to it, and at inference only directions of detected classes are read (section 3.3). The
     DCASE 2020 baseline masks its directions in this way.
 
-    With `others` > 0 a class that is not active does ask, with this weight, for the nearest direction that anything
-    sounds from: so every class learns from all sounds to tell directions, and from its own which of them is its.
+    With `vectors` > 0 the answer is (batch, labels, 5 K): behind the angles it has the x, y, z of each class that they
+    are made from. Their squared distance from the direction of an active class and from 0 of any other (ACCDOA:
+    Shimada et al. 2021) is added with this weight. It is what teaches the net which class is where.
     """
 
-    def error(answer: object, truth: object) -> object:
-        """Mean of that of azimuth and of elevation: (batch, labels, 2, ...) -> (batch, labels, ...)."""
-        difference = answer - truth  # type: ignore[operator]
-        each = ops.square(ops.sin(math.pi / 2.0 * difference) if kind == "sinusoidal" else difference)
-        return ops.mean(each, axis=2)
-
     def loss(target: object, predicted: object) -> object:
-        labels, classes = predicted.shape[1], predicted.shape[2] // 2  # type: ignore[attr-defined]
-        truth = ops.reshape(target[..., : 2 * classes], (-1, labels, 2, classes))  # type: ignore[index]
-        answer = ops.reshape(predicted, (-1, labels, 2, classes))
-        weight = active = target[..., 2 * classes :]  # type: ignore[index]
-        errors = error(answer, truth)
-        if others:
-            silent = 1.0 - active
-            pairs = error(answer[..., None], truth[:, :, :, None])  # of each class from the place of each other
-            nearest = ops.min(pairs + silent[:, :, None] * FAR, axis=-1)
-            errors = ops.where(active > 0, errors, nearest)
-            weight = active + others * silent * ops.max(active, axis=-1, keepdims=True)
-        return ops.sum(weight * errors) / ops.maximum(ops.sum(weight), 1.0)
+        classes = target.shape[-1] // 3  # type: ignore[attr-defined]
+        angles, active = target[..., : 2 * classes], target[..., 2 * classes :]  # type: ignore[index]
+        difference = predicted[..., : 2 * classes] - angles  # type: ignore[index]
+        error = ops.square(ops.sin(math.pi / 2.0 * difference) if kind == "sinusoidal" else difference)
+        events = ops.maximum(ops.sum(active), 1.0)
+        total = ops.sum(ops.tile(active, (1, 1, 2)) * error) / (2.0 * events)
+        if vectors:
+            azimuth, elevation = math.pi * angles[..., :classes], math.pi * angles[..., classes:]
+            level = ops.cos(elevation)
+            truth = ops.stack([ops.cos(azimuth) * level, ops.sin(azimuth) * level, ops.sin(elevation)], axis=-1)
+            named = ops.reshape(predicted[..., 2 * classes :], (-1, *truth.shape[1:]))  # type: ignore[index]
+            total += vectors * ops.sum(ops.square(named - truth * active[..., None])) / events
+        return total
 
     return loss
 

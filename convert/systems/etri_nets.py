@@ -31,6 +31,8 @@ from convert.poolnet import POOLS, decoder, normed_conv, pyramid_pooling
 from convert.trellis import TrellisNet
 from edge.systems.etri import NETS
 
+CLASS_VECTORS = "class_vectors"  # the layer of DOAE that gives them, where there is one
+
 
 @dataclass(frozen=True, slots=True)
 class EtriSizes:
@@ -139,7 +141,7 @@ def _angles(rows: keras.KerasTensor, features: keras.KerasTensor, sizes: EtriSiz
     heard = layers.AveragePooling2D((frames // count, 1))(features)
     rows = layers.Concatenate()([rows, layers.Reshape((count, 1, bands * maps))(heard)])
     x = _to_labels(layers.Dense(3 * classes, name="vectors")(rows), sizes)
-    x = layers.Reshape((sizes.labels, classes, 3))(x)
+    x = layers.Reshape((sizes.labels, classes, 3), name=CLASS_VECTORS)(x)
     for number in (1, 2):
         x = layers.Conv2D(sizes.doae_angle_units, 1, activation="relu", name=f"angle{number}")(x)
     x = ops.transpose(layers.Conv2D(2, 1, name="dense")(x), (0, 1, 3, 2))

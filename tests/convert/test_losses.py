@@ -17,6 +17,7 @@ from convert.losses import (
     set_localizer_loss,
     soft_f_loss,
 )
+from edge.geometry import unit_vector
 
 SLOTS = 3
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
@@ -339,28 +340,20 @@ def test_directions_are_asked_only_where_their_class_is_active(kind: str) -> Non
     assert not nothing[1].any()
 
 
-@pytest.mark.parametrize("kind", ["sinusoidal", "squared"])
-def test_classes_that_do_not_sound_may_be_asked_for_the_nearest_sound(kind: str) -> None:
+def test_vectors_are_asked_of_all_classes() -> None:
+    """Toward an active class, zero for the others; the loss of the angles comes on top."""
     rng = np.random.default_rng(0)
     active = activities()
     angles = rng.uniform(-1, 1, (*active.shape[:2], 2, CLASSES)) * active[:, :, None]
-    answer = rng.uniform(-1, 1, angles.shape)
+    answer, vectors = rng.uniform(-1, 1, angles.shape), rng.normal(size=(*active.shape, 3))
     flat = (*active.shape[:2], 2 * CLASSES)
     target = np.concatenate([angles.reshape(flat), active], axis=-1)
-    total = weights = 0.0
-    for row, label, index in np.ndindex(active.shape):
-        sounding = np.flatnonzero(active[row, label])
-        differences = answer[row, label, :, [index]] - angles[row, label].T[sounding]
-        errors = (np.sin(np.pi / 2 * differences) ** 2 if kind == "sinusoidal" else differences**2).mean(axis=-1)
-        if index in sounding:
-            total, weights = total + errors[list(sounding).index(index)], weights + 1.0
-        elif len(sounding):
-            total, weights = total + 0.2 * errors.min(), weights + 0.2
-    value, gradient = value_and_gradient(direction_loss(kind, 0.2), target, answer.reshape(flat))
-    assert value == pytest.approx(total / weights, rel=1e-5)
-    heard = np.broadcast_to(active.max(axis=-1, keepdims=True) > 0, gradient.shape)
-    assert np.all(gradient[heard] != 0)
-    assert np.all(gradient[~heard] == 0)
+    alone = value_and_gradient(direction_loss(), target, answer.reshape(flat))[0]
+    both = np.concatenate([answer.reshape(flat), vectors.reshape(*active.shape[:2], -1)], axis=-1)
+    truth = unit_vector(180 * angles[:, :, 0], 180 * angles[:, :, 1]) * active[..., None]
+    value, gradient = value_and_gradient(direction_loss("sinusoidal", 0.2), target, both)
+    assert value == pytest.approx(alone + 0.2 * np.sum((vectors - truth) ** 2) / active.sum(), rel=1e-5)
+    assert np.all(gradient[..., 2 * CLASSES :] != 0)
 
 
 def test_etri_losses_are_chosen_by_settings() -> None:
@@ -378,9 +371,8 @@ def test_etri_losses_are_chosen_by_settings() -> None:
     places = np.concatenate([target, target, target], axis=-1)
     flat = np.concatenate([answer, -answer], axis=-1)
     for kind in ("sinusoidal", "squared"):
-        for others in (0.0, 0.5):
-            chosen = value_and_gradient(etri_loss("doae", EtriLosses(doa=kind, others=others)), places, flat)[0]
-            assert chosen == value_and_gradient(direction_loss(kind, others), places, flat)[0]
+        chosen = value_and_gradient(etri_loss("doae", EtriLosses(doa=kind)), places, flat)[0]
+        assert chosen == value_and_gradient(direction_loss(kind), places, flat)[0]
 
 
 @pytest.mark.parametrize("wrong", [{"sad": "f"}, {"sed": "mse"}, {"f_over": "frame"}, {"doa": "bce"}])
@@ -388,5 +380,5 @@ def test_losses_that_there_are_not(wrong: dict[str, str]) -> None:
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=f"got {name} '{value}', wanted .* or "):
         EtriLosses(**wrong)
-    with pytest.raises(ValueError, match="got others 2"):
-        EtriLosses(others=2.0)
+    with pytest.raises(ValueError, match="got vectors -1"):
+        EtriLosses(vectors=-1.0)
