@@ -52,8 +52,12 @@ def lesson(
     loss = etri_loss(stage, recipe.losses)
     answer = net.output["output"]
     if stage == "doae" and recipe.losses.vectors:
+        if not recipe.sizes.doae_angle_units:
+            raise ValueError(
+                f"{recipe.name}: got losses.vectors without sizes.doae_angle_units, wanted both or neither"
+            )
         vectors = net.get_layer(CLASS_VECTORS).output
-        answer = ops.concatenate([answer, keras.layers.Reshape((recipe.sizes.labels, -1))(vectors)])
+        answer = ops.concatenate([answer, keras.layers.Reshape((recipe.sizes.labels, -1))(vectors)], axis=-1)
     return Lesson(
         keras.Model(net.inputs, answer, name=stage),
         loss,
