@@ -32,14 +32,11 @@ class EtriLosses:
     f_over: str = "class"  # F of each class, averaged, or of "all" at once; see `soft_f_loss`
     masked: bool = True  # SED learns nothing in frames of silence, section 4.2
     doa: str = "sinusoidal"  # or "squared"
-    vectors: float = 0.0  # weight of the vectors that DOAE makes angles from, see `direction_loss`
 
     def __post_init__(self) -> None:
         for name, wanted in _ETRI_CHOICES.items():
             if getattr(self, name) not in wanted:
                 raise ValueError(f"got {name} {getattr(self, name)!r}, wanted {' or '.join(wanted)}")
-        if self.vectors < 0.0:
-            raise ValueError(f"got vectors {self.vectors}, wanted 0 or more")
 
 
 _ETRI_CHOICES = {
@@ -95,7 +92,7 @@ def etri_loss(stage: str, settings: EtriLosses) -> Loss:
     Silence is what SAD has to learn, so temporal masking is for SED alone.
     """
     if stage == "doae":
-        return direction_loss(settings.doa, settings.vectors)
+        return direction_loss(settings.doa)
     masked = settings.masked and stage == "sed"
     if getattr(settings, stage) == "bce":
         return binary_cross_entropy(masked)
@@ -137,7 +134,7 @@ def binary_cross_entropy(masked: bool = False) -> Loss:
     return loss
 
 
-def direction_loss(kind: str = "sinusoidal", vectors: float = 0.0) -> Loss:
+def direction_loss(kind: str = "sinusoidal") -> Loss:
     """ETRI's loss of azimuths and elevations in degrees / 180 (section 4.3), the mean over the classes that are active.
 
     The target (batch, labels, 3 K) holds K azimuths and K elevations, as the answer (batch, labels, 2 K), and K times
@@ -147,26 +144,14 @@ def direction_loss(kind: str = "sinusoidal", vectors: float = 0.0) -> Loss:
     That classes which are not active ask nothing is reconstructed: they have no direction, any number in its place
     would draw the answers to it, and at inference only directions of detected classes are read (section 3.3). The
     DCASE 2020 baseline masks its directions in this way.
-
-    With `vectors` > 0 the answer is (batch, labels, 5 K): behind the angles it has the x, y, z of each class that they
-    are made from. Their squared distance from the direction of an active class and from 0 of any other (ACCDOA:
-    Shimada et al. 2021) is added with this weight. It is what teaches the net which class is where.
     """
 
     def loss(target: object, predicted: object) -> object:
-        classes = target.shape[-1] // 3  # type: ignore[attr-defined]
-        angles, active = target[..., : 2 * classes], target[..., 2 * classes :]  # type: ignore[index]
-        difference = predicted[..., : 2 * classes] - angles  # type: ignore[index]
+        classes = predicted.shape[-1] // 2  # type: ignore[attr-defined]
+        difference = predicted - target[..., : 2 * classes]  # type: ignore[index,operator]
         error = ops.square(ops.sin(math.pi / 2.0 * difference) if kind == "sinusoidal" else difference)
-        events = ops.maximum(ops.sum(active), 1.0)
-        total = ops.sum(ops.tile(active, (1, 1, 2)) * error) / (2.0 * events)
-        if vectors:
-            azimuth, elevation = math.pi * angles[..., :classes], math.pi * angles[..., classes:]
-            level = ops.cos(elevation)
-            truth = ops.stack([ops.cos(azimuth) * level, ops.sin(azimuth) * level, ops.sin(elevation)], axis=-1)
-            named = ops.reshape(predicted[..., 2 * classes :], (-1, *truth.shape[1:]))  # type: ignore[index]
-            total += vectors * ops.sum(ops.square(named - truth * active[..., None])) / events
-        return total
+        active = ops.tile(target[..., 2 * classes :], (1, 1, 2))  # type: ignore[index]
+        return ops.sum(active * error) / ops.maximum(ops.sum(active), 1.0)
 
     return loss
 

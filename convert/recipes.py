@@ -76,7 +76,7 @@ RECIPES = {
             system="etri",
             sizes=etri_nets.EDGE_SIZES,
             augmentation=etri_batches.EDGE_AUGMENTATION,
-            losses=EtriLosses(vectors=0.3),
+            losses=EtriLosses(),
             features=FeatureSettings("etri", etri_nets.EDGE_SIZES.bands),
             device={"window_labels": 40, "hop_labels": 30},
             decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.0, min_duration_labels=2),

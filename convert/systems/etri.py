@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from convert.layers import fold_norms
 from convert.lesson import Lesson
@@ -16,7 +15,7 @@ from convert.losses import etri_loss
 from convert.systems.etri_batches import batch_maker
 from convert.systems.etri_dev import dev_score
 from convert.systems.etri_durations import median_lengths
-from convert.systems.etri_nets import CLASS_VECTORS, build_doae, build_sad, build_sed
+from convert.systems.etri_nets import build_doae, build_sad, build_sed
 from edge.config import build as build_settings
 from edge.nets import Net
 from edge.systems.etri_settings import EtriSettings
@@ -50,16 +49,8 @@ def lesson(
     """Targets of the stage, and its loss (section 4)."""
     (net,) = nets
     loss = etri_loss(stage, recipe.losses)
-    answer = net.output["output"]
-    if stage == "doae" and recipe.losses.vectors:
-        if not recipe.sizes.doae_angle_units:
-            raise ValueError(
-                f"{recipe.name}: got losses.vectors without sizes.doae_angle_units, wanted both or neither"
-            )
-        vectors = net.get_layer(CLASS_VECTORS).output
-        answer = ops.concatenate([answer, keras.layers.Reshape((recipe.sizes.labels, -1))(vectors)], axis=-1)
     return Lesson(
-        keras.Model(net.inputs, answer, name=stage),
+        keras.Model(net.inputs, net.output["output"], name=stage),
         loss,
         batch_maker(stage, cache, recipe.augmentation, recipe.sizes.labels, recipe.training.batch_size, seed),
         dev_score(stage, loss, recipe, dev) if dev else None,

@@ -12,8 +12,9 @@ and from TrellisNet (`convert.trellis`):
 * the head: one dense layer on all bands of each row of the finest level. Its answers go back to frame rate, bilinear,
   and are averaged over each label frame; the activation comes last. All of this but the activation is linear, so it is
   as if the maps had gone back to frame rate, at a fraction of the work;
-* DOAE of `etri-edge` does not say angles at once: rows, and beside them the features, give a vector for each class, to
-  which sound adds as it does to intensities; two small layers, the same for all classes, turn vectors into angles;
+* DOAE of `etri-edge` does not say angles at once: what the pyramid finds is how much of the sound in each place is of
+  each class. That weighs the active intensity, whose mean points at the class (`_angles`); the dense layer of the paper
+  has to learn all of this from examples of each class alone, and did not in the time there was;
 * guidance of DOAE has no frequency: each level gets it through Conv3x1, the same in every band;
 * the dilations of TrellisNet: 1, 1, 2, 4, 8, which sees 17 rows of 8 frames, most of a window;
 * SAD is SED with one output ("the rest of the settings are the same as the SAD network", section 3.2.2).
@@ -31,7 +32,8 @@ from convert.poolnet import POOLS, decoder, normed_conv, pyramid_pooling
 from convert.trellis import TrellisNet
 from edge.systems.etri import NETS
 
-CLASS_VECTORS = "class_vectors"  # the layer of DOAE that gives them, where there is one
+ACTIVE_INTENSITY = slice(4, 7)  # of the maps of DOAE
+STEADY_LABELS = 9  # over which intensity is averaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class EtriSizes:
     convolutions: int = 1  # at each level
     trellis_units: int = 64
     trellis_dilations: tuple[int, ...] = (1, 1, 2, 4, 8)
-    doae_angle_units: int = 64  # of the layers from vectors to angles in DOAE; 0: angles at once
+    doae_angle_units: int = 64  # of the layers from weighed intensity to angles in DOAE; 0: angles at once
     dropout: float = 0.05
 
     def __post_init__(self) -> None:
@@ -125,23 +127,27 @@ def build_net(name: str, sizes: EtriSizes, outputs: int, deployed: bool) -> kera
         levels.append(x)
     x = decoder(levels, _guidance(name, levels[-1], sizes, deployed), "decoder", deployed)
     x = layers.Dropout(sizes.dropout, name="dropout")(x) if not deployed else x
-    rows = layers.Reshape((x.shape[1], 1, -1))(x)
     if name == "doae" and sizes.doae_angle_units:
-        x = _angles(rows, features, sizes, outputs // 2)
+        x = _angles(x, features, sizes, outputs // 2)
     else:
-        x = _to_labels(layers.Dense(outputs, name="dense")(rows), sizes)
+        rows = layers.Reshape((x.shape[1], 1, -1))(x)
+        x = layers.Reshape((sizes.labels, outputs))(_to_labels(layers.Dense(outputs, name="dense")(rows), sizes))
     activation = "tanh" if name == "doae" else "sigmoid"
     x = layers.Activation(activation, dtype="float32", name="output")(x)
     return keras.Model({"features": features}, {"output": x}, name=name)
 
 
-def _angles(rows: keras.KerasTensor, features: keras.KerasTensor, sizes: EtriSizes, classes: int) -> keras.KerasTensor:
-    """Rows (t, 1, n) of the finest level and features (frames, bands, maps) -> (labels, 2 K), without activation."""
-    count, (frames, bands, maps) = rows.shape[1], features.shape[1:]
-    heard = layers.AveragePooling2D((frames // count, 1))(features)
-    rows = layers.Concatenate()([rows, layers.Reshape((count, 1, bands * maps))(heard)])
-    x = _to_labels(layers.Dense(3 * classes, name="vectors")(rows), sizes)
-    x = layers.Reshape((sizes.labels, classes, 3), name=CLASS_VECTORS)(x)
+def _angles(x: keras.KerasTensor, features: keras.KerasTensor, sizes: EtriSizes, classes: int) -> keras.KerasTensor:
+    """Maps (t, f, c) of the finest level, features (frames, bands, maps) -> (labels, 2 K), without activation.
+
+    A mask of each class weighs the active intensity in its places; the mean over bands and some label frames is a
+    vector, and two small layers, the same for all classes, give its angles.
+    """
+    rows, bands = x.shape[1:3]
+    masks = layers.Conv2D(classes, 1, activation="sigmoid", name="masks")(x)
+    heard = layers.AveragePooling2D((sizes.frames // rows, sizes.bands // bands))(features[..., ACTIVE_INTENSITY])
+    x = ops.matmul(ops.transpose(masks, (0, 1, 3, 2)), heard)  # (t, K, 3)
+    x = layers.AveragePooling2D((STEADY_LABELS, 1), 1, padding="same")(_to_labels(x, sizes))
     for number in (1, 2):
         x = layers.Conv2D(sizes.doae_angle_units, 1, activation="relu", name=f"angle{number}")(x)
     x = ops.transpose(layers.Conv2D(2, 1, name="dense")(x), (0, 1, 3, 2))
@@ -158,7 +164,6 @@ def _guidance(name: str, top: keras.KerasTensor, sizes: EtriSizes, deployed: boo
 
 
 def _to_labels(x: keras.KerasTensor, sizes: EtriSizes) -> keras.KerasTensor:
-    """Rows (t, 1, n) of the finest level -> (labels, n)."""
-    x = ops.image.resize(x, (sizes.frames, 1), interpolation="bilinear")
-    x = layers.AveragePooling2D((sizes.frames_per_label, 1))(x)
-    return layers.Reshape((sizes.labels, x.shape[-1]))(x)
+    """Rows (t, k, n) of the finest level -> (labels, k, n)."""
+    x = ops.image.resize(x, (sizes.frames, x.shape[2]), interpolation="bilinear")
+    return layers.AveragePooling2D((sizes.frames_per_label, 1))(x)

@@ -36,7 +36,7 @@ TINY = Recipe(
     system="etri",
     sizes=SIZES,
     augmentation=Augmentation(rotated_share=1.0, speed=(0.9, 1.1)),
-    losses=EtriLosses(vectors=0.3),
+    losses=EtriLosses(),
     features=FeatureSettings("etri", SIZES.bands),
     training=TrainSettings(steps=2, batch_size=4, warmup_steps=1, checkpoint_steps=1),
     device={"window_labels": 8, "hop_labels": 6, "path_labels": 5},

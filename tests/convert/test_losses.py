@@ -17,7 +17,6 @@ from convert.losses import (
     set_localizer_loss,
     soft_f_loss,
 )
-from edge.geometry import unit_vector
 
 SLOTS = 3
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
@@ -340,22 +339,6 @@ def test_directions_are_asked_only_where_their_class_is_active(kind: str) -> Non
     assert not nothing[1].any()
 
 
-def test_vectors_are_asked_of_all_classes() -> None:
-    """Toward an active class, zero for the others; the loss of the angles comes on top."""
-    rng = np.random.default_rng(0)
-    active = activities()
-    angles = rng.uniform(-1, 1, (*active.shape[:2], 2, CLASSES)) * active[:, :, None]
-    answer, vectors = rng.uniform(-1, 1, angles.shape), rng.normal(size=(*active.shape, 3))
-    flat = (*active.shape[:2], 2 * CLASSES)
-    target = np.concatenate([angles.reshape(flat), active], axis=-1)
-    alone = value_and_gradient(direction_loss(), target, answer.reshape(flat))[0]
-    both = np.concatenate([answer.reshape(flat), vectors.reshape(*active.shape[:2], -1)], axis=-1)
-    truth = unit_vector(180 * angles[:, :, 0], 180 * angles[:, :, 1]) * active[..., None]
-    value, gradient = value_and_gradient(direction_loss("sinusoidal", 0.2), target, both)
-    assert value == pytest.approx(alone + 0.2 * np.sum((vectors - truth) ** 2) / active.sum(), rel=1e-5)
-    assert np.all(gradient[..., 2 * CLASSES :] != 0)
-
-
 def test_etri_losses_are_chosen_by_settings() -> None:
     target = activities()
     answer = np.random.default_rng(0).uniform(0.1, 0.9, target.shape).astype(np.float32)
@@ -380,5 +363,3 @@ def test_losses_that_there_are_not(wrong: dict[str, str]) -> None:
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=f"got {name} '{value}', wanted .* or "):
         EtriLosses(**wrong)
-    with pytest.raises(ValueError, match="got vectors -1"):
-        EtriLosses(vectors=-1.0)
