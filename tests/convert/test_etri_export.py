@@ -17,7 +17,7 @@ from convert.ladder import KerasNet
 from convert.losses import EtriLosses
 from convert.recipes import RECIPES, Recipe, find_recipe
 from convert.run import Run, open_run
-from convert.systems import etri
+from convert.systems import etri, etri_angles
 from convert.systems.etri_nets import EtriSizes
 from convert.train import TrainSettings, read_log
 from edge.array import load_array
@@ -57,6 +57,7 @@ def folder(scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     run = tmp_path_factory.mktemp("etri") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, TINY.name, TINY)
+        patch.setattr(etri_angles, "STEPS", 5)
         for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
             patch.setenv(name, "1")
         options = ["--data", str(scenes_folder), "--dev", str(scenes_folder), "--out", str(run)]
