@@ -6,16 +6,18 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 APT = $(if $(filter 0,$(shell id -u)),,sudo )apt-get
 
-.PHONY: demo test espeak lint pytest clean
+.PHONY: demo test tools lint pytest clean
 
 demo: $(VENV)/.device
 	$(BIN)/seld-edge demo
 
-test: espeak lint pytest
+test: tools lint pytest
 
-# The synthesized speech of the tests; where it cannot be installed, those tests are skipped and say so.
-espeak:
-	@command -v espeak-ng >/dev/null || { $(APT) update && $(APT) install --yes espeak-ng; } || echo "going on without espeak-ng"
+# Synthesized speech and a broker for the tests; those of what cannot be installed are skipped and say so.
+tools:
+	@for tool in espeak-ng mosquitto; do \
+	  command -v $$tool >/dev/null || { $(APT) update && $(APT) install --yes --no-install-recommends $$tool; } || \
+	  echo "going on without $$tool"; done
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

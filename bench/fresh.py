@@ -37,11 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Be that process."""
     model, threads = sys.argv[1:] if argv is None else argv
     import edge.commands  # noqa: F401  what the command imports is part of its start
-    from bench.machine import rss_mb
     from bench.steps import exhaust
     from edge.array import load_array
     from edge.bundle import load_bundle
     from edge.capture import open_source
+    from edge.machine import rss_mb
     from edge.runtime import FOA_CHANNELS, build_pipeline, build_system
 
     bundle = load_bundle(model)

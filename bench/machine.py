@@ -1,4 +1,4 @@
-"""The machine that a benchmark runs on -> a record of it; and the memory of this process."""
+"""The machine that a benchmark runs on -> a record of it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from edge.litert import RUNTIME
+from edge.machine import ROOT, temperature_c
 
-_ROOT = Path("/")
 _CPU = "sys/devices/system/cpu/cpu0/cpufreq"
 _THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"  # of a Raspberry Pi
 _THROTTLE_BITS = {
@@ -26,7 +26,7 @@ _THROTTLE_BITS = {
 }
 
 
-def machine_record(root: Path = _ROOT) -> dict[str, Any]:
+def machine_record(root: Path = ROOT) -> dict[str, Any]:
     """What it is, and what may make it slow. None where the machine does not say. root: for tests."""
     governor, most_khz = _read(root / _CPU / "scaling_governor"), _read(root / _CPU / "scaling_max_freq")
     return {
@@ -46,25 +46,13 @@ def machine_record(root: Path = _ROOT) -> dict[str, Any]:
     }
 
 
-def temperature_c(root: Path = _ROOT) -> float | None:
-    """Of the processor, now."""
-    value = _read(root / "sys/class/thermal/thermal_zone0/temp")
-    return None if value is None else int(value) / 1000
-
-
-def throttling(root: Path = _ROOT) -> list[str] | None:
+def throttling(root: Path = ROOT) -> list[str] | None:
     """What the firmware of a Raspberry Pi says about its supply and heat, since it was started."""
     value = _read(root / _THROTTLED)
     if value is None:
         return None
     flags = int(value, 16)
     return [text for bit, text in _THROTTLE_BITS.items() if flags >> bit & 1]
-
-
-def rss_mb(root: Path = _ROOT) -> float:
-    """Resident memory of this process."""
-    pages = int((root / "proc/self/statm").read_text().split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 2)
 
 
 def _read(path: Path) -> str | None:

@@ -11,13 +11,14 @@ import numpy as np
 from bench.assets import ASSETS, MOBILENET_V2
 from bench.boards import STEP_BUDGET_MS, board_times, read_references, result_of
 from bench.fresh import start_up
-from bench.machine import machine_record, temperature_c, throttling
+from bench.machine import machine_record, throttling
 from bench.pace import Pace
 from bench.soak import Soak
 from bench.steps import StepTimes, TimedLoop, demo_sound, naive_window_loop, quiet_sound, take_turns
 from bench.timing import as_json, measure, timing
 from edge.bundle import Bundle
 from edge.litert import Interpreter, silent_stderr
+from edge.machine import temperature_c
 
 YARDSTICK_CALLS_PER_SECOND = 4
 

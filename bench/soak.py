@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.machine import rss_mb
 from bench.steps import demo_sound, exhaust, looped_blocks
 from edge.array import load_array
 from edge.bundle import Bundle
 from edge.clock import StageClock
+from edge.machine import rss_mb
 from edge.runtime import build_pipeline, build_system
 
 LEAST_SAMPLES = 20

@@ -46,9 +46,14 @@ DEVICE_AUGMENTATION = Augmentation(
 )  # what devices meet, besides what a paper varies
 
 
+def sampled_labels(labels: int, settings: Augmentation) -> int:
+    """Most label frames that `sample` takes for `labels` of them."""
+    return math.ceil(labels * settings.speed[1])
+
+
 def check_sampling(cache: FeatureCache, labels: int, settings: Augmentation) -> None:
     """Raise ValueError if the recordings in a cache are too short for `sample`, or its maps no good for stretching."""
-    shortest, wanted = int(np.diff(cache.first_labels).min()), math.ceil(labels * settings.speed[1])
+    shortest, wanted = int(np.diff(cache.first_labels).min()), sampled_labels(labels, settings)
     if shortest < wanted:
         raise ValueError(f"got a scene of {shortest} label frames, wanted at least {wanted} in each")
     if settings.speed != (1.0, 1.0) and any(name.startswith("phase") for name in FEATURES[cache.features.kind][1]):

@@ -1,4 +1,4 @@
-"""The `seld-convert` command: synth, scenes, train, export, evaluate, look-ahead, tune, score."""
+"""The `seld-convert` command: synth, scenes, train, snapshots, export, evaluate, look-ahead, tune, score."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from convert.evaluate_command import add_evaluate_parser
 from convert.export_command import add_export_parser
 from convert.look_ahead_command import add_look_ahead_parser
 from convert.score_command import add_score_parser
+from convert.snapshots_command import add_snapshots_parser
 from convert.train_command import CORES, add_train_parser
 from convert.tune_command import add_tune_parser
 
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_train_parser(commands)
 
+    add_snapshots_parser(commands)
     add_export_parser(commands)
     add_evaluate_parser(commands)
     add_look_ahead_parser(commands)

@@ -6,16 +6,25 @@ The chunks are the same each time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-import keras
 import numpy as np
 from keras import ops
 
 from convert.train import Batch
 
 CHUNKS = 256
-Score = Callable[[keras.Model], dict[str, float]]
+
+
+class Answering(Protocol):
+    """A model, or several as one."""
+
+    def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> Any:
+        """The answers to a batch."""
+        ...
+
+
+Score = Callable[[Answering], dict[str, float]]
 
 
 def scorer(
@@ -29,7 +38,7 @@ def scorer(
     `batch` gives batches of `batch_size` chunks by number; about `CHUNKS` are asked for.
     """
 
-    def score(model: keras.Model) -> dict[str, float]:
+    def score(model: Answering) -> dict[str, float]:
         losses, targets, answers = [], [], []
         for index in range(max(1, CHUNKS // batch_size)):
             inputs, target = batch(index)

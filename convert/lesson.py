@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import keras
 
+from convert.dev import Score
 from convert.train import Batch
 
 
@@ -17,4 +18,4 @@ class Lesson:
     model: keras.Model  # around the nets whose weights are wanted
     loss: Callable[..., object]
     batch: Callable[[int], Batch]  # by step number
-    score: Callable[[keras.Model], dict[str, float]] | None = None  # on development data
+    score: Score | None = None  # on development data

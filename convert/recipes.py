@@ -78,8 +78,8 @@ RECIPES = {
             augmentation=etri_batches.EDGE_AUGMENTATION,
             losses=EtriLosses(),
             features=FeatureSettings("etri", etri_nets.EDGE_SIZES.bands),
-            device={"window_labels": 40, "hop_labels": 30},
-            decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.0, min_duration_labels=2),
+            device={"window_labels": 40, "hop_labels": 30, "sad_threshold": 0.3, "sed_threshold": 0.6},
+            decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.0, min_duration_labels=4),
         ),
         Recipe(
             name="etri-paper",

@@ -74,6 +74,7 @@ def run_train(args: argparse.Namespace) -> int:
     _import_keras()
     import keras
 
+    from convert.augment import sampled_labels
     from convert.recipes import changed, find_recipe, parse_changes
     from convert.run_file import RunFile, write_run
     from convert.stages import train_stages
@@ -96,12 +97,13 @@ def run_train(args: argparse.Namespace) -> int:
     if known not in (None, classes) and "classifier" in stages:
         raise ValueError(f"start: got classes {known}, wanted {classes}, or --stage localizer")
 
-    def cached(name: str, folders: list[DataFolder]) -> FeatureCache:
+    def cached(name: str, folders: list[DataFolder], least_labels: int) -> FeatureCache:
         cache = args.out / name
-        return build_cache(folders, classes, cache, recipe.stft, recipe.features, args.jobs, recipe.sizes.labels)
+        return build_cache(folders, classes, cache, recipe.stft, recipe.features, args.jobs, least_labels)
 
-    cache = cached("cache", data)
-    dev = cached("dev_cache", dev_data) if dev_data else None
+    labels = recipe.sizes.labels
+    cache = cached("cache", data, sampled_labels(labels, recipe.augmentation))
+    dev = cached("dev_cache", dev_data, labels) if dev_data else None
     changes.pop("training", None)  # each stage keeps its own
     write_run(args.out, RunFile(recipe.name, read_sources(data), dict.fromkeys(stages, training), changes))
     if start is not None:

@@ -21,6 +21,7 @@ PATTERNS = {"omni": 1.0, "subcardioid": 0.7, "cardioid": 0.5, "hypercardioid": 0
 """Share of pressure in a capsule's pattern a + (1 - a) cos(angle); the rest is velocity."""
 
 TILT_HZ = 1000.0
+_FLAT_M = 1e-4  # height that is none
 _LEAST_KR = 1e-3  # wave number times radius, in place of 0: the pressure is even everywhere then
 _ORDERS_BEYOND_KR = 12  # of the series, which by then is down to 1e-10
 
@@ -40,6 +41,11 @@ class Capsules:
     def radii_m(self) -> Array64:
         """Distance of each capsule (capsules,) from the middle."""
         return np.linalg.norm(self.positions_m, axis=1)
+
+    @property
+    def planar(self) -> bool:
+        """All lie at the height of the middle: a wave from above is heard as one from below."""
+        return bool(np.all(np.abs(np.asarray(self.positions_m)[:, 2]) < _FLAT_M))
 
     @property
     def axes(self) -> Array64:

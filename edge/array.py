@@ -11,8 +11,11 @@ from typing import Protocol
 import numpy as np
 
 from edge.acoustics import PATTERNS, Capsules
+from edge.capture import RAW_TYPES
 from edge.config import build, read_toml
 from edge.encoding import FilterEncoder
+from edge.microphone import Device
+from edge.resample import MAX_RATE_HZ, MIN_RATE_HZ
 from edge.types import AudioBlock, FloatArray
 
 _MIXING: dict[str, FloatArray] = {
@@ -37,6 +40,9 @@ class ArrayProfile:
     capsule_pattern: str = "omni"
     capsule_gain_db: tuple[float, ...] = ()  # as calibrated; none where they are equal
     capsule_tilt_db: tuple[float, ...] = ()  # gain far above 1 kHz, against that far below
+    device: str | None = None  # part of the name under which it is found
+    native_rate_hz: int | None = None  # at which it delivers by itself
+    format: str | None = None  # of its raw samples: see RAW_TYPES
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -47,6 +53,12 @@ class ArrayProfile:
             )
         if self.capsule_pattern not in PATTERNS:
             raise ValueError(f"got capsule_pattern {self.capsule_pattern!r}, wanted one of {', '.join(PATTERNS)}")
+        if self.device == "":
+            raise ValueError("got device '', wanted a part of its name, or none")
+        if self.native_rate_hz is not None and not MIN_RATE_HZ <= self.native_rate_hz <= MAX_RATE_HZ:
+            raise ValueError(f"got native_rate_hz {self.native_rate_hz}, wanted {MIN_RATE_HZ} to {MAX_RATE_HZ}")
+        if self.format is not None and self.format not in RAW_TYPES:
+            raise ValueError(f"got format {self.format!r}, wanted one of {', '.join(RAW_TYPES)}")
         if self.kind not in _MIXING:
             self._check_capsules()
         elif self.capsule_position_m or self.capsule_gain_db or self.capsule_tilt_db or self.capsule_pattern != "omni":
@@ -65,6 +77,16 @@ class ArrayProfile:
             self.capsule_gain_db or equal,
             self.capsule_tilt_db or equal,
         )
+
+    @property
+    def planar(self) -> bool:
+        """It tells azimuth alone: its capsules lie in one plane."""
+        return self.kind not in _MIXING and self.capsules.planar
+
+    @property
+    def mixing(self) -> FloatArray | None:
+        """Matrix (4, 4) from the channels of `channel_map` to W, Y, Z, X; None for a kind with capsules."""
+        return _MIXING.get(self.kind)
 
     def _check_capsules(self) -> None:
         places = len(set(self.capsule_position_m))
@@ -140,6 +162,21 @@ def load_array(name: str) -> ArrayProfile:
     else:
         raise ValueError(f"array {name!r}: got no such profile, wanted {', '.join(shipped)} or a .toml file")
     return build(ArrayProfile, read_toml(path), str(path))
+
+
+def fitting_arrays(device: Device) -> list[str]:
+    """Shipped profiles that know the name of a device; where it has too few channels or another rate, that is said."""
+    found = []
+    for name, profile in ((name, load_array(name)) for name in shipped_arrays()):
+        if profile.device is None or profile.device.lower() not in device.name.lower():
+            continue
+        wanted = []
+        if device.channels < profile.channels:
+            wanted.append(f"{profile.channels} channels")
+        if profile.native_rate_hz is not None and profile.native_rate_hz not in device.rates_hz:
+            wanted.append(f"{profile.native_rate_hz} Hz")
+        found.append(f"{name}, but it wants {' and '.join(wanted)}" if wanted else name)
+    return found
 
 
 def foa_encoder(profile: ArrayProfile, sample_rate_hz: int = 24000) -> Encoder:

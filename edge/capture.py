@@ -74,6 +74,7 @@ def open_source(
     realtime: bool = False,
     raw: RawFormat | None = None,
     device: str | int | None = None,
+    native_rate_hz: int | None = None,
     deadline_s: float = DEADLINE_S,
     demo_wav: str | Path | None = None,
     stdin: BinaryIO | None = None,
@@ -83,13 +84,14 @@ def open_source(
     Blocks come in the size that suits the source, about `block_samples` samples; a microphone's are 100 ms.
 
     realtime: play a file as if a microphone heard it. raw: what is on stdin. device, deadline_s: see `Microphone`.
+    native_rate_hz: is asked of the microphone before the other rates, so that nothing but us resamples.
     demo_wav: replaces the shipped scene. stdin: replaces `sys.stdin.buffer`.
 
     Raises ValueError, one line that starts with the name of the source, if it is missing, unreadable, empty, truncated
     or has another number of channels, or if it cannot be played; SourceError if a device cannot be opened.
     """
     if spec == "mic":
-        source = _open_microphone(device, channels, sample_rate_hz, deadline_s)
+        source = _open_microphone(device, channels, sample_rate_hz, native_rate_hz or sample_rate_hz, deadline_s)
     elif spec == "-":
         source = _open_stdin(stdin, raw or RawFormat(), channels, sample_rate_hz, block_samples)
     elif spec == "demo":
@@ -163,8 +165,10 @@ def _open_stdin(
     return Source("stdin", True, resample_blocks(blocks, resampler), lambda: None, _is_fed(stream))
 
 
-def _open_microphone(device: str | int | None, channels: int, sample_rate_hz: int, deadline_s: float) -> Source:
-    microphone = Microphone(device, channels, sample_rate_hz)
+def _open_microphone(
+    device: str | int | None, channels: int, sample_rate_hz: int, native_rate_hz: int, deadline_s: float
+) -> Source:
+    microphone = Microphone(device, channels, native_rate_hz)
     try:
         resampler = _resampler(microphone.name, microphone.sample_rate_hz, sample_rate_hz, channels)
     except ValueError:

@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         dest="sinks",
         metavar="SINK",
-        help="jsonl:-, jsonl:FILE, dcase:FILE, null; repeatable",
+        help="jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT, null; repeatable",
     )
     live.add_argument("--stats", metavar="FILE.json", help="write counts and times of all stages there in the end")
     live.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; options given here win over it")
@@ -85,7 +85,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_array_option(files)
 
     commands.add_parser("models", help="list the shipped bundles")
-    commands.add_parser("devices", help="list the microphones that could be used")
+    commands.add_parser("devices", help="list the microphones that could be used, and the arrays that they are")
+    check = commands.add_parser("check", help="find dead, clipped, inverted, swapped or uneven channels of an array")
+    check.add_argument("--array", required=True, metavar="NAME|FILE.toml", help="microphone array")
+    check.add_argument(
+        "--source", default="mic", metavar="mic|-|FILE.wav", help="default: mic; - as the array delivers"
+    )
+    check.add_argument("--seconds", type=float, default=10.0, metavar="N", help="to listen (default: 10)")
+    check.add_argument("--device", metavar="NAME", help="microphone (default: the one that the array names)")
+    check.add_argument("--direction", metavar="AZ[,EL]", help="where the sound comes from in degrees, if it is known")
+    for name, what in (("install-service", "write and enable the systemd unit"), ("uninstall-service", "take it away")):
+        service = commands.add_parser(name, help=f"{what}; settings in /etc/seld-edge are kept")
+        service.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+        service.add_argument("--prefix", type=Path, default=Path("/"), metavar="DIR", help="of another system's files")
     with contextlib.suppress(ModuleNotFoundError):  # the benchmarks may be left out on a device
         importlib.import_module("bench.command").add_bench_parser(commands)
     return parser

@@ -46,6 +46,10 @@ class StageClock:
         self._stages: dict[str, array[int]] = {}
         self._since_ns = now_ns()
 
+    def change(self, budget_ms: float) -> None:
+        """Go on with another budget."""
+        self._budget_ns = round(budget_ms * 1e6)
+
     def begin(self) -> None:
         """Work on the step under way begins, or goes on after a wait: the time since the last lap is nobody's."""
         self._since_ns = self._now_ns()
@@ -90,7 +94,8 @@ class StageClock:
 
     def stages(self) -> dict[str, Timing]:
         """Of each stage, in the order in which they first took a lap."""
-        return {name: self._timing(ring) for name, ring in self._stages.items()}
+        stages = list(self._stages.items())  # the loop may go on meanwhile
+        return {name: self._timing(ring) for name, ring in stages}
 
     def _ring(self) -> array[int]:
         return array("q", bytes(8 * self._slots))

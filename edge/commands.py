@@ -1,4 +1,4 @@
-"""What the commands of `seld-edge` do: demo, run, file, models, devices. Their words are in `edge/cli.py`."""
+"""What the commands of `seld-edge` do. Their words are in `edge/cli.py`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from contextlib import ExitStack
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 
-from edge.array import load_array
+from edge.array import fitting_arrays, load_array
 from edge.bundle import load_bundle, read_manifest, shipped_bundles
 from edge.capture import Source, open_source
+from edge.check import check_array, record
 from edge.clock import StageClock
 from edge.config import DEFAULT_MODEL, RunSettings, read_settings
 from edge.demo import run_demo
+from edge.geometry import unit_vector
 from edge.governor import BudgetSettings, Governor
+from edge.install import carry_out, installation, removal
 from edge.microphone import list_devices
-from edge.runtime import Interruption, build_pipeline, build_system, run
-from edge.sinks import open_sink
-from edge.stats import StatsFile, reported, run_stats
+from edge.mqtt import Listener
+from edge.prometheus import MetricsFile, MetricsServer
+from edge.runtime import Interruption, build_pipeline, build_system, decode_settings, run
+from edge.service import Reloader, supervised
+from edge.sinks import SinkOptions, open_sink
+from edge.stats import RunMonitor, StatsFile, reported
 from edge.systems import System
 
 log = logging.getLogger(__name__)
@@ -40,11 +46,20 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    settings = _settings(args, read_settings(args.config) if args.config else RunSettings())
+    def read() -> RunSettings:
+        return _settings(args, read_settings(args.config) if args.config else RunSettings())
+
+    def change(wanted: RunSettings) -> None:
+        pipeline.change(decode_settings(bundle, wanted.decode), wanted.budget)
+
+    settings = read()
     bundle = load_bundle(settings.model)
     array = load_array(settings.array)
     system = build_system(bundle, settings.threads, settings.system)
     pipeline = build_pipeline(bundle, array, system, settings.decode, StageClock(settings.budget.step_ms))
+    if array.planar and bundle.manifest.array != array.name:
+        trained = f"{settings.model} was trained for {bundle.manifest.array}"
+        log.warning("array %s is flat and %s: without height it will find less, and less well", array.name, trained)
     with Interruption() as interruption, ExitStack() as stack:
         source = stack.enter_context(
             open_source(
@@ -53,21 +68,32 @@ def _run(args: argparse.Namespace) -> int:
                 bundle.manifest.stft.sample_rate_hz,
                 realtime=settings.realtime,
                 raw=settings.stdin,
-                device=settings.microphone.device,
+                device=settings.microphone.device or array.device,
+                native_rate_hz=array.native_rate_hz,
                 deadline_s=settings.microphone.deadline_s,
             )
         )
         pipeline.governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
         started_at = datetime.now(UTC) if source.live else None
-        sinks = [open_sink(spec, started_at) for spec in settings.sinks]
-        for sink in sinks:
+        monitor = RunMonitor(pipeline)
+        listener = Listener(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
+        options = SinkOptions(settings.jsonl, settings.mqtt, listener)
+        for spec in dict.fromkeys(settings.sinks):
+            monitor.sinks[spec] = sink = open_sink(spec, started_at, options)
             stack.callback(sink.close)
         if settings.stats is not None:
-            stack.push(StatsFile(settings.stats, pipeline))
+            stack.push(StatsFile(settings.stats, monitor.stats))
+        if (metrics := settings.prometheus).port is not None:
+            stack.push(MetricsServer(metrics.address, metrics.port, monitor.stats))
+        if metrics.textfile is not None:
+            stack.push(MetricsFile(metrics.textfile, metrics.every_s, monitor.stats))
         log.info("listening to %s with %s, answers within %.1f s", source.name, settings.model, pipeline.latency_s)
-        blocks = reported(interruption.until_stopped(source), pipeline, settings.metrics_minutes)
-        run(blocks, pipeline, sinks)
-        for line in run_stats(pipeline).lines():
+        reloader = stack.enter_context(Reloader(settings, read if args.config else None, change))
+        blocks = reloader.between(interruption.until_stopped(source))
+        blocks = reported(blocks, pipeline, lambda: reloader.settings.metrics_minutes, monitor.stats)
+        blocks = supervised(blocks, pipeline, monitor.status)
+        run(blocks, pipeline, [monitor.counter, *monitor.sinks.values()])
+        for line in monitor.stats().lines():
             log.info(line)
     return 0
 
@@ -123,9 +149,43 @@ def _devices(args: argparse.Namespace) -> int:
     found = list_devices()
     for device in found:
         rates = ", ".join(str(rate) for rate in device.rates_hz) or "none of the usual rates"
-        print(f"{device.index}: {device.name}, {device.channels} channels, {rates} Hz")
+        fitting = ", ".join(fitting_arrays(device))
+        said = f", array {fitting}" if fitting else ""
+        print(f"{device.index}: {device.name}, {device.channels} channels, {rates} Hz{said}")
     if not found:
         print("no capture device with 4 channels or more", file=sys.stderr)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    array = load_array(args.array)
+    direction = None if args.direction is None else unit_vector(*_direction_deg(args.direction))
+    samples, rate_hz = record(args.source, array, args.seconds, args.device)
+    found = check_array(samples, rate_hz, array, direction)
+    for finding in found:
+        print(finding)
+    if not found:
+        print(f"{array.name}: nothing wrong in {len(samples) / rate_hz:.1f} s at {rate_hz} Hz")
+    return 1 if found else 0
+
+
+def _direction_deg(text: str) -> tuple[float, float]:
+    try:
+        azimuth_deg, elevation_deg = map(float, text.split(",")) if "," in text else (float(text), 0.0)
+    except ValueError:
+        raise ValueError(f"got direction {text!r}, wanted AZIMUTH or AZIMUTH,ELEVATION in degrees") from None
+    if not (abs(azimuth_deg) <= 360.0 and abs(elevation_deg) <= 90.0):
+        raise ValueError(f"got direction {text!r}, wanted an azimuth of -360 to 360 and an elevation of -90 to 90")
+    return azimuth_deg, elevation_deg
+
+
+def _install(args: argparse.Namespace) -> int:
+    carry_out(installation(args.prefix), args.prefix, args.dry_run)
+    return 0
+
+
+def _uninstall(args: argparse.Namespace) -> int:
+    carry_out(removal(args.prefix), args.prefix, args.dry_run)
     return 0
 
 
@@ -135,5 +195,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "file": _file,
     "models": _models,
     "devices": _devices,
+    "check": _check,
+    "install-service": _install,
+    "uninstall-service": _uninstall,
     "bench": lambda args: int(args.run(args)),
 }

@@ -13,7 +13,9 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from edge.capture import RawFormat
 from edge.decode import DecodeSettings
 from edge.governor import BudgetSettings
+from edge.line_file import RotationSettings
 from edge.microphone import DEADLINE_S
+from edge.mqtt_link import MqttSettings
 
 Settings = TypeVar("Settings")
 DEFAULT_MODEL = "coloc-edge"
@@ -25,6 +27,24 @@ class MicrophoneSettings:
 
     device: str | None = None  # part of its name; None takes the system's default
     deadline_s: float = DEADLINE_S
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusSettings:
+    """Where metrics are to be had: see edge/prometheus.py. By default nowhere."""
+
+    port: int | None = None  # of http://ADDRESS:PORT/metrics
+    address: str = "127.0.0.1"
+    textfile: str | None = None  # for the textfile collector of node_exporter: its name ends with .prom
+    every_s: float = 15.0  # between two writes of it
+
+    def __post_init__(self) -> None:
+        if self.port is not None and not 1 <= self.port <= 65535:
+            raise ValueError(f"got port {self.port}, wanted 1 to 65535")
+        if self.textfile is not None and not self.textfile.endswith(".prom"):
+            raise ValueError(f"got textfile {self.textfile!r}, wanted a name that ends with .prom")
+        if not 1.0 <= self.every_s <= 86400.0:
+            raise ValueError(f"got every_s {self.every_s}, wanted 1 to 86400")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +65,9 @@ class RunSettings:
     decode: Mapping[str, Any] = field(default_factory=dict)
     microphone: MicrophoneSettings = field(default_factory=MicrophoneSettings)
     stdin: RawFormat = field(default_factory=RawFormat)
+    jsonl: RotationSettings = field(default_factory=RotationSettings)
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+    prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
 
     def __post_init__(self) -> None:
         for name in ("threads", "blas_threads"):

@@ -88,8 +88,12 @@ class _Track:
 class Decoder:
     """Follows tracks and turns them into events. Rows leave in order of time, `delay_labels` late."""
 
-    def __init__(self, settings: DecodeSettings, class_names: Sequence[str], label_s: float) -> None:
+    def __init__(
+        self, settings: DecodeSettings, class_names: Sequence[str], label_s: float, azimuth_only: bool = False
+    ) -> None:
+        """azimuth_only: of a flat array. Its events have no elevation, and its rows 0, as DCASE needs a number."""
         self._settings = settings
+        self._azimuth_only = azimuth_only
         self._class_names = class_names
         self._label_s = label_s
         self.reset()
@@ -101,6 +105,10 @@ class Decoder:
         self._next_label = 0
         self._written = 0  # rows of labels before this one have left
         self._numbers = 0
+
+    def change(self, settings: DecodeSettings) -> None:
+        """Go on by other settings: what is open stays open, what has been decided stays so."""
+        self._settings = settings
 
     def push(self, frames: TrackFrames) -> Iterator[Event | FrameRow]:
         """Take the answers of a system; yield what is decided by them. A jump in `start` ends all events."""
@@ -187,7 +195,7 @@ class Decoder:
             onset_s=occurrence.onset * self._label_s,
             offset_s=(occurrence.last + 1) * self._label_s,
             azimuth_deg=float(azimuth),
-            elevation_deg=float(elevation),
+            elevation_deg=None if self._azimuth_only else float(elevation),
             score=occurrence.probability_sum / occurrence.heard,
         )
 
@@ -203,8 +211,7 @@ class Decoder:
                 direction = occurrence.unwritten.pop(label, None)
                 if direction is not None:
                     azimuth, elevation = azimuth_elevation_deg(direction)
-                    yield FrameRow(
-                        label, occurrence.class_index, occurrence.number, round(float(azimuth)), round(float(elevation))
-                    )
+                    up = 0 if self._azimuth_only else round(float(elevation))
+                    yield FrameRow(label, occurrence.class_index, occurrence.number, round(float(azimuth)), up)
         self._written = max(self._written, end)
         self._closed = [occurrence for occurrence in self._closed if occurrence.unwritten]

@@ -5,6 +5,8 @@ limit how much of the capsules' own noise is amplified where they are too close 
 they are too far apart (spatial aliasing), least squares would fade all channels out. There W is brought back to the
 level that it has in a diffuse field, and the other three, together, to the level and phase at which the active
 intensity Re(conj(W) V) comes closest to the unit vector toward the source: it grows short where it cannot be trusted.
+
+Capsules in a plane hear above and below alike: their Z is zero, and the rest is the best for sound from all heights.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ _LEAST_POWER = 1e-9  # in place of the noise, for what the array could do withou
 def encoding_matrices(capsules: Capsules, frequencies_hz: np.ndarray) -> Complex128:
     """Matrices (frequencies, 4, capsules) from capsule spectra to W, Y, Z, X (ACN/SN3D) in the middle of the array."""
     grid = sphere_grid(_GRID_POINTS // 2)
-    grid = np.concatenate([grid, grid * (1, 1, -1)])  # as much above as below, so that flat arrays give no Z at all
+    grid = np.concatenate(
+        [grid, grid * (1, 1, -1)]
+    )  # as much above as below, so that flat arrays are given no Z by chance
     heard = array_spectra(capsules, grid, frequencies_hz).transpose(2, 0, 1)  # (frequencies, points, capsules)
     wanted = foa_gains(grid)  # (points, 4)
     covariance = heard.swapaxes(1, 2) @ heard.conj() / len(grid)
@@ -43,7 +47,8 @@ def encoding_matrices(capsules: Capsules, frequencies_hz: np.ndarray) -> Complex
     intensity = for_w[:, None, None] * w.conj() * v
     power = np.maximum(np.sum(np.abs(intensity) ** 2, axis=(1, 2)), _LEAST_POWER)
     for_v = np.sum(intensity.conj() * wanted[:, 1:], axis=(1, 2)) / power  # to the intensity nearest to unit vectors
-    return np.stack([for_w, for_v, for_v, for_v], axis=1)[..., None] * limited
+    for_z = np.zeros_like(for_v) if capsules.planar else for_v
+    return np.stack([for_w, for_v, for_z, for_v], axis=1)[..., None] * limited
 
 
 @lru_cache(maxsize=8)

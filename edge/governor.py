@@ -104,6 +104,12 @@ class Governor:
         self._fallen_ms = [0.0] * len(levels)  # pace at each level when the better one was given up
         self._held_ms = [0.0] * len(levels)  # pace at each level before the better one was taken, and held
 
+    def change(self, settings: BudgetSettings) -> None:
+        """Go on by other settings, at the same level; failures are forgotten."""
+        self._settings = settings
+        self._pressing = deque(self._pressing, maxlen=settings.window_steps)
+        self._wait = [settings.recover_steps] * len(self._levels)
+
     def step(self, spent_ms: float) -> None:
         """Take the time of a step, when it is done."""
         settings = self._settings

@@ -15,7 +15,7 @@ from edge.bundle import Bundle
 from edge.clock import StageClock
 from edge.config import build
 from edge.decode import Decoder, DecodeSettings
-from edge.governor import Governor
+from edge.governor import BudgetSettings, Governor
 from edge.nets import Net
 from edge.sinks import Sink
 from edge.stft import Stft
@@ -86,6 +86,13 @@ class Pipeline:
         self._decoder.reset()
         self.clock.drop()
 
+    def change(self, decode: DecodeSettings, budget: BudgetSettings) -> None:
+        """Go on by other settings, between two blocks."""
+        self._decoder.change(decode)
+        self.clock.change(budget.step_ms)
+        if self.governor is not None:
+            self.governor.change(budget)
+
     def _pieces(self, block: AudioBlock) -> Iterator[AudioBlock]:
         """A block cut so that every step is given the work for its own samples."""
         lost = block.lost
@@ -131,6 +138,11 @@ def build_system(
     return SYSTEMS[manifest.system](bundle, bundle.nets(threads) if nets is None else nets, overrides or {})
 
 
+def decode_settings(bundle: Bundle, overrides: Mapping[str, Any]) -> DecodeSettings:
+    """Those of a bundle with some replaced. Raises ValueError."""
+    return build(DecodeSettings, asdict(bundle.manifest.decode) | dict(overrides), "decode")
+
+
 def build_pipeline(
     bundle: Bundle,
     array: ArrayProfile,
@@ -140,12 +152,12 @@ def build_pipeline(
 ) -> Pipeline:
     """Assemble the loop of a bundle around its system. `overrides` replace its decoder settings."""
     manifest = bundle.manifest
-    table = asdict(manifest.decode) | dict(overrides or {})
+    decode = decode_settings(bundle, overrides or {})
     return Pipeline(
         foa_encoder(array, manifest.stft.sample_rate_hz),
         Stft(manifest.stft, FOA_CHANNELS),
         system,
-        Decoder(build(DecodeSettings, table, "decode"), manifest.class_names, manifest.stft.label_s),
+        Decoder(decode, manifest.class_names, manifest.stft.label_s, array.planar),
         clock,
         manifest.stft.label_samples,
     )

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 
 from edge.clock import Timing
 from edge.governor import GovernorStats
+from edge.line_file import LineWriter
+from edge.machine import rss_mb, temperature_c
 from edge.runtime import Pipeline
-from edge.sinks import LineWriter
+from edge.sinks import EventCounter, Outlet
 from edge.types import AudioBlock
 
 STEPS_PER_MINUTE = 600
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineStats:
+    """Now."""
+
+    temperature_c: float | None  # of the processor, where the machine says it
+    rss_mb: float  # resident memory of this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,9 @@ class RunStats:
     step: Timing
     answer: Timing  # of the steps that gave an answer
     stages: Mapping[str, Timing]
+    events: Mapping[str, int]  # finished, by class
+    dropped: Mapping[str, int]  # what could not be delivered, by sink
+    machine: MachineStats
 
     def to_json(self) -> str:
         """As one JSON object, of more than one line."""
@@ -42,6 +55,7 @@ class RunStats:
             f"{self.steps} steps, {self.missed_steps} over the budget",
             f"{self.answers} answers",
             f"{self.lost_samples} samples lost",
+            *(f"{count} dropped by {sink}" for sink, count in self.dropped.items() if count),
             f"step {_times(self.step)}",
         ]
         if governor := self.governor:
@@ -54,47 +68,80 @@ class RunStats:
         return [self.line(), *(f"{name}: {_times(timing)}" for name, timing in self.stages.items())]
 
 
-def run_stats(pipeline: Pipeline) -> RunStats:
-    """Of a pipeline, so far."""
-    clock, governor = pipeline.clock, pipeline.governor
-    return RunStats(
-        steps=clock.steps,
-        answers=pipeline.answers,
-        missed_steps=clock.missed,
-        lost_samples=pipeline.lost_samples,
-        governor=governor.stats() if governor else None,
-        step=clock.step(),
-        answer=clock.answer(),
-        stages=clock.stages(),
-    )
+class RunMonitor:
+    """Sees a run from outside: its pipeline, and its sinks by name. May be asked by any thread at any time."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self.counter = EventCounter()  # to be one of the sinks
+        self.sinks: dict[str, Outlet] = {}
+
+    def stats(self) -> RunStats:
+        """What the run came to so far."""
+        clock, governor = self._pipeline.clock, self._pipeline.governor
+        return RunStats(
+            steps=clock.steps,
+            answers=self._pipeline.answers,
+            missed_steps=clock.missed,
+            lost_samples=self._pipeline.lost_samples,
+            governor=governor.stats() if governor else None,
+            step=clock.step(),
+            answer=clock.answer(),
+            stages=clock.stages(),
+            events=dict(self.counter.events),
+            dropped={name: sink.dropped for name, sink in list(self.sinks.items())},
+            machine=MachineStats(temperature_c(), rss_mb()),
+        )
+
+    def status(self) -> str:
+        """The least that tells how it goes, in one line."""
+        governor = self._pipeline.governor
+        level = f", {governor.stats().level}" if governor else ""
+        return f"{sum(self.counter.events.values())} events, {self._pipeline.lost_samples} samples lost{level}"
+
+    def health(self) -> dict[str, float | str | None]:
+        """The few numbers that tell whether all is well."""
+        clock, governor = self._pipeline.clock, self._pipeline.governor
+        seen = governor.stats() if governor else None
+        return {
+            "steps": clock.steps,
+            "late_steps": seen.late_steps if seen else 0,
+            "level": seen.level if seen else None,
+            "lost_samples": self._pipeline.lost_samples,
+            "dropped": sum(sink.dropped for sink in list(self.sinks.values())),
+            "temperature_c": temperature_c(),
+            "rss_mb": rss_mb(),
+        }
 
 
 class StatsFile(AbstractContextManager["StatsFile"]):
-    """A JSON file of what a pipeline came to, written when the `with` ends, however it ends.
+    """A JSON file of what a run came to, written when the `with` ends, however it ends.
 
     It is opened at once, so that a path that cannot be written is told of before the work. Raises SinkError.
     """
 
-    def __init__(self, path: str, pipeline: Pipeline) -> None:
+    def __init__(self, path: str, stats: Callable[[], RunStats]) -> None:
         self._lines = LineWriter(f"stats:{path}", path, append=False)
-        self._pipeline = pipeline
+        self._stats = stats
 
     def __exit__(self, *error: object) -> None:
         try:
-            self._lines.write(run_stats(self._pipeline).to_json())
+            self._lines.write(self._stats().to_json())
         finally:
             self._lines.close()
 
 
-def reported(blocks: Iterable[AudioBlock], pipeline: Pipeline, minutes: float) -> Iterator[AudioBlock]:
+def reported(
+    blocks: Iterable[AudioBlock], pipeline: Pipeline, minutes: Callable[[], float], stats: Callable[[], RunStats]
+) -> Iterator[AudioBlock]:
     """The same blocks; each time the pipeline has heard `minutes` more, a line is logged. 0 minutes log nothing."""
-    every = max(1, round(minutes * STEPS_PER_MINUTE)) if minutes else 0
-    due = pipeline.clock.steps + every
+    last = pipeline.clock.steps
     for block in blocks:
         yield block
-        if every and pipeline.clock.steps >= due:
-            due = pipeline.clock.steps + every
-            log.info("metrics: %s", run_stats(pipeline).line())
+        every = max(1, round(minutes() * STEPS_PER_MINUTE)) if minutes() else 0
+        if every and pipeline.clock.steps >= last + every:
+            last = pipeline.clock.steps
+            log.info("metrics: %s", stats().line())
 
 
 def _times(timing: Timing) -> str:

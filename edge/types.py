@@ -57,7 +57,7 @@ class Event:
     onset_s: float
     offset_s: float
     azimuth_deg: float
-    elevation_deg: float
+    elevation_deg: float | None  # None where the array is flat: it cannot tell up from down
     score: float  # mean class probability over the event, 0..1
 
 
@@ -69,4 +69,4 @@ class FrameRow:
     class_index: int
     track: int  # tells simultaneous events of one class apart
     azimuth_deg: int
-    elevation_deg: int
+    elevation_deg: int  # 0 where the array is flat: the csv has no word for not known

@@ -12,6 +12,7 @@ import numpy as np
 from convert.layers import fold_norms
 from convert.lesson import Lesson
 from convert.losses import etri_loss
+from convert.systems.etri_angles import teach_angles
 from convert.systems.etri_batches import batch_maker
 from convert.systems.etri_dev import dev_score
 from convert.systems.etri_durations import median_lengths
@@ -49,6 +50,8 @@ def lesson(
     """Targets of the stage, and its loss (section 4)."""
     (net,) = nets
     loss = etri_loss(stage, recipe.losses)
+    if stage == "doae" and recipe.sizes.doae_angle_units:
+        teach_angles(net)
     return Lesson(
         keras.Model(net.inputs, net.output["output"], name=stage),
         loss,

@@ -41,8 +41,11 @@ def f_score(target: FloatArray, answer: FloatArray) -> float:
 
 
 def direction_error_deg(target: FloatArray, answer: FloatArray) -> float:
-    """Mean angle between directions where a class is active, of targets (..., 3 K) and answers (..., 2 K). Or NaN."""
-    classes = answer.shape[-1] // 2
+    """Mean angle between directions where a class is active, or NaN.
+
+    Targets are (..., 3 K), answers begin with K azimuths and K elevations.
+    """
+    classes = target.shape[-1] // 3
     wanted, got = (
         unit_vector(180.0 * each[..., :classes], 180.0 * each[..., classes : 2 * classes]) for each in (target, answer)
     )

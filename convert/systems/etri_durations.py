@@ -9,7 +9,7 @@ from convert.datasets import FeatureCache
 from convert.systems.etri_batches import stage_target
 from edge.systems.etri_settings import LONGEST_FILTER_LABELS
 
-SHARE = 0.5  # of the mean duration: a median keeps what lasts longer than half of its length
+SHARE = 0.25  # of the mean duration, chosen on development scenes; a median keeps what lasts longer than half of it
 
 
 def median_lengths(cache: FeatureCache, share: float = SHARE) -> tuple[int, dict[str, int]]:

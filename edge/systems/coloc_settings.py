@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MODES = ("streaming", "window")
-CHANNELS = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from edge.clock import StageClock
 from edge.features import FeatureExtractor
 from edge.nets import Net, Raw
 from edge.stft import StftSettings
-from edge.systems.coloc_settings import CHANNELS, ColocSettings
-from edge.types import FloatArray, Spectra, TrackFrames
+from edge.systems.coloc_settings import ColocSettings
+from edge.systems.loop import LabelLoop
+from edge.types import FloatArray, TrackFrames
 
 CONVOLUTION_LABELS = 3  # each of the three convolutions looks one label frame ahead, the first one frame of one
 LONGEST_HOP = 2  # answers that one run of a recurrence can give
@@ -85,7 +85,7 @@ class Pass:
         return self._ready.popleft()
 
 
-class ColocStreaming:
+class ColocStreaming(LabelLoop):
     """The sequential loop over the nets of CoLoC, one label frame at a time, behind `step`, `finish` and `reset`."""
 
     def __init__(
@@ -96,14 +96,14 @@ class ColocStreaming:
         classes: int,
         settings: ColocSettings,
     ) -> None:
-        self.clock = StageClock()
+        super().__init__(extractor, stft)
         self._longest_hop = min(LONGEST_HOP, settings.look_ahead_labels + 1)
         levels = [f"{count} {'tracks' if count > 1 else 'track'}" for count in range(settings.max_overlap, 0, -1)]
         if self._longest_hop > 1:
             levels.append(f"1 track, recurrences every {1000 * self._longest_hop * stft.label_s:.0f} ms")
         self.levels = tuple(levels)
         self._nets = {name: nets[name] for name in NETS}
-        self._extractor, self._stft, self.settings, self._classes = extractor, stft, settings, classes
+        self.settings, self._classes = settings, classes
         slots, look_ahead = settings.max_overlap, settings.look_ahead_labels
         self._localizers, self._classifiers = (
             [Pass(self._nets[f"{stage}_blocks"], self._nets[f"{stage}_recurrence"], look_ahead) for _ in range(slots)]
@@ -114,7 +114,6 @@ class ColocStreaming:
             stage: self._encoded(stage, np.zeros((1, 3), np.float32))[0] for stage in ("localizer", "classifier")
         }
         self._told_nothing = np.stack([self._origins["localizer"]] * 3)
-        self._silence = extractor(Spectra(np.zeros((stft.frames_per_label, CHANNELS, stft.bins), np.complex64), 0)).maps
         self._ring = (slots + 1) * self._delay + CONVOLUTION_LABELS + 1  # labels under way
         self.set_level(0)
         self._restart(0)
@@ -129,32 +128,13 @@ class ColocStreaming:
         slots = self.settings.max_overlap
         self._tracks, self._hop = max(slots - index, 1), self._longest_hop if index >= slots else 1
 
-    def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
-        """Take one label frame; yield the answer that it completes, if any.
-
-        Spectra that do not continue the ones before them close the stream and begin a new one.
-        """
-        label = spectra.start // self._stft.frames_per_label
-        if label != self._heard:
-            yield from self.finish()
-            self._restart(label)
-        self._heard += 1
-        maps = self._extractor(spectra).maps
-        self.clock.lap("features")
-        yield from self.advance(maps)
-
-    def finish(self) -> Iterator[TrackFrames]:
-        """End of stream: answer about everything heard, as if silence followed."""
+    def _rest(self) -> Iterator[TrackFrames]:
         while self._answered < self._heard:
             yield from self.advance(self._silence)
-        self._restart(self._heard)
-
-    def reset(self) -> None:
-        """Forget the past: the next label frame is expected to be number 0."""
-        self._restart(0)
 
     def _restart(self, label: int) -> None:
-        self._first = self._heard = self._next = self._answered = label
+        super()._restart(label)
+        self._first = self._next = self._answered = label
         slots, size = self.settings.max_overlap, self._ring
         # of the labels under way, by label modulo the size of the ring
         self._features: list[FloatArray] = [self._silence] * size

@@ -1,7 +1,6 @@
 """CoLoC on the device, window by window, as in the paper.
 
-Windows of `window_labels` follow each other every `hop_labels`; the middle `hop_labels` of each are the answer, so that
-both sides have context. `latency_s` is what that costs. Before the stream and after it there is silence.
+The middle `hop_labels` of each window are the answer. `latency_s` is what that costs.
 """
 
 from __future__ import annotations
@@ -11,19 +10,18 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.clock import StageClock
 from edge.features import FeatureExtractor
-from edge.framing import Framer
 from edge.geometry import perturb_angles
 from edge.nets import Net
 from edge.stft import StftSettings
-from edge.systems.coloc_settings import CHANNELS, ColocSettings
-from edge.types import FloatArray, Spectra, TrackFrames
+from edge.systems.coloc_settings import ColocSettings
+from edge.systems.loop import Answers, WindowLoop
+from edge.types import FloatArray
 
 NETS = ("localizer_encoder", "localizer", "classifier_encoder", "classifier")
 
 
-class ColocWindow:
+class ColocWindow(WindowLoop):
     """The sequential loop over the four nets of CoLoC, behind `step`, `finish` and `reset`."""
 
     def __init__(
@@ -34,75 +32,38 @@ class ColocWindow:
         classes: int,
         settings: ColocSettings,
     ) -> None:
-        self.clock = StageClock()
+        super().__init__(extractor, stft, settings.window_labels, settings.hop_labels)
         self.levels = tuple(
             f"{count} {'tracks' if count > 1 else 'track'}" for count in range(settings.max_overlap, 0, -1)
         )
         self._nets = {name: nets[name] for name in NETS}
-        self._extractor = extractor
-        self._stft = stft
         self._classes = classes
         self.settings = settings
-        self._look_ahead = (settings.window_labels - settings.hop_labels) // 2
-        per_label = stft.frames_per_label
-        self._framer = Framer(
-            settings.window_labels * per_label,
-            settings.hop_labels * per_label,
-            (extractor.bands, len(extractor.map_names)),
-        )
-        self._silence = extractor(Spectra(np.zeros((per_label, CHANNELS, stft.bins), np.complex64), 0)).maps
-        self._random = np.random.default_rng(0)
         self.set_level(0)
         self._restart(0)
 
     @property
     def latency_s(self) -> float:
         """Most time from a sound to the answer about it, computing time aside."""
-        return (self._look_ahead + self.settings.hop_labels) * self._stft.label_s
+        return self._delay_labels * self._stft.label_s
 
     def set_level(self, index: int) -> None:
         """Work less: index into `levels`, 0 for full quality."""
         self._tracks = self.settings.max_overlap - index
 
-    def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
-        """Take one label frame; yield the answers it completes: none, or `hop_labels` label frames of them.
-
-        Spectra that do not continue the ones before them close the stream and begin a new one.
-        """
-        label = spectra.start // self._stft.frames_per_label
-        if label != self._heard:
-            yield from self.finish()
-            self._restart(label)
-        self._heard += 1
-        maps = self._extractor(spectra).maps
-        self.clock.lap("features")
-        yield from self.advance(maps)
-
-    def finish(self) -> Iterator[TrackFrames]:
-        """End of stream: answer about everything heard, as if silence followed."""
-        while self._answered < self._heard:
-            yield from self.advance(self._silence)
-        self._restart(self._heard)
-
-    def reset(self) -> None:
-        """Forget the past: the next label frame is expected to be number 0."""
-        self._restart(0)
-
     def _restart(self, label: int) -> None:
-        self._framer.reset()
-        for _ in range(self._look_ahead):
-            list(self._framer.push(self._silence))  # completes no window: those are longer
+        super()._restart(label)
         self._random = np.random.default_rng(0)
-        self._heard = self._answered = label
 
-    def advance(self, maps: FloatArray) -> Iterator[TrackFrames]:
-        """Take the maps (frames, bands, maps) of the next label frame; yield the answers that it completes."""
-        for window in self._framer.push(maps):
-            activity, direction = self.infer(window)
-            count = min(self.settings.hop_labels, self._heard - self._answered)
-            middle = slice(self._look_ahead, self._look_ahead + count)
-            start, self._answered = self._answered, self._answered + count
-            yield TrackFrames(activity[middle], direction[middle], start)
+    def ask(self, maps: FloatArray, part: slice) -> Iterator[Answers]:
+        """All at once."""
+        activity, direction = self.infer(maps)
+        yield activity[part], direction[part]
+
+    def conclude(self, *answers: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """They are in slots already."""
+        activity, direction = answers
+        return activity, direction
 
     def infer(self, maps: FloatArray) -> tuple[FloatArray, FloatArray]:
         """A window of maps (frames, bands, maps) -> activity (labels, slots, classes), direction (labels, slots, 3)."""

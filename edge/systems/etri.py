@@ -12,14 +12,12 @@ frame waits for a second window. Before the stream and after it there is silence
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edge.bundle import Bundle, Manifest
-from edge.clock import StageClock
 from edge.config import build
 from edge.features import FeatureExtractor
 from edge.geometry import unit_vector
@@ -27,18 +25,15 @@ from edge.nets import Net
 from edge.stft import StftSettings
 from edge.systems.etri_post import PostProcessing
 from edge.systems.etri_settings import EtriSettings
-from edge.types import FloatArray, Spectra, TrackFrames
+from edge.systems.loop import Answers, WindowLoop
+from edge.types import FloatArray, TrackFrames
 
-CHANNELS = 4
 KIND = "etri"  # of features
 SED_MAPS, DOAE_MAPS = slice(0, 3), slice(3, 13)  # of those; SAD is given what SED is given
 NETS = {"sad": SED_MAPS, "sed": SED_MAPS, "doae": DOAE_MAPS}
 
-Answers = tuple[FloatArray, FloatArray, FloatArray]
-"""SAD (labels,), SED (labels, classes) and unit vectors (labels, classes, 3), zero where nothing is known."""
 
-
-class Etri:
+class Etri(WindowLoop):
     """The sequential loop over the three nets of ETRI, behind `step`, `finish` and `reset`."""
 
     def __init__(
@@ -49,95 +44,40 @@ class Etri:
         class_names: Sequence[str],
         settings: EtriSettings,
     ) -> None:
-        self.clock = StageClock()
+        super().__init__(extractor, stft, settings.window_labels, settings.hop_labels, steps=len(NETS))
         self._hops = [settings.hop_labels]
         while self._hops[-1] < settings.window_labels:
             self._hops.append(min(2 * self._hops[-1], settings.window_labels))
         self.levels = tuple(f"windows every {hop * stft.label_s:.1f} s" for hop in self._hops)
         self._nets = {name: nets[name] for name in NETS}
-        self._extractor, self._stft, self.settings = extractor, stft, settings
+        self.settings = settings
         self._classes = len(class_names)
         self._slots = min(settings.max_overlap, self._classes)
         self._post = PostProcessing(settings, class_names, stft.label_s)
-        silence = Spectra(np.zeros((stft.frames_per_label, CHANNELS, stft.bins), np.complex64), 0)
-        (features,) = [*extractor.push(silence), *extractor.finish()]
-        self._silence = features.maps
-        self.set_level(0)
         self._restart(0)
 
     @property
     def latency_s(self) -> float:
         """Most time from a sound to the answer about it, computing time aside, at the level that is set."""
-        window_labels = self._hop + self._look_ahead
-        nets_after_the_first = len(NETS) - 1
-        delays = self._extractor.look_ahead_labels, window_labels, nets_after_the_first, self._post.delay_labels
-        return sum(delays) * self._stft.label_s
+        return (self._delay_labels + self._post.delay_labels) * self._stft.label_s
 
     def set_level(self, index: int) -> None:
         """Work less: index into `levels`, 0 for full quality. Longer hops leave less context beside the answers."""
-        self._hop = self._hops[index]
-        self._look_ahead = (self.settings.window_labels - self._hop) // 2
-
-    def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
-        """Take one label frame; yield the answers it completes: none, or about `hop_labels` label frames of them.
-
-        Spectra that do not continue the ones before them close the stream and begin a new one.
-        """
-        label = spectra.start // self._stft.frames_per_label
-        if label != self._heard:
-            yield from self.finish()
-            self._restart(label)
-        self._heard += 1
-        features = list(self._extractor.push(spectra))
-        self.clock.lap("features")
-        for each in features:
-            yield from self.advance(each.maps)
-
-    def finish(self) -> Iterator[TrackFrames]:
-        """End of stream: answer about everything heard, as if silence followed."""
-        for features in self._extractor.finish():
-            yield from self.advance(features.maps)
-        while self._asked < self._heard:
-            yield from self.advance(self._silence)
-        while self._under_way:
-            yield from self._ask()
-        yield from self._tracks(*self._post.finish())
-        self._restart(self._heard)
-
-    def reset(self) -> None:
-        """Forget the past: the next label frame is expected to be number 0."""
-        self._restart(0)
+        self._set_hop(self._hops[index])
 
     def _restart(self, label: int) -> None:
-        self._extractor.reset()
+        super()._restart(label)
         self._post.reset()
-        self._maps = deque([self._silence] * self.settings.window_labels, self.settings.window_labels)
-        self._under_way: deque[Iterator[Answers | None]] = deque()
-        self._heard = self._known = label  # end of the spectra and of the maps
-        self._asked = self._answered = label  # end of what windows answer about, and of what was answered
 
-    def advance(self, maps: FloatArray) -> Iterator[TrackFrames]:
-        """Take the maps (frames, bands, maps) of the next label frame; yield the answers that it completes."""
-        self._maps.append(maps)
-        self._known += 1
-        end = self._known - self._look_ahead
-        if end - self._asked >= self._hop:
-            first = self.settings.window_labels - (self._known - self._asked)
-            count = min(end, self._heard) - self._asked
-            self._under_way.append(self._window(np.concatenate(self._maps), slice(first, first + count)))
-            self._asked += count
-        yield from self._ask()
+    def _rest(self) -> Iterator[TrackFrames]:
+        yield from super()._rest()
+        yield from self._told(*self._strongest(*self._post.finish()))
 
-    def _ask(self) -> Iterator[TrackFrames]:
-        """Go on by one net in each window under way; yield the answers of the one that is through."""
-        for answers in [next(window) for window in self._under_way]:
-            if answers is not None:
-                self._under_way.popleft()
-                processed = self._post.push(*answers)
-                yield from self._tracks(*processed)
+    def ask(self, maps: FloatArray, part: slice) -> Iterator[Answers | None]:
+        """A window of maps (frames, bands, maps) -> in the third step, about `part` of its label frames:
 
-    def _window(self, maps: FloatArray, part: slice) -> Iterator[Answers | None]:
-        """The answers about `part` of the label frames of a window of maps (frames, bands, maps), the third time."""
+        SAD (labels,), SED (labels, classes) and unit vectors (labels, classes, 3), zero where nothing is known.
+        """
         sad = self._output("sad", maps)[part, 0]
         sed = np.zeros((len(sad), self._classes), np.float32)
         direction = np.zeros((*sed.shape, 3), np.float32)
@@ -151,18 +91,19 @@ class Etri:
             direction = unit_vector(azimuth_deg, np.clip(elevation_deg, -90.0, 90.0)).astype(np.float32)
         yield sad, sed, direction
 
+    def conclude(self, *answers: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What the three nets say -> the strongest classes and their directions, of earlier label frames."""
+        return self._strongest(*self._post.push(*answers))
+
+    def _strongest(self, activity: FloatArray, direction: FloatArray) -> tuple[FloatArray, FloatArray]:
+        tracks = strongest(activity, direction, self._slots)
+        self.clock.lap("post")
+        return tracks
+
     def _output(self, name: str, maps: FloatArray) -> FloatArray:
         output = self._nets[name](features=maps[..., NETS[name]])["output"]
         self.clock.lap(name)
         return output
-
-    def _tracks(self, activity: FloatArray, direction: FloatArray) -> Iterator[TrackFrames]:
-        """Activity (labels, classes) and direction (labels, classes, 3) of classes -> of the strongest of them."""
-        tracks = TrackFrames(*strongest(activity, direction, self._slots), self._answered)
-        self._answered += len(activity)
-        self.clock.lap("post")
-        if len(activity):
-            yield tracks
 
 
 def strongest(activity: FloatArray, direction: FloatArray, slots: int) -> tuple[FloatArray, FloatArray]:

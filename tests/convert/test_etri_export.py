@@ -17,7 +17,7 @@ from convert.ladder import KerasNet
 from convert.losses import EtriLosses
 from convert.recipes import RECIPES, Recipe, find_recipe
 from convert.run import Run, open_run
-from convert.systems import etri
+from convert.systems import etri, etri_angles
 from convert.systems.etri_nets import EtriSizes
 from convert.train import TrainSettings, read_log
 from edge.array import load_array
@@ -57,6 +57,7 @@ def folder(scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     run = tmp_path_factory.mktemp("etri") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, TINY.name, TINY)
+        patch.setattr(etri_angles, "STEPS", 5)
         for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
             patch.setenv(name, "1")
         options = ["--data", str(scenes_folder), "--dev", str(scenes_folder), "--out", str(run)]
@@ -76,6 +77,15 @@ def test_every_stage_is_trained_and_scored(run: Run) -> None:
         rows = read_log(run.folder / f"{stage}.csv")
         assert [row["step"] for row in rows] == ["1", "2"]
         assert float(rows[-1]["dev_loss"]) > 0.0 and score in rows[-1]
+
+
+def test_scenes_too_short_to_be_played_faster_are_refused_at_once(
+    recipe: Recipe, scenes_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", str(scenes_folder), "--out", str(tmp_path / "run"), "--jobs", "1", "--threads", "1"]
+    assert main(["train", "--model", recipe.name, *options, "--set", "augmentation.speed=[0.9, 9.0]"]) == 2
+    assert "wanted at least 72" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_examples_are_windows_of_the_maps_that_a_net_sees(run: Run) -> None:

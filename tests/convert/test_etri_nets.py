@@ -87,7 +87,7 @@ def test_the_edge_sizes() -> None:
         ((200, 64, 3), (40, 13)),
         ((200, 64, 10), (40, 26)),
     ]
-    assert [trainable(net) for net in nets] == [34_925, 296_845, 262_090]
+    assert [trainable(net) for net in nets] == [34_925, 296_845, 246_967]
 
 
 def test_the_nets_take_all_maps_of_the_features() -> None:
@@ -120,9 +120,24 @@ def test_labels_are_the_means_of_their_frames() -> None:
     np.testing.assert_allclose(outputs(model, x)[0], 1 / (1 + np.exp(-expected)), atol=1e-5)
 
 
+def test_each_class_weighs_the_intensity_of_the_places_that_its_mask_shows(unsettle: Unsettle) -> None:
+    model, x = build("doae", TINY), examples("doae", 1)
+    unsettle(model, 0)
+    inside = keras.Model(model.input, [model.get_layer("masks").output, model.get_layer("angle1").input])
+    (masks,), (vectors,) = (ops.convert_to_numpy(each) for each in inside({"features": x}))  # (20, 16, K), (8, K, 3)
+    maps = [FEATURES["etri"][1][NETS["doae"]].index(f"active_{axis}") for axis in "yzx"]
+    heard = x[0][..., maps].reshape(20, 2, 16, 2, 3).mean(axis=(1, 3))
+    at_rows = np.einsum("tfk,tfx->tkx", masks, heard).reshape(20, -1)
+    middles = (np.arange(20) + 0.5) * 2 - 0.5  # in frames
+    at_frames = np.stack([np.interp(np.arange(40), middles, column) for column in at_rows.T], axis=-1)
+    at_labels = at_frames.reshape(8, 5, CLASSES, 3).mean(axis=1)
+    expected = np.stack([at_labels[max(0, label - 4) : label + 5].mean(axis=0) for label in range(8)])
+    np.testing.assert_allclose(vectors, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("stage", NETS)
 def test_answers_lie_where_the_sound_is(stage: str, unsettle: Unsettle) -> None:
-    sizes, windows = replace(TINY, frames=160), 4
+    sizes, windows = replace(TINY, frames=160, doae_angle_units=0), 4
     model = build(stage, sizes)
     unsettle(model, 0)
     settle(model, examples(stage, 16, seed=9, sizes=sizes))

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.array import ArrayProfile, foa_encoder, load_array, shipped_arrays
+from edge.array import ArrayProfile, fitting_arrays, foa_encoder, load_array, shipped_arrays
 from edge.features import FeatureExtractor, FeatureSettings
 from edge.geometry import angle_between_deg, unit_vector
+from edge.microphone import Device
 from edge.stft import Stft, StftSettings
 from edge.types import AudioBlock
 
@@ -101,6 +102,9 @@ def test_every_shipped_profile_loads_under_its_own_name():
         ("channel_map = [0, 1, 2]", "wanted four channels of 0 to 3"),
         ("channel_map = [0, 1, 2, 3.0]", r"channel_map\[3\]: got 3\.0, wanted int"),
         ('channels = "4"', "channels: got '4', wanted int"),
+        ('device = ""', "got device '', wanted a part of its name, or none"),
+        ("native_rate_hz = 0", "got native_rate_hz 0, wanted 4000 to 192000"),
+        ('format = "S32"', "got format 'S32', wanted one of s16le, s32le, f32le"),
         ("gain = 2", "got unknown key 'gain', wanted one of name, kind, channels, channel_map"),
     ],
 )
@@ -124,6 +128,22 @@ def test_profiles_that_are_not_there(tmp_path):
     (tmp_path / "half.toml").write_text('name = "half"\n')
     with pytest.raises(ValueError, match=r"half\.toml: got no 'kind', wanted one$"):
         load_array(str(tmp_path / "half.toml"))
+
+
+def test_who_tells_azimuth_alone():
+    flat = {name for name in shipped_arrays() if load_array(name).planar}
+    assert flat == {"respeaker_usb4", "seeed_4mic"}
+
+
+def test_arrays_that_fit_a_device():
+    def fitting(name, channels, *rates_hz):
+        return fitting_arrays(Device(0, name, channels, 48000, rates_hz))
+
+    assert fitting("ReSpeaker 4 Mic Array (UAC1.0): USB Audio (hw:1,0)", 6, 16000) == ["respeaker_usb4"]
+    assert fitting("respeaker 4 mic array", 1, 16000) == ["respeaker_usb4, but it wants 6 channels"]
+    assert fitting("ReSpeaker 4 Mic Array", 2, 48000) == ["respeaker_usb4, but it wants 6 channels and 16000 Hz"]
+    assert fitting("seeed-4mic-voicecard: ac10x (hw:2,0)", 4, 16000, 48000) == ["seeed_4mic"]
+    assert fitting("USB Audio", 6, 16000) == []
 
 
 def test_a_profile_made_in_code_is_checked_too():

@@ -5,9 +5,11 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
 
@@ -16,8 +18,10 @@ import pytest
 from scipy.io import wavfile
 
 from edge.annotations import read_annotations
+from edge.array import load_array
 from edge.bundle import shipped_bundles
 from edge.cli import main
+from edge.geometry import unit_vector
 from edge.microphone import CaptureQueue
 from edge.pacing import paced
 from edge.wav import write_wav
@@ -221,6 +225,18 @@ def test_the_governor_can_be_told_only_to_watch(seld, tmp_path, sounds, governor
         assert stats["changes"] >= 1 and "quality goes down" in caplog.text
 
 
+def test_metrics_and_events_for_local_programs(seld, wav, tmp_path):
+    """What Prometheus would see in the end; a socket that nobody listened to."""
+    (tmp_path / "a.toml").write_text(f'[prometheus]\ntextfile = "{tmp_path}/a.prom"\n[jsonl]\nmax_mb = 0.001')
+    sinks = ("--sink", f"jsonl:{tmp_path}/a.jsonl", "--sink", f"lines:unix:{tmp_path}/events")
+    assert seld("run", "--source", wav, "--config", tmp_path / "a.toml", *sinks) == (0, "", "")
+    metrics = (tmp_path / "a.prom").read_text()
+    assert "seld_edge_steps_total 50\n" in metrics and 'seld_edge_events_total{class="low"} 1\n' in metrics
+    assert f'seld_edge_dropped_total{{sink="lines:unix:{tmp_path}/events"}} 0\n' in metrics
+    assert 'seld_edge_stage_seconds{stage="stft",quantile="0.95"}' in metrics
+    assert not (tmp_path / "events").exists()
+
+
 def test_what_a_run_came_to_is_logged(seld, wav, tmp_path, caplog):
     (tmp_path / "a.toml").write_text("metrics_minutes = 0.03")
     with caplog.at_level(logging.INFO):
@@ -264,8 +280,14 @@ def fake_pyaudio(*names):
 
 
 def test_devices(seld, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyaudio", fake_pyaudio("ReSpeaker 4 Mic Array"))
-    assert seld("devices") == (0, "0: ReSpeaker 4 Mic Array, 4 channels, 16000, 24000, 44100, 48000 Hz\n", "")
+    rates = "4 channels, 16000, 24000, 44100, 48000 Hz"
+    monkeypatch.setitem(sys.modules, "pyaudio", fake_pyaudio("mic4"))
+    assert seld("devices") == (0, f"0: mic4, {rates}\n", "")
+    monkeypatch.setitem(sys.modules, "pyaudio", fake_pyaudio("seeed-4mic-voicecard: ac10x (hw:1,0)"))
+    assert seld("devices") == (0, f"0: seeed-4mic-voicecard: ac10x (hw:1,0), {rates}, array seeed_4mic\n", "")
+    monkeypatch.setitem(sys.modules, "pyaudio", fake_pyaudio("ReSpeaker 4 Mic Array (UAC1.0): USB Audio (hw:2,0)"))
+    code, out, err = seld("devices")
+    assert (code, err) == (0, "") and out.endswith(f"{rates}, array respeaker_usb4, but it wants 6 channels\n")
     monkeypatch.setitem(sys.modules, "pyaudio", fake_pyaudio())
     assert seld("devices") == (0, "", "no capture device with 4 channels or more\n")
     monkeypatch.setitem(sys.modules, "pyaudio", None)
@@ -281,6 +303,35 @@ def test_demo_with_the_shipped_bundle(seld, tmp_path):
     assert "real-time factor" in out and "p95" in out
     assert len(events((tmp_path / "scene.jsonl").read_text())) >= 5
     assert read_annotations(tmp_path / "scene.csv", 13)
+
+
+def test_a_flat_array_says_nothing_about_height(seld, tmp_path, sounds, caplog):
+    profile, hz = load_array("respeaker_usb4"), np.fft.rfftfreq(len(sounds), 1 / 24000)
+    delivered = np.zeros((len(sounds), 6), np.float32)
+    for direction, part in ((unit_vector(30, -20), slice(0, 60_000)), (unit_vector(-120, 40), slice(60_000, None))):
+        heard = np.zeros(len(sounds))
+        heard[part] = sounds[part, 0]
+        early_s = np.array(profile.capsule_position_m) @ direction / 343
+        delivered[:, 1:5] += np.fft.irfft(np.fft.rfft(heard) * np.exp(2j * np.pi * hz * early_s[:, None]), axis=1).T
+    wavfile.write(tmp_path / "a.wav", 24000, delivered)
+    args = ("run", "--source", tmp_path / "a.wav", "--array", "respeaker_usb4", "--sink", "jsonl:-")
+    code, out, err = seld(*args, "--sink", f"dcase:{tmp_path}/a.csv")
+    assert (code, err) == (0, "")
+    assert "array respeaker_usb4 is flat and " in caplog.text and "was trained for foa: " in caplog.text
+    assert {event["elevation_deg"] for event in events(out)} == {None}
+    assert any(abs(event["azimuth_deg"] + 120) < 5 for event in events(out))
+    assert {label.elevation_deg for label in read_annotations(tmp_path / "a.csv", 2)} == {0.0}
+
+
+def test_a_clock_that_jumps_does_not_move_events(seld, sounds, monkeypatch):
+    """It is read once, when the source is open; later it may say what it likes."""
+    nows = iter([datetime(2024, 5, 1, 12, tzinfo=UTC)] + [datetime(1970, 1, 1, tzinfo=UTC)] * 99)
+    monkeypatch.setattr("edge.commands.datetime", SimpleNamespace(now=lambda zone: next(nows)))
+    pcm = np.clip(np.rint(sounds * 32768), -32768, 32767).astype("<i2").tobytes()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(pcm)))
+    code, out, _ = seld("run", "--source", "-")
+    assert code == 0
+    assert [event["time"] for event in events(out)] == ["2024-05-01T12:00:01.000Z", "2024-05-01T12:00:03.000Z"]
 
 
 # What is refused
@@ -349,6 +400,8 @@ def test_what_was_found_before_a_bad_sample_is_kept(seld, tmp_path, sounds):
         (("--array", "zylia"), "array 'zylia': got no such profile, wanted .*foa, foa_fuma"),
         (("--array", "none.toml"), "none.toml: No such file"),
         (("--sink", "mqtt"), "sink: got 'mqtt', wanted jsonl:-"),
+        (("--sink", "lines:tcp:x"), "sink: got 'lines:tcp:x', wanted lines:unix:PATH, lines:tcp:PORT or"),
+        (("--sink", "lines:unix:/nowhere/a"), "sink lines:unix:/nowhere/a: No such file"),
         (("--sink", "jsonl:/nowhere/a.jsonl"), "sink jsonl:/nowhere/a.jsonl: No such file"),
         (("--sink", "dcase:/"), "sink dcase:/: Is a directory"),
         (("--threads", "0"), "got threads 0, wanted 1 to 64"),
@@ -407,6 +460,9 @@ def test_devices_that_are_not_there(seld, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyaudio", fake_pyaudio("ReSpeaker"))
     refused(seld(*mic), r"microphone: no device 'Zylia', there is: 0 'ReSpeaker' \(4 channels\)")
     refused(seld("run", "--source", "mic"), "microphone: no default device, there is: 0 'ReSpeaker'")
+    wanted = "microphone: no device 'ReSpeaker 4 Mic Array', there is: 0 'ReSpeaker'"  # the one that the array names
+    refused(seld("run", "--source", "mic", "--array", "respeaker_usb4"), wanted)
+    refused(seld("check", "--array", "respeaker_usb4"), wanted)
     monkeypatch.setitem(sys.modules, "pyaudio", None)
     refused(seld(*mic), "PyAudio is not installed")
 
@@ -563,3 +619,33 @@ def test_a_signal_closes_what_is_open_and_ends_well(tiny_bundle, sounds, tmp_pat
     assert (high["class"], high["onset_s"]) == ("high", 3.0) and 3.4 <= high["offset_s"] <= 3.9
     labels = read_annotations(tmp_path / "a.csv", 2)
     assert len(labels) == 10 + round(high["offset_s"] * 10) - 30
+
+
+def test_what_systemd_is_told_of_a_process(tiny_bundle, sounds, tmp_path):
+    """Ready after the first answer, alive with the steps; settings read anew between; stopping in the end."""
+    (tmp_path / "a.toml").write_text('source = "-"\nsinks = ["null"]\n')
+    pcm = np.clip(np.rint(sounds * 32768), -32768, 32767).astype("<i2").tobytes()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(60)
+        args = ["run", "--config", str(tmp_path / "a.toml"), "--model", str(tiny_bundle)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with subprocess.Popen([*SELD_EDGE, *args], **pipes, env=environment) as child:
+            child.stdin.write(pcm)
+            child.stdin.flush()
+            told = [systemd.recv(4096).decode()]
+            while not told[-1].startswith("STATUS="):
+                told.append(systemd.recv(4096).decode())
+            (tmp_path / "a.toml").write_text('source = "-"\nsinks = ["jsonl:-"]\n[decode]\non = 0.6\n')
+            child.send_signal(signal.SIGHUP)
+            child.stdin.write(pcm[:9600])
+            child.stdin.close()
+            err = child.stderr.read().decode()
+            assert (child.wait(timeout=60), child.stdout.read()) == (0, b"")
+        told.append(systemd.recv(4096).decode())
+        while told[-1] == "WATCHDOG=1":
+            told.append(systemd.recv(4096).decode())
+    assert told[0] == "WATCHDOG=1" and told.count("READY=1") == 1 and told[-1] == "STOPPING=1"
+    assert re.fullmatch(r"STATUS=\d events, 0 samples lost, 2 tracks", next(s for s in told if s.startswith("STATUS")))
+    assert "settings read anew: changed decode.on\n" in err and "a restart is needed for sinks\n" in err

@@ -6,8 +6,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.capture import RawFormat
-from edge.config import MicrophoneSettings, RunSettings, build, read_settings, read_toml
+from edge.config import MicrophoneSettings, PrometheusSettings, RunSettings, build, read_settings, read_toml
 from edge.governor import BudgetSettings
+from edge.line_file import RotationSettings
+from edge.mqtt_link import MqttSettings
 
 EVERYTHING = """
 model = "my-model"
@@ -45,6 +47,20 @@ deadline_s = 5
 sample_type = "f32le"
 sample_rate_hz = 48000
 channels = 6
+
+[jsonl]
+max_mb = 10
+keep = 3
+
+[mqtt]
+host = "broker.lan"
+tls = true
+user = "seld"
+home_assistant = false
+
+[prometheus]
+port = 9101
+textfile = "/run/seld.prom"
 """
 
 
@@ -93,6 +109,9 @@ def test_every_setting_is_read(written):
         decode={"on": 0.6, "min_duration_labels": 2},
         microphone=MicrophoneSettings("ReSpeaker", 5.0),
         stdin=RawFormat("f32le", 48000, 6),
+        jsonl=RotationSettings(10.0, 3),
+        mqtt=MqttSettings("broker.lan", tls=True, user="seld", home_assistant=False),
+        prometheus=PrometheusSettings(9101, textfile="/run/seld.prom"),
     )
 
 
@@ -138,6 +157,13 @@ def test_an_empty_file_is_all_defaults(written):
         ("[microphone]\ndeadline_s = inf", "microphone: deadline_s: got inf, wanted a finite number"),
         (f"[microphone]\ndeadline_s = 1{'0' * 400}", "microphone: deadline_s: got inf, wanted a finite number"),
         ("[stdin]\nsample_type = 'mp3'", "stdin: raw samples: got type 'mp3', wanted one of s16le, s32le, f32le"),
+        ("[jsonl]\nkeep = 0", "jsonl: got keep 0, wanted 1 to 1000"),
+        ("[mqtt]\nport = 0", "mqtt: got port 0, wanted 1 to 65535"),
+        ("[mqtt]\nprefix = 'a/#'", "mqtt: got prefix 'a/#', wanted a topic without wildcards"),
+        ("[mqtt]\nhost = 'a b'", "mqtt: got host 'a b', wanted a name or an address"),
+        ("[prometheus]\nport = 70000", "prometheus: got port 70000, wanted 1 to 65535"),
+        ("[prometheus]\ntextfile = 'a'", "prometheus: got textfile 'a', wanted a name that ends with .prom"),
+        ("[prometheus]\nevery_s = 0", r"prometheus: got every_s 0\.0, wanted 1 to 86400"),
         ("a = ", "not valid TOML: "),
         ("a = 1\na = 2", "not valid TOML: "),
         ("threads = 1" + "0" * 5000, "not valid TOML: "),
@@ -189,7 +215,10 @@ def test_what_may_be_absent_may_be_null():
 
 
 KEYS = st.sampled_from(
-    ["model", "sinks", "threads", "budget", "misses", "system", "decode", "microphone", "stdin", "on", "device", "x"]
+    [
+        *("model", "sinks", "threads", "budget", "misses", "system", "decode", "microphone", "stdin", "on", "device"),
+        *("jsonl", "max_mb", "keep", "mqtt", "host", "port", "prefix", "client_id", "ca_file", "prometheus", "x"),
+    ]
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 VALUES = st.recursive(

@@ -109,6 +109,13 @@ def test_perfect_tracks_are_exactly_their_events_whatever_the_slots(sounds, seed
         )
 
 
+def test_of_a_flat_array_only_azimuth_is_told():
+    decoder = Decoder(DecodeSettings(), NAMES, 0.1, azimuth_only=True)
+    events, rows = events_and_rows([*decoder.push(track_frames(20, (0, 40.0, 25.0, 3, 12))), *decoder.finish()])
+    assert [(event.azimuth_deg, event.elevation_deg) for event in events] == [(pytest.approx(40.0, abs=1e-3), None)]
+    assert {(row.azimuth_deg, row.elevation_deg) for row in rows} == {(40, 0)}
+
+
 def test_slots_that_swap_do_not_break_events():
     sounds = [(0, 40.0, 0.0, 0, 60), (2, -40.0, 10.0, 3, 50), (1, 170.0, 0.0, 10, 40)]
     for seed in range(5):

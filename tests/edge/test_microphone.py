@@ -192,6 +192,14 @@ def test_microphone_is_resampled_and_keeps_absolute_time(fake):
     assert fake.last.options["rate"] == 48000 and fake.last.options["frames_per_buffer"] == 4800
 
 
+def test_the_rate_of_the_array_goes_before_that_of_the_model(fake):
+    fake.devices = ({"name": "plug", "maxInputChannels": 4, "defaultSampleRate": 44100.0, "rates": (24000, 48000)},)
+    with open_source("mic", 4, 24000, device="plug"):
+        assert fake.last.options["rate"] == 24000
+    with open_source("mic", 4, 24000, device="plug", native_rate_hz=48000):
+        assert fake.last.options["rate"] == 48000
+
+
 def test_overflow_flag_reaches_the_block(fake):
     raw = bytes(4410 * 4 * 4)
     fake.buffers = ((raw, 0), (raw, 2))

@@ -1,5 +1,7 @@
 import json
+import logging
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -9,7 +11,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from edge.sinks import SinkError, open_sink
+from edge.line_file import RotationSettings, SinkError
+from edge.sinks import WANTED, EventCounter, SinkOptions, open_sink
 from edge.types import Event, FrameRow
 
 BELL = Event("bell", 1.23456, 2.5, 30.126, -20.0, 0.91239)
@@ -49,6 +52,12 @@ def test_json_line_of_a_live_source(tmp_path):
     record = records(tmp_path / "a.jsonl")[0]
     assert record["time"] == "2024-05-01T22:00:00.734Z"
     assert datetime.fromisoformat(record["time"]).tzinfo is not None
+
+
+def test_a_flat_array_knows_no_elevation(tmp_path):
+    sink = open_sink(f"jsonl:{tmp_path}/a.jsonl")
+    sink.emit(Event("bell", 1.0, 2.0, 30.0, None, 0.5))
+    assert records(tmp_path / "a.jsonl")[0]["elevation_deg"] is None
 
 
 def test_numpy_values_and_names_of_any_kind(tmp_path):
@@ -98,9 +107,11 @@ def test_null():
     sink.close()
 
 
-@pytest.mark.parametrize("spec", ["", "jsonl", "jsonl:", "dcase:", "csv:a", "null:a", "a.jsonl"])
+@pytest.mark.parametrize(
+    "spec", ["", "jsonl", "jsonl:", "dcase:", "csv:a", "null:a", "a.jsonl", "mqtt", "mqtt:a", "lines:"]
+)
 def test_unknown_sinks(spec):
-    with pytest.raises(ValueError, match=r"sink: got '.*', wanted jsonl:-, jsonl:FILE, dcase:FILE or null"):
+    with pytest.raises(ValueError, match=f"^sink: got '{spec}', wanted {re.escape(WANTED)}$"):
         open_sink(spec)
 
 
@@ -153,8 +164,11 @@ def test_rows_written_before_the_cut_stay(tmp_path):
     assert path.read_text() == "0,3,0,30,-20\n"
 
 
+IMPORTS = "from edge.sinks import *; from edge.types import Event; import resource; from datetime import *\n"
+
+
 def run_stdout(code, stdout):
-    command = [sys.executable, "-c", "from edge.sinks import *; from edge.types import Event; import resource\n" + code]
+    command = [sys.executable, "-c", IMPORTS + code]
     return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
 
 
@@ -176,7 +190,7 @@ def test_pipe_without_a_reader():
     os.close(read_end)
     done = run_stdout(EMIT, write_end)
     os.close(write_end)
-    assert done.stderr.strip().splitlines()[-1] == "edge.sinks.SinkError: sink jsonl:-: Broken pipe"
+    assert done.stderr.strip().splitlines()[-1] == "edge.line_file.SinkError: sink jsonl:-: Broken pipe"
 
 
 def test_killed_process_leaves_whole_lines(tmp_path):
@@ -184,3 +198,89 @@ def test_killed_process_leaves_whole_lines(tmp_path):
     code = f"e = Event('bell', 1, 2, 3, 4, 0.5)\ns = open_sink('jsonl:{path}')\nfor _ in range(9): s.emit(e)\n"
     run_stdout(code + "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", subprocess.DEVNULL)
     assert len(records(path)) == 9
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "dcase"])
+def test_a_live_run_outlives_a_full_disk(tmp_path, kind, caplog):
+    """What could not be written is counted, and said once; there are no cut lines."""
+    path = tmp_path / "a"
+    sink = open_sink(f"{kind}:{path}", datetime.now(UTC))
+
+    def emit():
+        sink.emit(BELL)
+        sink.emit(ROWS[0])
+
+    emit()
+    line = path.read_text()
+    with file_limit(2 * len(line) - 1), caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            emit()
+    assert (sink.dropped, path.read_text()) == (3, line)
+    emit()
+    emit()
+    sink.close()
+    assert (sink.dropped, path.read_text()) == (3, 3 * line)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"sink {kind}:{path}: File too large: lines are dropped until it can be written again",
+        f"sink {kind}:{path}: written again, 3 dropped so far",
+    ]
+
+
+def test_a_live_run_ends_with_its_reader():
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = run_stdout(EMIT.replace("'jsonl:-')", "'jsonl:-', datetime.now(UTC))"), write_end)
+    os.close(write_end)
+    assert done.stderr.strip().splitlines()[-1] == "edge.line_file.SinkError: sink jsonl:-: Broken pipe"
+
+
+def rotating(path, lines, keep=2):
+    """A sink whose file holds so many lines of BELL."""
+    open_sink(f"jsonl:{path}").emit(BELL)
+    rotation = RotationSettings(max(0.001, lines * path.stat().st_size / 1e6), keep)
+    path.unlink()
+    return open_sink(f"jsonl:{path}", None, SinkOptions(rotation))
+
+
+def test_files_are_put_aside(tmp_path):
+    sink = rotating(tmp_path / "a.jsonl", 10)
+    for number in range(35):
+        sink.emit(Event("bell", 1.23456 + number, 2.5, 30.126, -20.0, 0.91239))
+    sink.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "a.jsonl.1", "a.jsonl.2"]
+    kept = [
+        round(record["onset_s"] - 1.235) for name in (".2", ".1", "") for record in records(tmp_path / f"a.jsonl{name}")
+    ]
+    assert kept == list(range(35 - len(kept), 35)) and 20 < len(kept) <= 30
+
+
+def test_a_file_that_cannot_be_put_aside_grows(tmp_path, caplog):
+    (tmp_path / "a.jsonl.new").mkdir()
+    sink = rotating(tmp_path / "a.jsonl", 10)
+    for _ in range(25):
+        sink.emit(BELL)
+    assert len(records(tmp_path / "a.jsonl")) == 25
+    assert [record.getMessage() for record in caplog.records] == [
+        f"sink jsonl:{tmp_path}/a.jsonl: cannot be put aside, grows on: Is a directory"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ((-1.0, 5), r"got max_mb -1\.0, wanted 0 or 0\.001 to 1000000"),
+        ((1e-6, 5), r"got max_mb 1e-06, wanted 0 or"),
+        ((1.0, 0), "got keep 0, wanted 1 to 1000"),
+    ],
+)
+def test_rotation_that_cannot_be(settings, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        RotationSettings(*settings)
+
+
+def test_events_are_counted_by_class():
+    counter = EventCounter()
+    for item in (BELL, *ROWS, BELL):
+        counter.emit(item)
+    counter.close()
+    assert counter.events == {"bell": 2}
