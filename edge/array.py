@@ -1,4 +1,8 @@
-"""Channels of a microphone array -> FOA (W, Y, Z, X in ACN/SN3D), as the array's profile says."""
+"""Channels of a microphone array -> FOA (W, Y, Z, X in ACN/SN3D), as the array's profile says.
+
+Beside FOA, for systems that want them, the signals of the four microphones themselves. Where the device delivers FOA
+alone these are virtual ones: cardioids in one point, toward the corners of a tetrahedron.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from edge.acoustics import PATTERNS, Capsules
 from edge.capture import RAW_TYPES
 from edge.config import build, read_toml
 from edge.encoding import FilterEncoder
+from edge.geometry import foa_gains
 from edge.microphone import Device
 from edge.resample import MAX_RATE_HZ, MIN_RATE_HZ
 from edge.types import AudioBlock, FloatArray
@@ -22,7 +27,12 @@ _MIXING: dict[str, FloatArray] = {
     "foa": np.eye(4, dtype=np.float32),
     "foa_fuma": np.array([[np.sqrt(2), 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0]], dtype=np.float32),
 }
-KINDS = (*_MIXING, "rigid_sphere", "open")
+FOA_KINDS = tuple(_MIXING)  # of devices that deliver FOA
+KINDS = (*FOA_KINDS, "rigid_sphere", "open")
+VIRTUAL_AXES = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
+"""Unit vectors (4, 3) that the virtual microphones look along, in the order of tetrahedral arrays."""
+
+_CARDIOIDS = (0.5 * foa_gains(VIRTUAL_AXES)).astype(np.float32)  # (microphones, 4): 0.5 (W + axis . V)
 _RADIUS_M = (0.002, 0.5)
 _EVEN_M = 1e-4  # by which the capsules of a sphere may miss its surface
 _MOST_DB = 20.0
@@ -59,7 +69,7 @@ class ArrayProfile:
             raise ValueError(f"got native_rate_hz {self.native_rate_hz}, wanted {MIN_RATE_HZ} to {MAX_RATE_HZ}")
         if self.format is not None and self.format not in RAW_TYPES:
             raise ValueError(f"got format {self.format!r}, wanted one of {', '.join(RAW_TYPES)}")
-        if self.kind not in _MIXING:
+        if self.kind not in FOA_KINDS:
             self._check_capsules()
         elif self.capsule_position_m or self.capsule_gain_db or self.capsule_tilt_db or self.capsule_pattern != "omni":
             raise ValueError(f"got capsules, wanted none for kind {self.kind!r}: its channels are FOA")
@@ -67,7 +77,7 @@ class ArrayProfile:
     @property
     def capsules(self) -> Capsules:
         """The capsules in the order of `channel_map`. Raises ValueError for a kind that delivers FOA."""
-        if self.kind in _MIXING:
+        if self.kind in FOA_KINDS:
             raise ValueError(f"array {self.name!r}: got kind {self.kind!r}, wanted one with capsules")
         equal = (0.0,) * 4
         return Capsules(
@@ -110,12 +120,12 @@ class ArrayProfile:
 
 
 class Encoder(Protocol):
-    """From blocks of the device's channels to blocks of FOA with the same sample indices."""
+    """From blocks of the device's channels to blocks of FOA, and maybe microphones, with the same sample indices."""
 
     latency_s: float  # most time by which FOA comes later than the channels
 
     def __call__(self, block: AudioBlock) -> AudioBlock:
-        """Take (n, channels), give (m, 4) that continue the block before; m is 0 while there is nothing to tell."""
+        """Take (n, channels), give (m, 4 or 8) that continue the block before; m is 0 while nothing can be told."""
 
     def finish(self) -> Iterator[AudioBlock]:
         """End of stream: give what is left."""
@@ -129,14 +139,18 @@ class MixingEncoder:
 
     latency_s = 0.0
 
-    def __init__(self, mixing: FloatArray, channel_map: tuple[int, ...]) -> None:
+    def __init__(self, mixing: FloatArray, channel_map: tuple[int, ...], microphones: bool = False) -> None:
         self._channels = list(channel_map)
+        self._microphones = microphones
         self._mixing = None if np.array_equal(mixing, np.eye(4)) else mixing.T
 
     def __call__(self, block: AudioBlock) -> AudioBlock:
-        """(n, channels) -> (n, 4)."""
+        """(n, channels) -> (n, 4), or (n, 8) with microphones."""
         samples = block.samples[:, self._channels]
-        return AudioBlock(samples if self._mixing is None else samples @ self._mixing, block.start, block.lost)
+        foa = samples if self._mixing is None else samples @ self._mixing
+        if self._microphones:
+            foa = np.concatenate([foa, _cardioids(foa)], axis=1)
+        return AudioBlock(foa, block.start, block.lost)
 
     def finish(self) -> Iterator[AudioBlock]:
         """Nothing is left at the end."""
@@ -179,8 +193,20 @@ def fitting_arrays(device: Device) -> list[str]:
     return found
 
 
-def foa_encoder(profile: ArrayProfile, sample_rate_hz: int = 24000) -> Encoder:
-    """What turns blocks of the device's channels, at this rate, into blocks of FOA."""
-    if profile.kind in _MIXING:
-        return MixingEncoder(_MIXING[profile.kind], profile.channel_map)
-    return FilterEncoder(profile.capsules, profile.channel_map, sample_rate_hz)
+def foa_encoder(profile: ArrayProfile, sample_rate_hz: int = 24000, microphones: bool = False) -> Encoder:
+    """What turns blocks of the device's channels, at this rate, into blocks of FOA.
+
+    With `microphones`, into blocks of 8 channels: FOA, then the four microphones at the same time. These are the
+    capsules in the order of the profile, made alike by its calibration, or cardioids along `VIRTUAL_AXES`.
+    """
+    if profile.kind in FOA_KINDS:
+        return MixingEncoder(_MIXING[profile.kind], profile.channel_map, microphones)
+    return FilterEncoder(profile.capsules, profile.channel_map, sample_rate_hz, microphones)
+
+
+def _cardioids(foa: FloatArray) -> FloatArray:
+    """FOA (n, 4) -> virtual microphones (n, 4). Every sample by itself: the length of the block does not matter."""
+    sums = np.zeros((len(_CARDIOIDS), len(foa)), np.float32)
+    for gains, channel in zip(_CARDIOIDS.T, foa.T, strict=True):
+        sums += np.multiply.outer(gains, channel)
+    return sums.T

@@ -12,12 +12,13 @@ Capsules in a plane hear above and below alike: their Z is zero, and the rest is
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 import scipy.fft
 
-from edge.acoustics import Capsules, Complex128, array_spectra, sphere_grid
+from edge.acoustics import Array64, Capsules, Complex128, array_spectra, capsule_spectra, sphere_grid
 from edge.framing import Framer
 from edge.geometry import foa_gains
 from edge.types import AudioBlock, FloatArray
@@ -54,21 +55,51 @@ def encoding_matrices(capsules: Capsules, frequencies_hz: np.ndarray) -> Complex
 @lru_cache(maxsize=8)
 def encoding_filters(capsules: Capsules, sample_rate_hz: int) -> FloatArray:
     """The matrices as filters (4, capsules, 2 * delay + 1), delayed by 10 ms in whole samples."""
-    delay = round(DELAY_S * sample_rate_hz)
-    matrices = encoding_matrices(capsules, scipy.fft.rfftfreq(4 * delay, 1 / sample_rate_hz))
-    taps = np.roll(scipy.fft.irfft(matrices, 4 * delay, axis=0), delay, axis=0)[: 2 * delay + 1]
+    return _filters(encoding_matrices(capsules, _frequencies_hz(sample_rate_hz)).transpose(1, 2, 0))
+
+
+def calibrated(capsules: Capsules) -> Capsules:
+    """The same capsules without gains and tilts of their own, as `calibration_filters` make them."""
+    none = (0.0,) * len(capsules.positions_m)
+    return replace(capsules, gains_db=none, tilts_db=none)
+
+
+@lru_cache(maxsize=8)
+def calibration_filters(capsules: Capsules, sample_rate_hz: int) -> FloatArray:
+    """Filters (capsules, 2 * delay + 1), one for each capsule, as late as those above."""
+    hz, ahead = _frequencies_hz(sample_rate_hz), np.ones(1)
+    alike = calibrated(capsules)
+    ratios = [
+        capsule_spectra(alike, index, ahead, hz)[0] / capsule_spectra(capsules, index, ahead, hz)[0]
+        for index in range(len(capsules.positions_m))
+    ]
+    return _filters(np.stack(ratios))
+
+
+def _frequencies_hz(sample_rate_hz: int) -> Array64:
+    return scipy.fft.rfftfreq(4 * round(DELAY_S * sample_rate_hz), 1 / sample_rate_hz)
+
+
+def _filters(spectra: Complex128) -> FloatArray:
+    """What filters should do (..., frequencies), as above -> their taps (..., 2 * delay + 1)."""
+    delay = (spectra.shape[-1] - 1) // 2
+    taps = np.roll(scipy.fft.irfft(spectra, 4 * delay), delay, axis=-1)[..., : 2 * delay + 1]
     window = np.hanning(2 * delay + 3)[1:-1]  # its error is below -24 dB, of magnitude alone, above 75 Hz
-    return np.ascontiguousarray((taps * window[:, None, None]).transpose(1, 2, 0), np.float32)
+    return (taps * window).astype(np.float32)
 
 
 class FilterEncoder:
     """Streams of capsule samples -> FOA. Groups of one fixed size make the result independent of the block length.
 
+    With `microphones` the capsules themselves follow, made alike by their calibration: 8 channels.
+
     Filters are applied by overlap-save and their delay is taken back: FOA keeps the sample indices of the capsules, and
     comes 10 ms after them, plus the rest of a group of 20 ms; groups end with label frames until there is a gap.
     """
 
-    def __init__(self, capsules: Capsules, channel_map: tuple[int, ...], sample_rate_hz: int) -> None:
+    def __init__(
+        self, capsules: Capsules, channel_map: tuple[int, ...], sample_rate_hz: int, microphones: bool = False
+    ) -> None:
         filters = encoding_filters(capsules, sample_rate_hz)
         delay = filters.shape[2] // 2
         self.latency_s = 3 * delay / sample_rate_hz
@@ -76,11 +107,15 @@ class FilterEncoder:
         self._hop = 2 * delay
         window = self._hop + 2 * delay
         self._spectra = scipy.fft.rfft(filters, window, axis=2)  # (4, capsules, bins)
+        self._calibration = None
+        if microphones:
+            self._calibration = scipy.fft.rfft(calibration_filters(capsules, sample_rate_hz), window, axis=1)
+        self._nothing = np.empty((0, len(filters) + (len(channel_map) if microphones else 0)), np.float32)
         self._framer = Framer(window, self._hop, (len(channel_map),), history=delay)
         self._heard = self._answered = 0  # sample indices up to which samples came in and went out
 
     def __call__(self, block: AudioBlock) -> AudioBlock:
-        """Take capsules (n, channels), give FOA (m, 4): m is 0 while a group is not complete.
+        """Take capsules (n, channels), give FOA (m, 4), or (m, 8): m is 0 while a group is not complete.
 
         At a gap the samples that wait for the rest of their group are given up, and counted as lost.
         """
@@ -93,7 +128,7 @@ class FilterEncoder:
         groups = [self._filter(window) for window in self._framer.push(block.samples[:, self._channels])]
         self._heard += len(block.samples)
         self._answered += len(groups) * self._hop
-        return AudioBlock(np.concatenate(groups) if groups else np.empty((0, 4), np.float32), start, lost)
+        return AudioBlock(np.concatenate(groups) if groups else self._nothing, start, lost)
 
     def finish(self) -> Iterator[AudioBlock]:
         """End of stream: the FOA of the samples that still waited, as if silence followed."""
@@ -111,4 +146,7 @@ class FilterEncoder:
 
     def _filter(self, window: FloatArray) -> FloatArray:
         heard = scipy.fft.rfft(window.T, axis=1)  # (capsules, bins)
-        return scipy.fft.irfft((self._spectra * heard).sum(axis=1), len(window), axis=1).T[-self._hop :]
+        encoded = (self._spectra * heard).sum(axis=1)
+        if self._calibration is not None:
+            encoded = np.concatenate([encoded, self._calibration * heard])
+        return scipy.fft.irfft(encoded, len(window), axis=1).T[-self._hop :]

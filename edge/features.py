@@ -1,13 +1,14 @@
 """Spectra -> FeatureFrames: the maps that the nets see.
 
-Three kinds, all on FOA channels W, Y, Z, X (ACN/SN3D):
+Four kinds, on FOA channels W, Y, Z, X (ACN/SN3D):
 
 * `logmel_iv`: 4 log-mel + 3 mel intensity maps, equal to the DCASE 2022 baseline's FOA features;
 * `logpower_phase_iv`: 4 log-power + 4 phase + 3 intensity maps over all bins (CoLoC, section 3.6);
 * `etri`: mean log-mel with its harmonic and percussive part, 4 log-mel, 3 active and 3 reactive mel intensity maps
-  (ETRI, section 2).
+  (ETRI, section 2);
+* `two_step`: the maps of `logmel_iv`, and the log-mel of the first microphone at twice as many bands (Yu, section 3.1).
 
-The first two are pure functions of one group of spectra. The third looks ahead, and its maps come as much later.
+All but `etri` are pure functions of one group of spectra. That one looks ahead, and its maps come as much later.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Maps(Protocol):
         ...
 
     def __call__(self, bins: ComplexArray) -> FloatArray:
-        """(frames, 4, bins) -> maps (frames, bands, maps), not normalised."""
+        """(frames, 4 or 8, bins) -> maps (frames, bands, maps), not normalised."""
         ...
 
     def reset(self) -> None:
@@ -99,11 +100,15 @@ class FeatureExtractor:
         self._next = 0
 
     def __call__(self, spectra: Spectra) -> FeatureFrames:
-        """Spectra (frames, 4, bins) -> normalised maps (frames, bands, maps); of silence before the stream begins."""
+        """Spectra (frames, channels, bins) -> normalised (frames, bands, maps); of silence before the stream begins."""
         maps = self._maps(spectra.bins)
         maps -= self._mean
         maps *= self._scale
         return FeatureFrames(maps, spectra.start - self._late_frames)
+
+    def normalised(self, maps: FloatArray, index: int) -> FloatArray:
+        """Further maps (frames, bands, n) by the statistics of map `index`."""
+        return (maps - self._mean[:, index, None]) * self._scale[:, index, None]
 
     def push(self, spectra: Spectra) -> Iterator[FeatureFrames]:
         """Take the next label frame; yield the one that it completes, once the stream is longer than the look-ahead."""
@@ -163,6 +168,27 @@ def logmel_iv(bins: ComplexArray, mel: FilterBank) -> FloatArray:
     return np.ascontiguousarray(maps.transpose(0, 2, 1))
 
 
+def logmel(bins: ComplexArray, mel: FilterBank) -> FloatArray:
+    """(frames, channels, bins) -> (frames, bands, channels): log-mel in dB, of microphones or of beams."""
+    return np.ascontiguousarray(_decibel(mel(power(bins))).transpose(0, 2, 1))
+
+
+def two_step(bins: ComplexArray, mel: FilterBank, fine_mel: FilterBank) -> FloatArray:
+    """FOA and microphones (frames, 8, bins) -> (frames, bands, 9): the 7 maps of `logmel_iv`, then the microphone's.
+
+    `fine_mel` has twice as many bands, 128 in the paper (section 3.1). Band 2 b + m of the first microphone is row b of
+    map m of the last two: so both spectrograms have rows of the same frequency.
+    """
+    maps = logmel_iv(np.ascontiguousarray(bins[:, : len(_FOA)]), mel)
+    fine = logmel(bins[:, len(_FOA) : len(_FOA) + 1], fine_mel)  # (frames, 2 bands, 1)
+    return np.concatenate([maps, fine.reshape(*maps.shape[:2], 2)], axis=2)
+
+
+def mel_bank(settings: FeatureSettings, stft: StftSettings, finer: int = 1) -> FilterBank:
+    """The bank of log-mel maps; with `finer` times as many bands."""
+    return FilterBank(mel_filters(stft.sample_rate_hz, stft.nfft, finer * settings.bands))
+
+
 def logpower_phase_iv(bins: ComplexArray) -> FloatArray:
     """(frames, 4, bins) -> (frames, bins, 11): log-power in dB, phase in radians, intensity y, z, x (CoLoC, 3.6)."""
     bin_power = power(bins)
@@ -172,7 +198,7 @@ def logpower_phase_iv(bins: ComplexArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class GroupMaps:
-    """Maps that are a pure function of one group: (frames, 4, bins) -> (frames, bands, maps)."""
+    """Maps that are a pure function of one group: (frames, channels, bins) -> (frames, bands, maps)."""
 
     function: Callable[[ComplexArray], FloatArray]
     look_ahead_labels: int = 0
@@ -194,7 +220,7 @@ class EtriMaps:
 
     def __init__(self, settings: FeatureSettings, stft: StftSettings) -> None:
         self.look_ahead_labels = settings.harmonic_labels
-        self._mel = _mel_bank(settings, stft)
+        self._mel = mel_bank(settings, stft)
         self._separate = Separator(settings.bands, settings.harmonic_labels * stft.frames_per_label)
         silence = np.zeros((stft.frames_per_label, 11, settings.bands), np.float32)  # of mean power and of sums
         self._silence = [silence] * (2 * settings.harmonic_labels + 1)
@@ -218,12 +244,12 @@ class EtriMaps:
         self._groups = deque(self._silence, len(self._silence))
 
 
-def _mel_bank(settings: FeatureSettings, stft: StftSettings) -> FilterBank:
-    return FilterBank(mel_filters(stft.sample_rate_hz, stft.nfft, settings.bands))
-
-
 def _logmel_iv(settings: FeatureSettings, stft: StftSettings) -> Maps:
-    return GroupMaps(partial(logmel_iv, mel=_mel_bank(settings, stft)))
+    return GroupMaps(partial(logmel_iv, mel=mel_bank(settings, stft)))
+
+
+def _two_step(settings: FeatureSettings, stft: StftSettings) -> Maps:
+    return GroupMaps(partial(two_step, mel=mel_bank(settings, stft), fine_mel=mel_bank(settings, stft, finer=2)))
 
 
 def _logpower_phase_iv(settings: FeatureSettings, stft: StftSettings) -> Maps:
@@ -266,4 +292,5 @@ FEATURES: dict[str, tuple[Callable[[FeatureSettings, StftSettings], Maps], Seque
             *(f"{kind}_{c}" for kind in ("active", "reactive") for c in _FOA[1:]),
         ),
     ),
+    "two_step": (_two_step, (*_LOGMEL, *_INTENSITY, "logmel_even", "logmel_odd")),
 }

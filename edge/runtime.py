@@ -150,12 +150,16 @@ def build_pipeline(
     overrides: Mapping[str, Any] | None = None,
     clock: StageClock | None = None,
 ) -> Pipeline:
-    """Assemble the loop of a bundle around its system. `overrides` replace its decoder settings."""
+    """Assemble the loop of a bundle around its system. `overrides` replace its decoder settings.
+
+    A system with 8 channels is given the spectra of the four microphones after those of FOA.
+    """
     manifest = bundle.manifest
+    system.set_array(array)
     decode = decode_settings(bundle, overrides or {})
     return Pipeline(
-        foa_encoder(array, manifest.stft.sample_rate_hz),
-        Stft(manifest.stft, FOA_CHANNELS),
+        foa_encoder(array, manifest.stft.sample_rate_hz, microphones=system.channels > FOA_CHANNELS),
+        Stft(manifest.stft, system.channels),
         system,
         Decoder(decode, manifest.class_names, manifest.stft.label_s, array.planar),
         clock,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+from edge.array import ArrayProfile
 from edge.bundle import Bundle
 from edge.clock import StageClock
 from edge.nets import Net
-from edge.systems import coloc, etri
+from edge.systems import coloc, etri, two_step
 from edge.types import Spectra, TrackFrames
 
 
@@ -26,6 +27,7 @@ class System(Protocol):
 
     clock: StageClock  # takes the laps of its stages; idle until a pipeline puts its own there
     levels: tuple[str, ...]  # of quality, from full quality down
+    channels: int  # of the spectra: 4 of FOA, or 8, the microphones after them
 
     @property
     def settings(self) -> SystemSettings:
@@ -35,6 +37,10 @@ class System(Protocol):
     @property
     def latency_s(self) -> float:
         """Most time from a sound to the answer about it, computing time aside."""
+        ...
+
+    def set_array(self, profile: ArrayProfile) -> None:
+        """Which array is heard, where that matters."""
         ...
 
     def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
@@ -56,4 +62,8 @@ class System(Protocol):
 
 Builder = Callable[[Bundle, Mapping[str, Net], Mapping[str, Any]], System]
 
-SYSTEMS: dict[str, Builder] = {"coloc": coloc.from_bundle, "etri": etri.from_bundle}
+SYSTEMS: dict[str, Builder] = {
+    "coloc": coloc.from_bundle,
+    "etri": etri.from_bundle,
+    "two_step": two_step.from_bundle,
+}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from edge.array import ArrayProfile
 from edge.clock import StageClock
 from edge.features import FeatureExtractor
 from edge.stft import StftSettings
@@ -22,14 +23,21 @@ Answers = tuple[FloatArray, ...]
 class LabelLoop(ABC):
     """Spectra -> maps -> answers, one label frame at a time, behind `step`, `finish` and `reset`."""
 
+    channels = CHANNELS  # of the spectra: FOA
+
     def __init__(self, extractor: FeatureExtractor, stft: StftSettings) -> None:
         self.clock = StageClock()
         self._extractor, self._stft = extractor, stft
         extractor.reset()
-        silence = Spectra(np.zeros((stft.frames_per_label, CHANNELS, stft.bins), np.complex64), 0)
+        silence = Spectra(np.zeros((stft.frames_per_label, self.channels, stft.bins), np.complex64), 0)
         (features,) = [*extractor.push(silence), *extractor.finish()]
         self._silence = features.maps
         self._heard = 0  # end of the label frames taken
+        self._latest: Spectra | None = None  # of the last of them, until its maps are known
+
+    def set_array(self, profile: ArrayProfile) -> None:
+        """Which array is heard."""
+        self._array = profile
 
     def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
         """Take one label frame; yield the answers that it completes.
@@ -41,6 +49,7 @@ class LabelLoop(ABC):
             yield from self.finish()
             self._restart(label)
         self._heard += 1
+        self._latest = spectra
         features = list(self._extractor.push(spectra))
         self.clock.lap("features")
         for each in features:
@@ -68,7 +77,7 @@ class LabelLoop(ABC):
     def _restart(self, label: int) -> None:
         """Forget the past: `label` comes next."""
         self._extractor.reset()
-        self._heard = label
+        self._heard, self._latest = label, None
 
 
 class WindowLoop(LabelLoop):

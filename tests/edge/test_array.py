@@ -86,6 +86,31 @@ def test_the_channel_map_chooses_among_more_channels(tmp_path, kind):
     assert_allclose(got, wanted, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("kind", ["foa", "foa_fuma"])
+def test_microphones_are_cardioids_toward_the_corners_of_a_tetrahedron(kind):
+    corners = np.array([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]) / np.sqrt(3)
+    encode, mono = foa_encoder(load_array(kind), microphones=True), noise()
+    for direction in DIRECTIONS:
+        block = encode(AudioBlock(delivered(kind, mono, direction), 7, lost=3))
+        assert (block.start, block.lost) == (7, 3) and block.samples.dtype == np.float32
+        gains = 0.5 + 0.5 * corners @ unit_vector(*direction)
+        assert_allclose(block.samples[:, 4:], mono[:, None] * gains, atol=1e-6)
+    ahead = encode(AudioBlock(delivered(kind, mono, (45.0, np.rad2deg(np.arcsin(np.sqrt(1 / 3))))), 0)).samples[:, 4:]
+    assert_allclose(ahead, mono[:, None] * [1, 1 / 3, 1 / 3, 1 / 3], atol=1e-6)  # the first looks front left up
+
+
+@pytest.mark.parametrize("kind", ["foa", "foa_fuma"])
+def test_microphones_come_beside_the_same_foa_in_blocks_of_any_length(kind, cut):
+    samples = np.random.default_rng(0).normal(size=(5000, 4)).astype(np.float32)
+    alone, encode = foa_encoder(load_array(kind)), foa_encoder(load_array(kind), microphones=True)
+    whole = encode(AudioBlock(samples, 0)).samples
+    assert whole.shape == (5000, 8) and encode.latency_s == 0
+    assert_array_equal(whole[:, :4], alone(AudioBlock(samples, 0)).samples)
+    for size in (1, 7, 480, 4096):
+        assert_array_equal(np.concatenate([encode(block).samples for block in cut(samples, size)]), whole)
+    assert encode(AudioBlock(samples[:0], 0)).samples.shape == (0, 8)
+
+
 def test_every_shipped_profile_loads_under_its_own_name():
     names = list(shipped_arrays())
     assert {"foa", "foa_fuma"} <= set(names)

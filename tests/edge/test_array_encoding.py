@@ -233,6 +233,41 @@ def test_the_channel_map_chooses_among_more_channels():
     assert_array_equal(encoded(foa_encoder(mapped), [AudioBlock(six, 0)]), wanted)
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_microphones_come_beside_the_same_foa_at_the_same_time(name, cut):
+    samples, profile = noise(5000, 4), load_array(name)
+    foa = encoded(foa_encoder(profile), [AudioBlock(samples, 0)])
+    encoder = foa_encoder(profile, microphones=True)
+    assert encoder.latency_s == foa_encoder(profile).latency_s
+    whole = encoded(encoder, [AudioBlock(samples, 0)])
+    assert whole.shape == (5000, 8) and whole.dtype == np.float32
+    assert_allclose(whole[:, :4], foa, atol=1e-6)
+    most_db = max(np.abs([*profile.capsule_gain_db, *profile.capsule_tilt_db, 0.0]))
+    error = np.std(whole[:, 4:] - samples, axis=0) / np.std(samples, axis=0)
+    assert np.all(error < 10 ** (most_db / 20) - 1 + 1e-5)  # as the device gave them, but for their calibration
+    for size in (7, 480, 4096):
+        assert_array_equal(encoded(encoder, cut(samples, size)), whole)
+    assert encoder(AudioBlock(samples[:0], 0)).samples.shape == (0, 8)
+
+
+def test_microphones_are_the_channels_that_the_profile_chooses():
+    profile = replace(load_array("open_tetra"), channels=6, channel_map=(5, 1, 2, 0))
+    six = noise(3000, 6)
+    microphones = encoded(foa_encoder(profile, microphones=True), [AudioBlock(six, 0)])[:, 4:]
+    assert_allclose(microphones, six[:, [5, 1, 2, 0]], atol=1e-6)
+
+
+def test_microphones_are_calibrated():
+    matched = ArrayProfile("b", "rigid_sphere", 4, (0, 1, 2, 3), load_array("em32_tetra").capsule_position_m)
+    uneven = replace(matched, capsule_gain_db=(1.0, -2.0, 0.5, 0.0), capsule_tilt_db=(-2.0, 2.0, -1.0, 1.5))
+    for direction in DIRECTIONS[:2]:
+        (wanted,), (samples,) = (arriving(profile, noise(4800), direction[None]) for profile in (matched, uneven))
+        microphones = encoded(foa_encoder(uneven, microphones=True), [AudioBlock(samples, 0)])[:, 4:]
+        middle = slice(480, -480)
+        assert np.std((samples - wanted)[middle]) > 0.05 * np.std(wanted)
+        assert np.std((microphones - wanted)[middle]) < 0.003 * np.std(wanted)
+
+
 @pytest.mark.parametrize("rate_hz", [16000, 22050, 48000])
 def test_other_rates(rate_hz):
     encoder, samples = foa_encoder(load_array("em32_tetra"), rate_hz), noise(rate_hz // 4, 4)

@@ -13,6 +13,7 @@ from edge.bundle import load_bundle
 from edge.clock import StageClock, Timing
 from edge.governor import BudgetSettings, Governor
 from edge.runtime import Interruption, Pipeline, build_pipeline, build_system, run
+from edge.stft import Stft
 from edge.types import AudioBlock, Event, FrameRow, Spectra, TrackFrames
 
 
@@ -234,6 +235,45 @@ def test_the_real_stages_take_time_too(pipeline, sounds, cut):
     assert clock.steps == 50 and pipeline.answers == 50 // 2
     assert clock.answer().steps == 50 // 2 - 2  # every 2 label frames; the last two come from `finish`
     assert 0.0 < clock.step().p50_ms <= clock.step().max_ms <= sum(timing.max_ms for timing in clock.stages().values())
+
+
+class Listener:
+    """A system that keeps what it is given."""
+
+    latency_s = 0.0
+
+    def __init__(self, channels):
+        self.channels, self.heard = channels, []
+
+    def set_array(self, profile):
+        self.array = profile
+
+    def step(self, spectra):
+        self.heard.append(spectra)
+        return iter(())
+
+    def finish(self):
+        return iter(())
+
+
+@pytest.mark.parametrize("array", ["foa", "em32_tetra"])
+def test_a_system_is_given_the_microphones_if_it_wants_them(tiny_bundle, sounds, cut, array):
+    heard = {}
+    for channels in (4, 8):
+        system = Listener(channels)
+        run(cut(sounds[:30_000], 700), build_pipeline(load_bundle(str(tiny_bundle)), load_array(array), system), [])
+        assert [spectra.start for spectra in system.heard] == list(range(0, 65, 5))
+        assert system.array == load_array(array)
+        heard[channels] = np.concatenate([spectra.bins for spectra in system.heard])
+        assert heard[channels].shape == (65, channels, 513)
+    np.testing.assert_allclose(heard[8][:, :4], heard[4], atol=1e-4)
+    wanted = sounds[:30_000, :1]
+    if array == "foa":  # the first cardioid looks front left up; the first capsule comes nearly as the device gave it
+        wanted = 0.5 * (wanted + sounds[:30_000, 1:].sum(axis=1, keepdims=True) / np.sqrt(3))
+    stft = Stft(load_bundle(str(tiny_bundle)).manifest.stft, 1)
+    alone = [*stft.push(AudioBlock(wanted.astype(np.float32), 0)), *stft.finish()]
+    alone = np.concatenate([spectra.bins for spectra in alone])[:, 0]
+    assert np.linalg.norm(heard[8][:, 4] - alone) < (1e-4 if array == "foa" else 0.1) * np.linalg.norm(alone)
 
 
 def test_latency_is_that_of_the_system(pipeline):

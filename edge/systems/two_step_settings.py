@@ -1,0 +1,31 @@
+"""How the nets of two-step are asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TwoStepSettings:
+    """How the nets are asked. The defaults are the paper's where it says them."""
+
+    max_overlap: int = 3  # sources at once; multi-ACCDOA has three tracks
+    threshold: float = 0.5  # length of a multi-ACCDOA vector above which its class is active
+    sure: float = 0.5  # length of a DOA track's vector above which it is there (equation 3)
+    unify_deg: float = 15.0  # tracks of a class that are nearer to each other are one
+    window_labels: int = 50  # 5 s (section 3.1)
+    hop_labels: int = 10
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_overlap <= 3:
+            raise ValueError(f"got max_overlap {self.max_overlap}, wanted 1, 2 or 3")
+        for name in ("threshold", "sure"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise ValueError(f"got {name} {getattr(self, name)}, wanted one between 0 and 1")
+        if not 0.0 <= self.unify_deg <= 90.0:
+            raise ValueError(f"got unify_deg {self.unify_deg}, wanted 0 to 90")
+        if not 0 < self.hop_labels <= self.window_labels:
+            raise ValueError(
+                f"got window_labels {self.window_labels} and hop_labels {self.hop_labels}, "
+                "wanted 0 < hop_labels <= window_labels"
+            )
