@@ -11,7 +11,8 @@ of LAVT (Yang et al. 2022). Figure 1 is lost, so from the text and these two wor
 * where LAVT has instance norms, the norm of the sizes;
 * the second layer of a gate starts at zero, so that the net starts as CST-former. LAVT writes zeros into both, through
   which no gradient could come;
-* the norms of the feed-forward layers stand before the GELU, not behind it, so that they fold.
+* the norms of the feed-forward layers stand before the GELU, not behind it, so that they fold;
+* with the activation ReLU6, which products of maps need in int8, the encoder's ReLU ends at 6, too.
 """
 
 from __future__ import annotations

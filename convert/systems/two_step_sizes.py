@@ -33,7 +33,8 @@ class TwoStepSizes:
     """Sizes of the three nets. Pools are (time, frequency).
 
     `norm` is what stands where the works have layer or instance norm. A batch norm folds into the layer before it and
-    costs the device nothing, neither milliseconds nor int8 precision.
+    costs the device nothing, neither milliseconds nor int8 precision; sums around attention then have none
+    (`attention.added`).
     """
 
     frames: int = 250

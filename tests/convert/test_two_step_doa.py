@@ -85,7 +85,7 @@ def test_the_edge_sizes() -> None:
     assert model.name == "doa"
     assert shapes(model) == {"features": (250, 64, 7), "output": (50, 9), "hidden": (50, 32)}
     assert len(FEATURES["logmel_iv"][1]) == 7
-    assert trainable(model) == 103_113
+    assert trainable(model) == 102_985
 
 
 def test_answers_are_within_a_cube_and_the_hidden_ones_make_them() -> None:
@@ -178,7 +178,7 @@ def test_every_weight_learns(unsettle: Unsettle) -> None:
     unsettle(model, 0)
     settle(model, examples(8, seed=9))
     before = {weight.path: ops.convert_to_numpy(weight) for weight in model.trainable_weights}
-    model.compile(keras.optimizers.Adam(1e-3), loss={"output": "mse", "hidden": None})
+    model.compile(keras.optimizers.Adam(1e-3), loss={"output": "mse", "hidden": None}, jit_compile=False)
     x = examples(8)
     model.train_on_batch({"features": x}, {"output": 0.5 * np.sign(x[:, ::5, :9, 0])})
     same = [path for path, weight in before.items() if np.array_equal(weight, _weight(model, path))]

@@ -99,7 +99,7 @@ def test_the_edge_sizes() -> None:
         "sed": (50, 32),
     }
     assert model.output["output"].shape[1:] == (50, 117)
-    assert trainable(model) == 247_429
+    assert trainable(model) == 246_917
 
 
 @pytest.mark.parametrize("left", ["doa", "beams", "sed"])
@@ -219,7 +219,7 @@ def test_every_weight_learns(unsettle: Unsettle) -> None:
     unsettle(model, 0)
     settle(model, examples(8, seed=9))
     before = [(weight, ops.convert_to_numpy(weight)) for weight in model.trainable_weights]
-    model.compile(keras.optimizers.Adam(1e-3), loss={"output": "mse"})
+    model.compile(keras.optimizers.Adam(1e-3), loss={"output": "mse"}, jit_compile=False)
     x = examples(8)
     model.train_on_batch(x, {"output": 0.5 * np.sign(x["features"][:, ::5, :1, :6].repeat(3, axis=-1)[:, :, 0])})
     assert not [weight.path for weight, old in before if np.array_equal(ops.convert_to_numpy(weight), old)]
@@ -241,4 +241,4 @@ def test_an_int8_net_has_no_float_tensor(unsettle: Unsettle) -> None:
     assert not [name for name in types if name.startswith("float")]
     x = examples(10, seed=2)
     got = np.stack([net(**each)["output"] for each in singly(x)])
-    assert snr_db(outputs(trained, x), got) > 7.0  # of random weights, whose tanh says little but -1 and 1
+    assert snr_db(outputs(trained, x), got) > 12.0
