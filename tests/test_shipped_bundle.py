@@ -7,8 +7,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from convert.synth import synthesize
+from convert.systems import SYSTEMS
 from edge.array import load_array
-from edge.bundle import load_bundle, read_manifest, shipped_bundles
+from edge.bundle import find_bundle, load_bundle, read_manifest, shipped_bundles
 from edge.geometry import angle_between_deg, foa_gains, unit_vector
 from edge.runtime import build_pipeline, build_system
 from edge.stft import Stft
@@ -29,18 +30,18 @@ def bundle(request):
     return load_bundle(request.param)
 
 
+def modes_of(name):
+    return SYSTEMS[read_manifest(find_bundle(name)).system].MODES
+
+
 @pytest.fixture(
-    scope="module",
-    params=[(name, mode) for name in sorted(shipped_bundles()) for mode in ("window", "streaming")],
-    ids="-".join,
+    scope="module", params=[(name, mode) for name in sorted(shipped_bundles()) for mode in modes_of(name)], ids="-".join
 )
 def pipeline(request):
-    """The pipeline of a bundle in a mode that it has nets for."""
+    """The pipeline of a bundle in each of its modes."""
     name, mode = request.param
-    if mode == "streaming" and name not in STREAMING:
-        pytest.skip("it has no nets for this mode")
     bundle = load_bundle(name)
-    return build_pipeline(bundle, load_array("foa"), build_system(bundle, overrides={"mode": mode}))
+    return build_pipeline(bundle, load_array("foa"), build_system(bundle, overrides=modes_of(name)[mode]))
 
 
 def heard(pipeline, samples, block=4800):

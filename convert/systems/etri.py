@@ -12,11 +12,10 @@ import numpy as np
 from convert.layers import fold_norms
 from convert.lesson import Lesson
 from convert.losses import etri_loss
-from convert.systems.etri_angles import teach_angles
 from convert.systems.etri_batches import batch_maker
 from convert.systems.etri_dev import dev_score
 from convert.systems.etri_durations import median_lengths
-from convert.systems.etri_nets import build_doae, build_sad, build_sed
+from convert.systems.etri_nets import build_doae, build_sad, build_sed, with_angles
 from edge.config import build as build_settings
 from edge.nets import Net
 from edge.systems.etri_settings import EtriSettings
@@ -50,10 +49,12 @@ def lesson(
     """Targets of the stage, and its loss (section 4)."""
     (net,) = nets
     loss = etri_loss(stage, recipe.losses)
-    if stage == "doae" and recipe.sizes.doae_angle_units:
-        teach_angles(net)
+    if "masks" in net.output:
+        model = with_angles(net, recipe.sizes)
+    else:
+        model = keras.Model(net.inputs, net.output["output"], name=stage)
     return Lesson(
-        keras.Model(net.inputs, net.output["output"], name=stage),
+        model,
         loss,
         batch_maker(stage, cache, recipe.augmentation, recipe.sizes.labels, recipe.training.batch_size, seed),
         dev_score(stage, loss, recipe, dev) if dev else None,

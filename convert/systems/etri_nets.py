@@ -12,9 +12,9 @@ and from TrellisNet (`convert.trellis`):
 * the head: one dense layer on all bands of each row of the finest level. Its answers go back to frame rate, bilinear,
   and are averaged over each label frame; the activation comes last. All of this but the activation is linear, so it is
   as if the maps had gone back to frame rate, at a fraction of the work;
-* DOAE of `etri-edge` does not say angles at once: what the pyramid finds is how much of the sound in each place is of
-  each class. That weighs the active intensity, whose mean points at the class (`_angles`); the dense layer of the paper
-  has to learn all of this from examples of each class alone, and did not in the time there was;
+* DOAE of `etri-edge` does not say angles: what the pyramid finds is how much of the sound in each place is of each
+  class, and the device weighs the active intensity with that (`edge.systems.etri_masks`). The dense layer and tanh of
+  the paper have to learn the angles of a vector from examples of each class alone, and did not in the time there was;
 * guidance of DOAE has no frequency: each level gets it through Conv3x1, the same in every band;
 * the dilations of TrellisNet: 1, 1, 2, 4, 8, which sees 17 rows of 8 frames, most of a window;
 * SAD is SED with one output ("the rest of the settings are the same as the SAD network", section 3.2.2).
@@ -22,6 +22,7 @@ and from TrellisNet (`convert.trellis`):
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import keras
@@ -31,9 +32,7 @@ from convert.layers import conv_block
 from convert.poolnet import POOLS, decoder, normed_conv, pyramid_pooling
 from convert.trellis import TrellisNet
 from edge.systems.etri import NETS
-
-ACTIVE_INTENSITY = slice(4, 7)  # of the maps of DOAE
-STEADY_LABELS = 9  # over which intensity is averaged
+from edge.systems.etri_masks import INTENSITY, STEADY_LABELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class EtriSizes:
     convolutions: int = 1  # at each level
     trellis_units: int = 64
     trellis_dilations: tuple[int, ...] = (1, 1, 2, 4, 8)
-    doae_angle_units: int = 64  # of the layers from weighed intensity to angles in DOAE; 0: angles at once
+    doae_masks: bool = True  # DOAE says where each class is in the spectrogram, and not its angles
     dropout: float = 0.05
 
     def __post_init__(self) -> None:
@@ -66,8 +65,6 @@ class EtriSizes:
                     f"got frames {self.frames}, bands {self.bands} for {len(filters) - 1} levels of {name}, "
                     f"wanted multiples of {step}, {least} or more"
                 )
-        if self.doae_angle_units < 0:
-            raise ValueError(f"got doae_angle_units {self.doae_angle_units}, wanted 0 or more")
         if min(self.convolutions, self.trellis_units) < 1 or not 0.0 <= self.dropout < 1.0:
             raise ValueError(
                 f"got convolutions {self.convolutions}, trellis_units {self.trellis_units}, dropout {self.dropout}, "
@@ -89,7 +86,7 @@ PAPER_SIZES = EtriSizes(
     doae_filters=(32, 64, 64, 128),
     convolutions=2,
     trellis_units=256,
-    doae_angle_units=0,
+    doae_masks=False,
 )
 
 
@@ -104,7 +101,10 @@ def build_sed(sizes: EtriSizes, classes: int, deployed: bool = False) -> keras.M
 
 
 def build_doae(sizes: EtriSizes, classes: int, deployed: bool = False) -> keras.Model:
-    """DOAE: `features` (frames, bands, 10) -> `output` (labels, 2 K), K azimuths, K elevations in degrees / 180."""
+    """DOAE: `features` (frames, bands, 10) -> `output` (labels, 2 K), K azimuths, K elevations in degrees / 180.
+
+    With `doae_masks`, `masks` (frames / 2, bands / 2, K) in its place: see `edge.systems.etri_masks`.
+    """
     return build_net("doae", sizes, 2 * classes, deployed)
 
 
@@ -127,31 +127,28 @@ def build_net(name: str, sizes: EtriSizes, outputs: int, deployed: bool) -> kera
         levels.append(x)
     x = decoder(levels, _guidance(name, levels[-1], sizes, deployed), "decoder", deployed)
     x = layers.Dropout(sizes.dropout, name="dropout")(x) if not deployed else x
-    if name == "doae" and sizes.doae_angle_units:
-        x = _angles(x, features, sizes, outputs // 2)
-    else:
-        rows = layers.Reshape((x.shape[1], 1, -1))(x)
-        x = layers.Reshape((sizes.labels, outputs))(_to_labels(layers.Dense(outputs, name="dense")(rows), sizes))
+    if name == "doae" and sizes.doae_masks:
+        masks = layers.Conv2D(outputs // 2, 1, activation="sigmoid", dtype="float32", name="masks")(x)
+        return keras.Model({"features": features}, {"masks": masks}, name=name)
+    x = _to_labels(layers.Reshape((x.shape[1], 1, -1))(x), sizes, outputs)
     activation = "tanh" if name == "doae" else "sigmoid"
     x = layers.Activation(activation, dtype="float32", name="output")(x)
     return keras.Model({"features": features}, {"output": x}, name=name)
 
 
-def _angles(x: keras.KerasTensor, features: keras.KerasTensor, sizes: EtriSizes, classes: int) -> keras.KerasTensor:
-    """Maps (t, f, c) of the finest level, features (frames, bands, maps) -> (labels, 2 K), without activation.
-
-    A mask of each class weighs the active intensity in its places; the mean over bands and some label frames is a
-    vector, and two small layers, the same for all classes, give its angles.
-    """
-    rows, bands = x.shape[1:3]
-    masks = layers.Conv2D(classes, 1, activation="sigmoid", name="masks")(x)
-    heard = layers.AveragePooling2D((sizes.frames // rows, sizes.bands // bands))(features[..., ACTIVE_INTENSITY])
-    x = ops.matmul(ops.transpose(masks, (0, 1, 3, 2)), heard)  # (t, K, 3)
-    x = layers.AveragePooling2D((STEADY_LABELS, 1), 1, padding="same")(_to_labels(x, sizes))
-    for number in (1, 2):
-        x = layers.Conv2D(sizes.doae_angle_units, 1, activation="relu", name=f"angle{number}")(x)
-    x = ops.transpose(layers.Conv2D(2, 1, name="dense")(x), (0, 1, 3, 2))
-    return layers.Reshape((sizes.labels, 2 * classes))(x)
+def with_angles(doae: keras.Model, sizes: EtriSizes) -> keras.Model:
+    """DOAE with masks -> the same with an answer in angles (labels, 2 K), for training: `edge.systems.etri_masks`."""
+    features, masks = doae.input["features"], doae.output["masks"]
+    rows, bands = masks.shape[1:3]
+    pool = sizes.frames // rows, sizes.bands // bands
+    heard = layers.AveragePooling2D(pool)(features[..., INTENSITY])
+    x = ops.repeat(ops.matmul(ops.transpose(masks, (0, 1, 3, 2)), heard), pool[0], axis=1)  # (frames, K, 3)
+    x = layers.AveragePooling2D((sizes.frames_per_label, 1))(x)
+    x = layers.AveragePooling2D((STEADY_LABELS, 1), 1, padding="same")(x)
+    left, up, front = x[..., 0], x[..., 1], x[..., 2]  # in the order of the maps: y, z, x
+    azimuth = ops.arctan2(left, front)
+    elevation = ops.arctan2(up, ops.sqrt(ops.square(left) + ops.square(front) + 1e-9))
+    return keras.Model(features, layers.Concatenate()([azimuth / math.pi, elevation / math.pi]), name="doae")
 
 
 def _guidance(name: str, top: keras.KerasTensor, sizes: EtriSizes, deployed: bool) -> keras.KerasTensor:
@@ -163,7 +160,9 @@ def _guidance(name: str, top: keras.KerasTensor, sizes: EtriSizes, deployed: boo
     return ops.expand_dims(x, 2)
 
 
-def _to_labels(x: keras.KerasTensor, sizes: EtriSizes) -> keras.KerasTensor:
-    """Rows (t, k, n) of the finest level -> (labels, k, n)."""
-    x = ops.image.resize(x, (sizes.frames, x.shape[2]), interpolation="bilinear")
-    return layers.AveragePooling2D((sizes.frames_per_label, 1))(x)
+def _to_labels(x: keras.KerasTensor, sizes: EtriSizes, outputs: int) -> keras.KerasTensor:
+    """Rows (t, 1, n) of the finest level -> (labels, outputs) by one dense layer."""
+    x = layers.Dense(outputs, name="dense")(x)
+    x = ops.image.resize(x, (sizes.frames, 1), interpolation="bilinear")
+    x = layers.AveragePooling2D((sizes.frames_per_label, 1))(x)
+    return layers.Reshape((sizes.labels, outputs))(x)

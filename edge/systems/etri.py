@@ -23,6 +23,7 @@ from edge.features import FeatureExtractor
 from edge.geometry import unit_vector
 from edge.nets import Net
 from edge.stft import StftSettings
+from edge.systems.etri_masks import mask_directions
 from edge.systems.etri_post import PostProcessing
 from edge.systems.etri_settings import EtriSettings
 from edge.systems.loop import Answers, WindowLoop
@@ -78,17 +79,15 @@ class Etri(WindowLoop):
 
         SAD (labels,), SED (labels, classes) and unit vectors (labels, classes, 3), zero where nothing is known.
         """
-        sad = self._output("sad", maps)[part, 0]
+        sad = self._answer("sad", maps)["output"][part, 0]
         sed = np.zeros((len(sad), self._classes), np.float32)
         direction = np.zeros((*sed.shape, 3), np.float32)
         yield None
         if np.any(sad > self.settings.sad_threshold):
-            sed = self._output("sed", maps)[part]
+            sed = self._answer("sed", maps)["output"][part]
         yield None
         if np.any(sed > self.settings.sed_threshold):
-            angles_deg = 180.0 * self._output("doae", maps)[part]
-            azimuth_deg, elevation_deg = angles_deg[:, : self._classes], angles_deg[:, self._classes :]
-            direction = unit_vector(azimuth_deg, np.clip(elevation_deg, -90.0, 90.0)).astype(np.float32)
+            direction = self._directions(maps)[part]
         yield sad, sed, direction
 
     def conclude(self, *answers: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -100,10 +99,19 @@ class Etri(WindowLoop):
         self.clock.lap("post")
         return tracks
 
-    def _output(self, name: str, maps: FloatArray) -> FloatArray:
-        output = self._nets[name](features=maps[..., NETS[name]])["output"]
+    def _directions(self, maps: FloatArray) -> FloatArray:
+        """Unit vectors (labels, classes, 3), of the angles or by the masks that DOAE gives."""
+        answer = self._answer("doae", maps)
+        if "masks" in answer:
+            return mask_directions(answer["masks"], maps[..., DOAE_MAPS], self.settings.window_labels)
+        angles_deg = 180.0 * answer["output"]
+        azimuth_deg, elevation_deg = angles_deg[:, : self._classes], angles_deg[:, self._classes :]
+        return unit_vector(azimuth_deg, np.clip(elevation_deg, -90.0, 90.0)).astype(np.float32)
+
+    def _answer(self, name: str, maps: FloatArray) -> dict[str, FloatArray]:
+        answer = self._nets[name](features=maps[..., NETS[name]])
         self.clock.lap(name)
-        return output
+        return answer
 
 
 def strongest(activity: FloatArray, direction: FloatArray, slots: int) -> tuple[FloatArray, FloatArray]:
@@ -138,8 +146,11 @@ def _check_shapes(manifest: Manifest, settings: EtriSettings) -> None:
         if name in manifest.nets:  # those that have no files check themselves
             maps = NETS[name].stop - NETS[name].start
             frames = labels * manifest.stft.frames_per_label
-            wanted = {"features": [frames, manifest.features.bands, maps], "output": [labels, answers]}
+            bands = manifest.features.bands
             got = {**manifest.nets[name]["inputs"], **manifest.nets[name]["outputs"]}
+            wanted = {"features": [frames, bands, maps], "output": [labels, answers]}
+            if "masks" in got:
+                wanted = {"features": [frames, bands, maps], "masks": [frames // 2, bands // 2, classes]}
             for tensor, shape in wanted.items():
                 if got.get(tensor, []) != shape:
                     raise ValueError(

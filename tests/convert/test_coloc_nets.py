@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import keras
@@ -25,6 +26,7 @@ from edge.features import FEATURES
 from edge.nets import Past
 from edge.systems.coloc_settings import ColocSettings
 from edge.systems.coloc_window import ColocWindow
+from edge.types import FeatureFrames, Spectra
 
 TINY = CrnnSizes(frames=50, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)
 
@@ -121,10 +123,16 @@ def test_training_embeds_what_the_device_loop_embeds() -> None:
     first[:2] = 0.0  # and none at all in the very first
 
     class Extractor:
-        bands, map_names = TINY.bands, ("",) * TINY.maps
+        look_ahead_labels = 0
 
-        def __call__(self, spectra: object) -> object:
-            return type("Frames", (), {"maps": np.zeros((5, TINY.bands, TINY.maps), np.float32)})()
+        def push(self, spectra: Spectra) -> Iterator[FeatureFrames]:
+            yield FeatureFrames(np.zeros((5, TINY.bands, TINY.maps), np.float32), spectra.start)
+
+        def finish(self) -> Iterator[FeatureFrames]:
+            return iter(())
+
+        def reset(self) -> None:
+            """There is no past."""
 
     localizer = Asked("output", [first, second, np.zeros((labels, 3), np.float32)])
     nets = {

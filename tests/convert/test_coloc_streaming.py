@@ -28,7 +28,7 @@ from edge.stft import Stft, StftSettings
 from edge.systems.coloc_settings import ColocSettings
 from edge.systems.coloc_streaming import CONVOLUTION_LABELS, ColocStreaming, Pass
 from edge.systems.coloc_window import ColocWindow
-from edge.types import AudioBlock, Spectra
+from edge.types import AudioBlock, FeatureFrames, Spectra
 from edge.wav import read_wav
 
 Unsettle = Callable[[keras.Model, int], None]
@@ -183,14 +183,20 @@ def test_an_answer_sees_as_far_ahead_as_it_says_and_no_further(unsettle: Unsettl
 class Clip:
     """In place of the features of spectra: maps by label frame; zeros where there is nothing to hear."""
 
-    bands, map_names = SIZES.bands, ("",) * SIZES.maps
+    look_ahead_labels = 0
 
     def __init__(self, maps: np.ndarray) -> None:
         self._maps = maps
 
-    def __call__(self, spectra: Spectra) -> Clip:
-        self.maps = self._maps[spectra.start // 5] if spectra.bins.any() else np.zeros_like(self._maps[0])
-        return self
+    def push(self, spectra: Spectra) -> Iterator[FeatureFrames]:
+        maps = self._maps[spectra.start // 5] if spectra.bins.any() else np.zeros_like(self._maps[0])
+        yield FeatureFrames(maps, spectra.start)
+
+    def finish(self) -> Iterator[FeatureFrames]:
+        return iter(())
+
+    def reset(self) -> None:
+        """There is no past."""
 
 
 def answers_of(system: ColocStreaming | ColocWindow, labels: int) -> Iterator[np.ndarray]:

@@ -14,10 +14,12 @@ from convert.ladder import snr_db
 from convert.layers import fold_norms
 from convert.poolnet import resized
 from convert.quantize import to_tflite
-from convert.systems.etri_nets import EDGE_SIZES, PAPER_SIZES, EtriSizes, build_doae, build_sad, build_sed
+from convert.systems.etri_nets import EDGE_SIZES, PAPER_SIZES, EtriSizes, build_doae, build_sad, build_sed, with_angles
 from edge.features import FEATURES
+from edge.geometry import unit_vector
 from edge.nets import LiteRtNet
 from edge.systems.etri import NETS
+from edge.systems.etri_masks import mask_directions
 
 Unsettle = Callable[[keras.Model, int], None]
 CLASSES = 3
@@ -31,6 +33,8 @@ TINY = EtriSizes(
     trellis_units=5,
     trellis_dilations=(1, 1, 2),
 )
+ANGLES = replace(TINY, doae_masks=False)
+KINDS = [("sad", TINY), ("sed", TINY), ("doae", TINY), ("doae", ANGLES)]
 
 
 def build(stage: str, sizes: EtriSizes, classes: int = CLASSES, deployed: bool = False) -> keras.Model:
@@ -56,7 +60,8 @@ def settle(model: keras.Model, features: np.ndarray) -> None:
 
 
 def outputs(model: keras.Model, features: np.ndarray) -> np.ndarray:
-    return ops.convert_to_numpy(model({"features": features}, training=False)["output"])
+    (output,) = model({"features": features}, training=False).values()
+    return ops.convert_to_numpy(output)
 
 
 def trainable(model: keras.Model) -> int:
@@ -64,7 +69,8 @@ def trainable(model: keras.Model) -> int:
 
 
 def shapes(model: keras.Model) -> tuple[tuple[int, ...], ...]:
-    return model.input["features"].shape[1:], model.output["output"].shape[1:]
+    (output,) = model.output.values()
+    return model.input["features"].shape[1:], output.shape[1:]
 
 
 def test_the_sizes_of_the_paper() -> None:
@@ -85,9 +91,9 @@ def test_the_edge_sizes() -> None:
     assert [shapes(net) for net in nets] == [
         ((200, 64, 3), (40, 1)),
         ((200, 64, 3), (40, 13)),
-        ((200, 64, 10), (40, 26)),
+        ((200, 64, 10), (100, 32, 13)),
     ]
-    assert [trainable(net) for net in nets] == [34_925, 296_845, 246_967]
+    assert [trainable(net) for net in nets] == [34_925, 296_845, 242_421]
 
 
 def test_the_nets_take_all_maps_of_the_features() -> None:
@@ -97,7 +103,7 @@ def test_the_nets_take_all_maps_of_the_features() -> None:
 
 def test_outputs_are_probabilities_and_half_turns() -> None:
     for stage in NETS:
-        y = outputs(build(stage, TINY), 10 * examples(stage, 2))
+        y = outputs(build(stage, ANGLES), 10 * examples(stage, 2))
         assert y.shape == (2, TINY.labels, {"sad": 1, "sed": CLASSES, "doae": 2 * CLASSES}[stage])
         assert np.abs(y).max() <= 1
         assert (y.min() < 0) == (stage == "doae")
@@ -120,24 +126,19 @@ def test_labels_are_the_means_of_their_frames() -> None:
     np.testing.assert_allclose(outputs(model, x)[0], 1 / (1 + np.exp(-expected)), atol=1e-5)
 
 
-def test_each_class_weighs_the_intensity_of_the_places_that_its_mask_shows(unsettle: Unsettle) -> None:
+def test_masks_are_trained_for_the_angles_that_the_device_computes(unsettle: Unsettle) -> None:
     model, x = build("doae", TINY), examples("doae", 1)
     unsettle(model, 0)
-    inside = keras.Model(model.input, [model.get_layer("masks").output, model.get_layer("angle1").input])
-    (masks,), (vectors,) = (ops.convert_to_numpy(each) for each in inside({"features": x}))  # (20, 16, K), (8, K, 3)
-    maps = [FEATURES["etri"][1][NETS["doae"]].index(f"active_{axis}") for axis in "yzx"]
-    heard = x[0][..., maps].reshape(20, 2, 16, 2, 3).mean(axis=(1, 3))
-    at_rows = np.einsum("tfk,tfx->tkx", masks, heard).reshape(20, -1)
-    middles = (np.arange(20) + 0.5) * 2 - 0.5  # in frames
-    at_frames = np.stack([np.interp(np.arange(40), middles, column) for column in at_rows.T], axis=-1)
-    at_labels = at_frames.reshape(8, 5, CLASSES, 3).mean(axis=1)
-    expected = np.stack([at_labels[max(0, label - 4) : label + 5].mean(axis=0) for label in range(8)])
-    np.testing.assert_allclose(vectors, expected, atol=1e-4)
+    masks = outputs(model, x)
+    assert masks.shape == (1, 20, 16, CLASSES) and 0.0 <= masks.min() < masks.max() <= 1.0
+    (angles,) = 180.0 * ops.convert_to_numpy(with_angles(model, TINY)(x))
+    directions = mask_directions(masks[0], x[0], TINY.labels)
+    np.testing.assert_allclose(unit_vector(angles[:, :CLASSES], angles[:, CLASSES:]), directions, atol=1e-3)
 
 
 @pytest.mark.parametrize("stage", NETS)
 def test_answers_lie_where_the_sound_is(stage: str, unsettle: Unsettle) -> None:
-    sizes, windows = replace(TINY, frames=160, doae_angle_units=0), 4
+    sizes, windows = replace(ANGLES, frames=160), 4
     model = build(stage, sizes)
     unsettle(model, 0)
     settle(model, examples(stage, 16, seed=9, sizes=sizes))
@@ -154,9 +155,9 @@ def test_answers_lie_where_the_sound_is(stage: str, unsettle: Unsettle) -> None:
     assert np.median(np.abs(np.array(found) - places)) <= 1
 
 
-@pytest.mark.parametrize("stage", NETS)
-def test_a_deployed_net_with_folded_norms_is_the_trained_one(stage: str, unsettle: Unsettle) -> None:
-    trained, deployed = build(stage, TINY), build(stage, TINY, deployed=True)
+@pytest.mark.parametrize(("stage", "sizes"), KINDS)
+def test_a_deployed_net_with_folded_norms_is_the_trained_one(stage: str, sizes: EtriSizes, unsettle: Unsettle) -> None:
+    trained, deployed = build(stage, sizes), build(stage, sizes, deployed=True)
     unsettle(trained, 0)
     settle(trained, examples(stage, 32, seed=9))
     x = examples(stage, 3)
@@ -168,21 +169,22 @@ def test_a_deployed_net_with_folded_norms_is_the_trained_one(stage: str, unsettl
     assert not any(isinstance(layer, kinds) for layer in deployed.layers)
 
 
-@pytest.mark.parametrize("stage", NETS)
-def test_an_int8_net_has_no_float_tensor(stage: str, unsettle: Unsettle) -> None:
-    trained, deployed = build(stage, TINY), build(stage, TINY, deployed=True)
+@pytest.mark.parametrize(("stage", "sizes"), KINDS)
+def test_an_int8_net_has_no_float_tensor(stage: str, sizes: EtriSizes, unsettle: Unsettle) -> None:
+    trained, deployed = build(stage, sizes), build(stage, sizes, deployed=True)
     unsettle(trained, 0)
     settle(trained, examples(stage, 32, seed=9))
     fold_norms(trained, deployed)
+    (answer,) = trained.output
     net = LiteRtNet(to_tflite(deployed, [{"features": maps} for maps in examples(stage, 40, seed=1)]))
     assert (net.input_shapes, net.output_shapes) == tuple(
-        {name: shape} for name, shape in zip(("features", "output"), shapes(trained), strict=True)
+        {name: shape} for name, shape in zip(("features", answer), shapes(trained), strict=True)
     )
     types = net.tensor_types()
     assert types["int8"] > 0
     assert not [name for name in types if name.startswith("float")]
     x = examples(stage, 10, seed=2)
-    got = np.stack([net(features=maps)["output"] for maps in x])
+    got = np.stack([net(features=maps)[answer] for maps in x])
     assert snr_db(outputs(trained, x), got) > 12.0
 
 

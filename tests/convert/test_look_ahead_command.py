@@ -67,7 +67,8 @@ def test_recurrences_are_those_of_the_run_and_go_with_the_blocks_of_the_bundle(
     for stage, answers in (("localizer", 3), ("classifier", 3)):
         name = f"{stage}_recurrence"
         blocks = LiteRtNet(bundle.flatbuffers[f"{stage}_blocks"])
-        assert nets[name].inputs["shared_labels"]["quantization"] == blocks.outputs["shared_labels"]["quantization"]
+        asked, given = nets[name].inputs["shared_labels"], blocks.outputs["shared_labels"]
+        assert asked["quantization"] == pytest.approx(given["quantization"], rel=1e-6)
         assert nets[name].input_shapes["shared_labels"][0] == look_ahead + 1
         assert nets[name].output_shapes["output"] == (hops, answers)
         wanted = [computed(trained[name], example)["state_forward1"] for example in examples[name]]
