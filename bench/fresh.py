@@ -41,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from edge.array import load_array
     from edge.bundle import load_bundle
     from edge.capture import open_source
+    from edge.features import FOA_CHANNELS
     from edge.machine import rss_mb
-    from edge.runtime import FOA_CHANNELS, build_pipeline, build_system
+    from edge.runtime import build_pipeline, build_system
 
     bundle = load_bundle(model)
     pipeline = build_pipeline(bundle, load_array("foa"), build_system(bundle, int(threads)))

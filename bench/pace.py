@@ -16,10 +16,11 @@ from bench.steps import demo_sound, exhaust, looped_blocks
 from edge.array import load_array
 from edge.bundle import Bundle
 from edge.clock import StageClock, Timing
+from edge.features import FOA_CHANNELS
 from edge.governor import BudgetSettings, Governor
 from edge.microphone import QUEUE_S, CaptureQueue
 from edge.pacing import paced
-from edge.runtime import FOA_CHANNELS, build_pipeline, build_system
+from edge.runtime import build_pipeline, build_system
 
 _BUSY = "while True: pass"
 

@@ -22,7 +22,7 @@ from bench.steps import StepTimes, TimedLoop, demo_sound, naive_window_loop, tak
 from bench.timing import measure, timing
 from edge.bundle import Bundle, load_bundle
 from edge.config import DEFAULT_MODEL
-from edge.runtime import FOA_CHANNELS
+from edge.features import FOA_CHANNELS
 from edge.stft import Stft
 from edge.types import AudioBlock, FloatArray
 

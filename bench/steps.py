@@ -17,8 +17,9 @@ from edge.array import load_array
 from edge.bundle import Bundle
 from edge.capture import open_source
 from edge.clock import Timing
+from edge.features import FOA_CHANNELS
 from edge.nets import Net
-from edge.runtime import FOA_CHANNELS, Pipeline, build_pipeline, build_system
+from edge.runtime import Pipeline, build_pipeline, build_system
 from edge.systems import coloc_window
 from edge.types import AudioBlock, FloatArray
 

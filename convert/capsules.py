@@ -100,9 +100,11 @@ def encoded_response(
     return _ready(CapsuleArray(profile, sample_rate_hz, mismatch, seed, encoded=True))
 
 
-def encode(samples: FloatArray, profile: ArrayProfile, sample_rate_hz: int = 24000) -> FloatArray:
-    """A recording of the device's channels (n, channels) through its encoder: FOA (n, 4)."""
-    encoder = foa_encoder(profile, sample_rate_hz)
+def encode(
+    samples: FloatArray, profile: ArrayProfile, sample_rate_hz: int = 24000, microphones: bool = False
+) -> FloatArray:
+    """A recording of the device's channels (n, channels) through its encoder: FOA (n, 4), or microphones too (n, 8)."""
+    encoder = foa_encoder(profile, sample_rate_hz, microphones)
     return np.concatenate([block.samples for block in (encoder(AudioBlock(samples, 0)), *encoder.finish())])
 
 

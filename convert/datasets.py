@@ -288,7 +288,7 @@ def _recording_arrays(
     samples, rate_hz = read_wav(recording.wav)
     resampler = Resampler(rate_hz, stft.sample_rate_hz, samples.shape[1])
     samples = np.concatenate([resampler.push(samples), resampler.finish()])
-    samples = encode(samples, recording.array, stft.sample_rate_hz)
+    samples = encode(samples, recording.array, stft.sample_rate_hz, features.microphones)
     maps = device_features(samples, stft, FeatureExtractor(features, stft)).astype(np.float16)
     labels = len(maps) // stft.frames_per_label
     return maps, label_tracks(recording.labels(class_names), labels, len(class_names))

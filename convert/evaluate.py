@@ -38,7 +38,7 @@ class _Recorder:
     def __init__(self, system: System) -> None:
         self._system = system
         self.clock, self.levels, self.settings = system.clock, system.levels, system.settings
-        self.channels, self.set_array = system.channels, system.set_array
+        self.set_array = system.set_array
         self.heard: list[TrackFrames] = []
 
     @property

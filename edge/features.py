@@ -28,6 +28,7 @@ from edge.types import ComplexArray, FeatureFrames, FloatArray, Spectra
 
 FLOOR_DB = np.float32(-100.0)  # of POWER_FLOOR
 INTENSITY_FLOOR = np.float32(1e-8)  # as the DCASE baseline
+FOA_CHANNELS = MICROPHONES = 4
 MAX_BANDS = 8193
 MAX_HARMONIC_LABELS = 10
 
@@ -43,6 +44,16 @@ class FeatureSettings:
     kind: str = "logmel_iv"
     bands: int = 64
     harmonic_labels: int = 1  # kind `etri`: half the width of the median over time, and so the look-ahead
+
+    @property
+    def microphones(self) -> bool:
+        """Whether it takes the microphones besides FOA."""
+        return self.kind == "two_step"
+
+    @property
+    def channels(self) -> int:
+        """Of the spectra: 4 of FOA, or 8, the microphones after them."""
+        return FOA_CHANNELS + MICROPHONES * self.microphones
 
     def __post_init__(self) -> None:
         if self.kind not in FEATURES:
@@ -86,7 +97,7 @@ class FeatureExtractor:
     ) -> None:
         """`mean` and `deviation` are (bands, maps), from training; without them the maps stay as they are."""
         make, self.map_names = FEATURES[settings.kind]
-        self.bands = settings.bands
+        self.bands, self.channels = settings.bands, settings.channels
         shape = (settings.bands, len(self.map_names))
         self._mean = np.zeros(shape, np.float32) if mean is None else np.asarray(mean, np.float32)
         self._scale = np.ones(shape, np.float32) if deviation is None else np.float32(1.0) / deviation
@@ -95,7 +106,7 @@ class FeatureExtractor:
         self._maps = make(settings, stft)
         self.look_ahead_labels = self._maps.look_ahead_labels
         self._late_frames = self.look_ahead_labels * stft.frames_per_label
-        self._silence = np.zeros((stft.frames_per_label, len(_FOA), stft.bins), np.complex64)
+        self._silence = np.zeros((stft.frames_per_label, self.channels, stft.bins), np.complex64)
         self._first: int | None = None  # frame of the stream under way
         self._next = 0
 
@@ -179,8 +190,8 @@ def two_step(bins: ComplexArray, mel: FilterBank, fine_mel: FilterBank) -> Float
     `fine_mel` has twice as many bands, 128 in the paper (section 3.1). Band 2 b + m of the first microphone is row b of
     map m of the last two: so both spectrograms have rows of the same frequency.
     """
-    maps = logmel_iv(np.ascontiguousarray(bins[:, : len(_FOA)]), mel)
-    fine = logmel(bins[:, len(_FOA) : len(_FOA) + 1], fine_mel)  # (frames, 2 bands, 1)
+    maps = logmel_iv(np.ascontiguousarray(bins[:, :FOA_CHANNELS]), mel)
+    fine = logmel(bins[:, FOA_CHANNELS : FOA_CHANNELS + 1], fine_mel)  # (frames, 2 bands, 1)
     return np.concatenate([maps, fine.reshape(*maps.shape[:2], 2)], axis=2)
 
 

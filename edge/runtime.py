@@ -23,7 +23,6 @@ from edge.systems import SYSTEMS, System
 from edge.types import AudioBlock, Event, FrameRow, Spectra, TrackFrames
 
 log = logging.getLogger(__name__)
-FOA_CHANNELS = 4
 
 
 class Pipeline:
@@ -150,16 +149,13 @@ def build_pipeline(
     overrides: Mapping[str, Any] | None = None,
     clock: StageClock | None = None,
 ) -> Pipeline:
-    """Assemble the loop of a bundle around its system. `overrides` replace its decoder settings.
-
-    A system with 8 channels is given the spectra of the four microphones after those of FOA.
-    """
+    """Assemble the loop of a bundle around its system. `overrides` replace its decoder settings."""
     manifest = bundle.manifest
     system.set_array(array)
     decode = decode_settings(bundle, overrides or {})
     return Pipeline(
-        foa_encoder(array, manifest.stft.sample_rate_hz, microphones=system.channels > FOA_CHANNELS),
-        Stft(manifest.stft, system.channels),
+        foa_encoder(array, manifest.stft.sample_rate_hz, manifest.features.microphones),
+        Stft(manifest.stft, manifest.features.channels),
         system,
         Decoder(decode, manifest.class_names, manifest.stft.label_s, array.planar),
         clock,

@@ -27,7 +27,6 @@ class System(Protocol):
 
     clock: StageClock  # takes the laps of its stages; idle until a pipeline puts its own there
     levels: tuple[str, ...]  # of quality, from full quality down
-    channels: int  # of the spectra: 4 of FOA, or 8, the microphones after them
 
     @property
     def settings(self) -> SystemSettings:

@@ -14,8 +14,6 @@ from edge.features import FeatureExtractor
 from edge.stft import StftSettings
 from edge.types import FloatArray, Spectra, TrackFrames
 
-CHANNELS = 4
-
 Answers = tuple[FloatArray, ...]
 """Of nets, about some label frames: each (labels, ...)."""
 
@@ -23,13 +21,11 @@ Answers = tuple[FloatArray, ...]
 class LabelLoop(ABC):
     """Spectra -> maps -> answers, one label frame at a time, behind `step`, `finish` and `reset`."""
 
-    channels = CHANNELS  # of the spectra: FOA
-
     def __init__(self, extractor: FeatureExtractor, stft: StftSettings) -> None:
         self.clock = StageClock()
         self._extractor, self._stft = extractor, stft
         extractor.reset()
-        silence = Spectra(np.zeros((stft.frames_per_label, self.channels, stft.bins), np.complex64), 0)
+        silence = Spectra(np.zeros((stft.frames_per_label, extractor.channels, stft.bins), np.complex64), 0)
         (features,) = [*extractor.push(silence), *extractor.finish()]
         self._silence = features.maps
         self._heard = 0  # end of the label frames taken

@@ -22,10 +22,10 @@ from edge.array import ArrayProfile, load_array
 from edge.beamform import Beamformer
 from edge.bundle import Bundle, Manifest
 from edge.config import build
-from edge.features import FeatureExtractor, FeatureSettings, logmel, mel_bank
+from edge.features import MICROPHONES, FeatureExtractor, FeatureSettings, logmel, mel_bank
 from edge.nets import Net
 from edge.stft import StftSettings
-from edge.systems.loop import CHANNELS, Answers, WindowLoop
+from edge.systems.loop import Answers, WindowLoop
 from edge.systems.two_step_settings import TwoStepSettings
 from edge.types import ComplexArray, FloatArray, TrackFrames
 
@@ -37,8 +37,6 @@ ACCDOA_TRACKS = 3
 
 class TwoStep(WindowLoop):
     """The sequential loop over the three nets and the beams, behind `step`, `finish` and `reset`."""
-
-    channels = 2 * CHANNELS  # FOA and microphones
 
     def __init__(
         self,
@@ -57,7 +55,7 @@ class TwoStep(WindowLoop):
         self._nets = {name: nets[name] for name in NETS}
         self.settings, self._classes = settings, classes
         self._mel = mel_bank(FeatureSettings(KIND, extractor.bands), stft)
-        self._no_microphones = np.zeros((stft.frames_per_label, CHANNELS, stft.bins), np.complex64)
+        self._no_microphones = np.zeros((stft.frames_per_label, MICROPHONES, stft.bins), np.complex64)
         self.set_array(array)
         self._restart(0)
 
@@ -82,7 +80,7 @@ class TwoStep(WindowLoop):
     def advance(self, maps: FloatArray) -> Iterator[TrackFrames]:
         """Take the maps (frames, bands, maps) of the next label frame; yield the answers that it completes."""
         latest, self._latest = self._latest, None
-        self._microphones.append(self._no_microphones if latest is None else latest.bins[:, CHANNELS:])
+        self._microphones.append(self._no_microphones if latest is None else latest.bins[:, -MICROPHONES:])
         return super().advance(maps)
 
     def ask(self, maps: FloatArray, part: slice) -> Iterator[Answers | None]:

@@ -39,7 +39,7 @@ PROBABILITIES = {0: 0.9, 1: 0.8, 2: 0.7, 3: 0.6}  # of a class where it sounds
 class Numbers:
     """Features of spectra that say the number of their label frame: that number in all maps."""
 
-    bands, map_names = 3, tuple(str(number) for number in range(MAPS))
+    channels, bands, map_names = 4, 3, tuple(str(number) for number in range(MAPS))
 
     def __init__(self, look_ahead_labels):
         self.look_ahead_labels = look_ahead_labels

@@ -3,6 +3,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from edge.array import load_array
 from edge.bundle import load_bundle
 from edge.clock import StageClock, Timing
+from edge.features import FeatureSettings
 from edge.governor import BudgetSettings, Governor
 from edge.runtime import Interruption, Pipeline, build_pipeline, build_system, run
 from edge.stft import Stft
@@ -242,8 +244,8 @@ class Listener:
 
     latency_s = 0.0
 
-    def __init__(self, channels):
-        self.channels, self.heard = channels, []
+    def __init__(self):
+        self.heard = []
 
     def set_array(self, profile):
         self.array = profile
@@ -257,11 +259,13 @@ class Listener:
 
 
 @pytest.mark.parametrize("array", ["foa", "em32_tetra"])
-def test_a_system_is_given_the_microphones_if_it_wants_them(tiny_bundle, sounds, cut, array):
+def test_a_system_is_given_the_microphones_if_its_features_want_them(tiny_bundle, sounds, cut, array):
     heard = {}
-    for channels in (4, 8):
-        system = Listener(channels)
-        run(cut(sounds[:30_000], 700), build_pipeline(load_bundle(str(tiny_bundle)), load_array(array), system), [])
+    bundle = load_bundle(str(tiny_bundle))
+    for kind, channels in (("logmel_iv", 4), ("two_step", 8)):
+        system = Listener()
+        wanting = replace(bundle, manifest=replace(bundle.manifest, features=FeatureSettings(kind)))
+        run(cut(sounds[:30_000], 700), build_pipeline(wanting, load_array(array), system), [])
         assert [spectra.start for spectra in system.heard] == list(range(0, 65, 5))
         assert system.array == load_array(array)
         heard[channels] = np.concatenate([spectra.bins for spectra in system.heard])
