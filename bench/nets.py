@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from edge.accdoa import AXES
 from edge.bundle import Manifest
 from edge.geometry import unit_vector
 from edge.nets import Net, Past, Raw
+from edge.systems.two_step import ACCDOA_TRACKS
 
 
 class TimedNet:
@@ -84,4 +86,16 @@ def _etri_answers(classes: int, slots: int) -> dict[str, list[Raw]]:
     }
 
 
-_LIVE: dict[str, Callable[[int, int], dict[str, list[Raw]]]] = {"coloc": _coloc_answers, "etri": _etri_answers}
+def _two_step_answers(classes: int, slots: int) -> dict[str, list[Raw]]:
+    """All tracks are there, and the first class sounds in up to three places."""
+    places = np.zeros((ACCDOA_TRACKS, AXES, classes), np.float32)
+    for slot in range(slots):
+        places[slot, :, 0] = unit_vector(360.0 * slot / slots, 0.0)
+    return {"doa": [np.ones(1, np.float32)], "sed": [np.ones(1, np.float32)], "fusion": [places.reshape(-1)]}
+
+
+_LIVE: dict[str, Callable[[int, int], dict[str, list[Raw]]]] = {
+    "coloc": _coloc_answers,
+    "etri": _etri_answers,
+    "two_step": _two_step_answers,
+}

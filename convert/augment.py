@@ -30,6 +30,7 @@ class Augmentation:
     silence_share: float = 0.0  # chunks that begin or end in digital silence, as a stream does
     decoy_share: float = 0.0  # chunks in which CoLoC's classifier is also asked about directions where nothing is
     speed: tuple[float, float] = (1.0, 1.0)  # of time stretch: ETRI, section 7
+    hearings: int = 1  # of each recording, for the fusion net of two-step: see `two_step_windows`
 
     def __post_init__(self) -> None:
         if not 0.0 < self.speed[0] <= self.speed[1]:
@@ -120,12 +121,7 @@ def rotate_foa(
     no channel, as the mean over all of them, stay as they are; so do those of a microphone, as if it had not turned
     with the sources: the array is held in another way.
     """
-    if not 0 <= pattern < 16:
-        raise ValueError(f"got rotation pattern {pattern}, wanted 0..15")
-    source = {"w": "w", "y": "y", "z": "z", "x": "x"}
-    if pattern & 1:
-        source["x"], source["y"] = "y", "x"
-    mirrored = {axis for bit, axis in ((2, "x"), (4, "y"), (8, "z")) if pattern & bit}
+    source, mirrored = _turn(pattern)
     order = [_index(map_names, name, source) for name in map_names]
     rotated = maps[..., order]
     for index, name in enumerate(map_names):
@@ -135,9 +131,30 @@ def rotate_foa(
         elif axis in mirrored and kind == "phase":
             turned = rotated[..., index] + np.float32(np.pi)
             rotated[..., index] = np.where(turned > np.pi, turned - np.float32(2.0 * np.pi), turned)
-    xyz = ["xyz".index(source[axis]) for axis in "xyz"]
-    signs = np.array([-1.0 if axis in mirrored else 1.0 for axis in "xyz"], dtype=np.float32)
-    return rotated, directions[..., xyz] * signs
+    return rotated, _turned(directions, "xyz", source, mirrored)
+
+
+def rotate_samples(samples: FloatArray, directions: FloatArray, pattern: int) -> tuple[FloatArray, FloatArray]:
+    """The same of FOA samples (n, 4), W, Y, Z, X, and directions (..., 3)."""
+    source, mirrored = _turn(pattern)
+    return _turned(samples, "wyzx", source, mirrored), _turned(directions, "xyz", source, mirrored)
+
+
+def _turn(pattern: int) -> tuple[dict[str, str], set[str]]:
+    """Which channel each one is taken from, and which are mirrored then."""
+    if not 0 <= pattern < 16:
+        raise ValueError(f"got rotation pattern {pattern}, wanted 0..15")
+    source = {"w": "w", "y": "y", "z": "z", "x": "x"}
+    if pattern & 1:
+        source["x"], source["y"] = "y", "x"
+    return source, {axis for bit, axis in ((2, "x"), (4, "y"), (8, "z")) if pattern & bit}
+
+
+def _turned(values: FloatArray, axes: str, source: dict[str, str], mirrored: set[str]) -> FloatArray:
+    """Values (..., axes), which turn as vectors do."""
+    order = [axes.index(source[axis]) for axis in axes]
+    signs = np.array([-1.0 if axis in mirrored else 1.0 for axis in axes], dtype=np.float32)
+    return values[..., order] * signs
 
 
 _INTENSITIES = ("intensity", "active", "reactive")

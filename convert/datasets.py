@@ -107,6 +107,8 @@ class FeatureCache:
     mean: NDArray[np.float32]  # (bands, maps)
     deviation: NDArray[np.float32]
     chances: NDArray[np.float64] | None = None  # of each recording; None: all alike
+    folder: Path | None = None  # where it is
+    recordings: tuple[Recording, ...] = ()  # what it was made of, where that is at hand
 
     def sample(self, labels: int, rng: np.random.Generator) -> Chunk:
         """A random run of `labels` label frames from a random recording."""
@@ -166,7 +168,7 @@ def read_array(folder: Path) -> ArrayProfile:
 def device_features(
     samples: NDArray[np.float32], stft: StftSettings, extractor: FeatureExtractor
 ) -> NDArray[np.float32]:
-    """FOA samples (n, 4) at the model's rate -> maps (frames, bands, maps), by the device's own code."""
+    """Encoded samples (n, 4 or 8) at the model's rate -> maps (frames, bands, maps), by the device's own code."""
     transform = Stft(stft, samples.shape[1])
 
     def groups() -> Iterator[NDArray[np.float32]]:
@@ -177,6 +179,13 @@ def device_features(
             yield features.maps
 
     return np.concatenate(list(groups()))
+
+
+def read_samples(recording: Recording, sample_rate_hz: int) -> NDArray[np.float32]:
+    """The channels of a recording at another rate (n, channels)."""
+    samples, rate_hz = read_wav(recording.wav)
+    resampler = Resampler(rate_hz, sample_rate_hz, samples.shape[1])
+    return np.concatenate([resampler.push(samples), resampler.finish()])
 
 
 def build_cache(
@@ -219,7 +228,7 @@ def build_cache(
     chances = _chances(folders, index["first_labels"])
     if not path.is_file() or index.get("chances") != chances:
         path.write_text(json.dumps(index | {"chances": chances}))
-    return load_cache(cache)
+    return replace(load_cache(cache), recordings=tuple(recordings))
 
 
 def load_cache(cache: Path) -> FeatureCache:
@@ -239,6 +248,7 @@ def load_cache(cache: Path) -> FeatureCache:
         mean=mean,
         deviation=deviation,
         chances=None if chances is None else np.array(chances),
+        folder=cache,
     )
 
 
@@ -285,9 +295,7 @@ def _recording_arrays(
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """Maps (frames, bands, maps) and stacked-tracks (slots, labels, 4) of one recording."""
     recording, class_names, stft, features = task
-    samples, rate_hz = read_wav(recording.wav)
-    resampler = Resampler(rate_hz, stft.sample_rate_hz, samples.shape[1])
-    samples = np.concatenate([resampler.push(samples), resampler.finish()])
+    samples = read_samples(recording, stft.sample_rate_hz)
     samples = encode(samples, recording.array, stft.sample_rate_hz, features.microphones)
     maps = device_features(samples, stft, FeatureExtractor(features, stft)).astype(np.float16)
     labels = len(maps) // stft.frames_per_label

@@ -49,3 +49,11 @@ def scorer(
         return {"dev_loss": float(np.mean(losses))} | scores(np.concatenate(targets), np.concatenate(answers))
 
     return score
+
+
+def f_score(target: np.ndarray, answer: np.ndarray) -> float:
+    """F of answers above one half, over everything. NaN where nothing is active or named."""
+    named = answer > 0.5
+    found = float(np.sum(named & (target > 0.5)))
+    asked = float(np.sum(named) + np.sum(target))
+    return 2.0 * found / asked if asked else np.nan

@@ -39,6 +39,13 @@ class EtriLosses:
                 raise ValueError(f"got {name} {getattr(self, name)!r}, wanted {' or '.join(wanted)}")
 
 
+@dataclass(frozen=True, slots=True)
+class TwoStepLosses:
+    """What the nets of two-step are trained with: PIT, PIT and ADPIT (section 3.1)."""
+
+    by_frame: bool = False  # which track tells of which event is asked of each label frame, not of each window
+
+
 _ETRI_CHOICES = {
     "sad": ("soft_f", "bce"),
     "sed": ("soft_f", "bce"),

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from convert.augment import Augmentation
-from convert.losses import ColocLosses, EtriLosses
-from convert.systems import coloc_batches, coloc_nets, etri_batches, etri_nets
+from convert.losses import ColocLosses, EtriLosses, TwoStepLosses
+from convert.systems import coloc_batches, coloc_nets, etri_batches, etri_nets, two_step_batches, two_step_sizes
 from convert.train import TrainSettings
 from edge.config import build
 from edge.decode import DecodeSettings
@@ -68,7 +68,7 @@ RECIPES = {
             augmentation=Augmentation(),
             losses=ColocLosses(),
             features=FeatureSettings("logpower_phase_iv", coloc_nets.PAPER_SIZES.bands),
-            training=TrainSettings(steps=500_000, batch_size=96, learning_rate=5e-4, constant_rate=True),
+            training=TrainSettings(steps=500_000, batch_size=96, learning_rate=5e-4, schedule="constant"),
             device={"mode": "streaming", "look_ahead_labels": 5, "max_overlap": 3},
         ),
         Recipe(
@@ -100,6 +100,28 @@ RECIPES = {
             training=TrainSettings(optimizer="ranger", cycles=5),
             stft=StftSettings(window_samples=480, hop_samples=240, nfft=2048, frames_per_label=10),
             device={"window_labels": 20, "hop_labels": 15},
+            decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.0, min_duration_labels=2),
+        ),
+        Recipe(
+            name="two-step-edge",
+            system="two_step",
+            sizes=two_step_sizes.EDGE_SIZES,
+            augmentation=two_step_batches.EDGE_AUGMENTATION,
+            losses=TwoStepLosses(),
+            features=FeatureSettings("two_step", two_step_sizes.EDGE_SIZES.bands),
+            device={"window_labels": 50, "hop_labels": 10},
+            decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.0, min_duration_labels=2),
+        ),
+        Recipe(
+            name="two-step-paper",
+            system="two_step",
+            sizes=two_step_sizes.PAPER_SIZES,
+            augmentation=two_step_batches.PAPER_AUGMENTATION,
+            losses=TwoStepLosses(),
+            features=FeatureSettings("two_step", two_step_sizes.PAPER_SIZES.bands),
+            # section 3.1 of step 2; step 1 has batches of 128 and a rate of 1e-4
+            training=TrainSettings(steps=100_000, learning_rate=1.5e-3, optimizer="adamw", schedule="linear"),
+            device={"window_labels": 50, "hop_labels": 10},
             decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.0, min_duration_labels=2),
         ),
     )

@@ -36,10 +36,14 @@ class Run:
         """What knows how its nets are put together."""
         return SYSTEMS[self.recipe.system]
 
+    def nets_of(self, stage: str) -> tuple[keras.Model, ...]:
+        """The trained nets of a stage."""
+        return load_stage(stage, self.recipe, self._classes, self.folder)
+
     def keras_nets(self) -> dict[str, keras.Model]:
         """Every net of the bundle in Keras."""
-        stages = (load_stage(stage, self.recipe, self._classes, self.folder) for stage in self.system.STAGES)
-        return self.system.device_nets(self.recipe, {net.name: net for nets in stages for net in nets})
+        nets = (net for stage in self.system.STAGES for net in self.nets_of(stage))
+        return self.system.device_nets(self.recipe, {net.name: net for net in nets})
 
     def deployed_nets(self, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
         """The same in the form for the converter."""

@@ -41,7 +41,6 @@ def run_snapshots(args: argparse.Namespace) -> int:
     from convert.datasets import load_cache
     from convert.run import open_run
     from convert.snapshots import average_snapshots, load_snapshot, refresh_norms, snapshot_path
-    from convert.stages import load_stage
 
     run = open_run(args.run_folder)
     if args.stage not in run.file.training:
@@ -51,8 +50,8 @@ def run_snapshots(args: argparse.Namespace) -> int:
     snapshots = [load_snapshot(path) for path in paths]
     dev = replace(load_cache(run.folder / "dev_cache"), mean=run.cache.mean, deviation=run.cache.deviation)
     recipe = replace(run.recipe, training=training)
-    nets = load_stage(args.stage, recipe, len(run.cache.class_names), run.folder)
-    lesson = run.system.lesson(args.stage, recipe, nets, run.cache, dev, training.seed)
+    nets = run.nets_of(args.stage)
+    lesson = run.system.lesson(args.stage, recipe, nets, run.cache, dev, training.seed, run.nets_of)
     assert lesson.score is not None  # since there is development data
 
     def say(name: str, model: keras.Model | MeanOfAnswers) -> None:

@@ -30,13 +30,17 @@ def train_stages(
     Without a checkpoint in `folder` the nets begin with the weights in the folder `start`, if one is given. With `dev`
     the logs and `curves.png` hold scores on it now and then. `workers` threads make batches.
     """
-    system = SYSTEMS[recipe.system]
+    system, classes = SYSTEMS[recipe.system], len(cache.class_names)
+
+    def earlier(name: str) -> tuple[keras.Model, ...]:
+        trained_here = (folder / f"{name}.weights.h5").is_file()
+        return load_stage(name, recipe, classes, folder if trained_here or start is None else start)
+
     for stage in stages:
         keras.utils.set_random_seed(recipe.training.seed)
-        classes = len(cache.class_names)
         nets = load_stage(stage, recipe, classes, start) if start else system.build(stage, recipe, classes)
         training = replace(recipe.training, seed=recipe.training.seed * len(system.STAGES) + system.STAGES.index(stage))
-        lesson = system.lesson(stage, recipe, nets, cache, dev, training.seed)
+        lesson = system.lesson(stage, recipe, nets, cache, dev, training.seed, earlier)
         fit(
             lesson.model,
             lesson.loss,

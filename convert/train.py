@@ -24,7 +24,12 @@ from convert.snapshots import save_snapshot, snapshot_path
 
 log = logging.getLogger(__name__)
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
-OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {"adam": keras.optimizers.Adam, "ranger": Ranger}
+OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "ranger": Ranger,
+}
+SCHEDULES = ("cosine", "linear", "constant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +45,15 @@ class TrainSettings:
     checkpoint_steps: int = 200
     dev_steps: int = 1000  # scores and curves at the first checkpoint after as many steps, and at the end
     seed: int = 0
-    constant_rate: bool = False  # the papers' schedule
+    schedule: str = "cosine"  # of the learning rate, one of `SCHEDULES`: see `learning_rate`
     optimizer: str = "adam"  # a name in `OPTIMIZERS`
-    cycles: int = 1  # of the cosine; with more than one, the weights at the end of each are kept
+    cycles: int = 1  # of the schedule; with more than one, the weights at the end of each are kept
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"got optimizer {self.optimizer!r}, wanted one of {', '.join(OPTIMIZERS)}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"got schedule {self.schedule!r}, wanted one of {', '.join(SCHEDULES)}")
         if not 1 <= self.cycles <= max(self.steps, 1):
             raise ValueError(f"got cycles {self.cycles}, wanted 1 to {self.steps}, as many as there are steps")
         least = min(self.steps, self.batch_size, self.checkpoint_steps, self.dev_steps)
@@ -58,19 +65,20 @@ class TrainSettings:
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, then half a cosine to 1 % of the top, as often as there are cycles, or the top throughout.
+    """Linear warm-up, then half a cosine or a line to 1 % of the top, or the top throughout.
 
     Every cycle after the first begins at the top again (warm restarts: Loshchilov & Hutter 2017).
     """
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
-    if settings.constant_rate:
+    if settings.schedule == "constant":
         return settings.learning_rate
     ends = cycle_ends(settings)
     cycle = min(bisect_right(ends, step), settings.cycles - 1)
     begin = ends[cycle - 1] if cycle else settings.warmup_steps
-    share = (step - begin) / max(ends[cycle] - begin, 1)
-    return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + np.cos(np.pi * min(share, 1.0))))
+    share = min((step - begin) / max(ends[cycle] - begin, 1), 1.0)
+    height = 1.0 - share if settings.schedule == "linear" else 0.5 * (1.0 + np.cos(np.pi * share))
+    return settings.learning_rate * (0.01 + 0.99 * height)
 
 
 def cycle_ends(settings: TrainSettings) -> tuple[int, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 
 from convert.lesson import Lesson
-from convert.systems import coloc, etri
+from convert.systems import coloc, etri, two_step
 
 if TYPE_CHECKING:
     from convert.datasets import FeatureCache
@@ -45,8 +45,9 @@ class TrainableSystem(Protocol):
         cache: FeatureCache,
         dev: FeatureCache | None,
         seed: int,
+        earlier: Callable[[str], tuple[keras.Model, ...]],
     ) -> Lesson:
-        """How the nets of a stage are trained."""
+        """How the nets of a stage are trained. `earlier` gives the trained nets of a stage before it."""
         ...
 
     def net_settings(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -74,4 +75,4 @@ class TrainableSystem(Protocol):
         ...
 
 
-SYSTEMS: dict[str, TrainableSystem] = {"coloc": coloc, "etri": etri}
+SYSTEMS: dict[str, TrainableSystem] = {"coloc": coloc, "etri": etri, "two_step": two_step}

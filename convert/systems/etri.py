@@ -45,6 +45,7 @@ def lesson(
     cache: FeatureCache,
     dev: FeatureCache | None,
     seed: int,
+    earlier: object = None,
 ) -> Lesson:
     """Targets of the stage, and its loss (section 4)."""
     (net,) = nets

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convert.datasets import FeatureCache
-from convert.dev import Score, scorer
+from convert.dev import Score, f_score, scorer
 from convert.systems.etri_batches import AS_RECORDED, FloatArray, batch_maker
 from edge.geometry import angle_between_deg, unit_vector
 
@@ -30,14 +30,6 @@ def dev_score(stage: str, loss: Callable[..., Any], recipe: Recipe, dev: Feature
         return {"dev_f_percent": 100.0 * f_score(target, answer)}
 
     return scorer(batch, size, loss, scores)
-
-
-def f_score(target: FloatArray, answer: FloatArray) -> float:
-    """F of answers above one half, over everything (equation 1). NaN where nothing is active or named."""
-    named = answer > 0.5
-    found = float(np.sum(named & (target > 0.5)))
-    asked = float(np.sum(named) + np.sum(target))
-    return 2.0 * found / asked if asked else np.nan
 
 
 def direction_error_deg(target: FloatArray, answer: FloatArray) -> float:

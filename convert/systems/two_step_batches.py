@@ -1,4 +1,4 @@
-"""Chunks -> training batches of step 1 of two-step: augmentation and the targets of DoA and SED (section 3.1).
+"""Chunks -> training batches of two-step: augmentation and the targets of DoA, SED and fusion (section 3.1).
 
 A batch is a pure function of the sampled chunks and the random generator, so that a resumed training sees the same
 batches as an uninterrupted one.
@@ -6,12 +6,14 @@ batches as an uninterrupted one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from convert.augment import DEVICE_AUGMENTATION, Augmentation, augmented, check_sampling, sample
+from convert.augment import DEVICE_AUGMENTATION, Augmentation, augmented, check_sampling, mask_stripes, sample
 from convert.datasets import FeatureCache
+from convert.permutation import adpit_target
 from convert.reorder import reorder
 from convert.systems.two_step_sizes import DOA_MAPS, SED_MAPS
 from edge.types import FloatArray
@@ -21,15 +23,18 @@ STAGE_MAPS = {"doa": DOA_MAPS, "sed": SED_MAPS}
 
 AS_RECORDED = Augmentation(level_db=(0.0, 0.0), rotated_share=0.0)
 PAPER_AUGMENTATION = AS_RECORDED  # the paper names none
-EDGE_AUGMENTATION = DEVICE_AUGMENTATION
+EDGE_AUGMENTATION = replace(DEVICE_AUGMENTATION, hearings=2)
 
 
 def stage_target(stage: str, tracks: FloatArray, classes: int, count: int) -> FloatArray:
     """Stacked-tracks (slots, labels, 4) -> what stage `doa` or `sed` is to answer in `count` tracks, K.
 
     `doa`: (labels, 3 K), x, y, z of one track after the other, zeros where nothing is. `sed`: (labels, K C), 1 where
-    the class sounds in the track. Both have their events in the same tracks (section 2.1.3).
+    the class sounds in the track. Both have their events in the same tracks (section 2.1.3). The only track of a SED
+    that is not track-wise has all events.
     """
+    if stage == "sed" and count == 1:
+        return np.max(tracks[..., 3:] == np.arange(classes), axis=0).astype(np.float32)
     ordered, _ = reorder(tracks, count, classes)
     ordered = ordered.transpose(1, 0, 2)  # (labels, K, 4)
     if stage == "doa":
@@ -53,5 +58,37 @@ def batch_maker(
         rng = np.random.default_rng([seed, step])
         features, targets = zip(*(example(rng) for _ in range(batch_size)), strict=True)
         return {"features": np.stack(features)}, np.stack(targets)
+
+    return batch
+
+
+def fusion_batch_maker(
+    windows: np.ndarray, cache: FeatureCache, settings: Augmentation, batch_size: int, inputs: Sequence[str], seed: int
+) -> Callable[[int], Batch]:
+    """A function from the step number to the batch of that step, for stage `fusion`: those of the windows' `inputs`.
+
+    A recording is as likely as in the other stages. Features and beams are masked alike.
+    """
+    recordings, counts = np.unique(windows["recording"], return_counts=True)
+    chances = np.ones(len(recordings)) if cache.chances is None else cache.chances[recordings]
+    chance = (chances / counts)[np.searchsorted(recordings, windows["recording"])]
+    chance /= chance.sum()
+    classes = len(cache.class_names)
+    spectrograms = [name for name in ("features", "beams") if name in inputs]
+    features = windows["features"].shape[-1]
+
+    def batch(step: int) -> Batch:
+        rng = np.random.default_rng([seed, step])
+        chosen = windows[np.sort(rng.choice(len(windows), batch_size, p=chance))]
+        given = {name: chosen[name].astype(np.float32) for name in inputs}
+        if settings.masked_frames or settings.masked_bands:
+            for number in range(batch_size):
+                maps = np.concatenate([given[name][number] for name in spectrograms], axis=-1)
+                masked = mask_stripes(
+                    maps, rng, settings.masked_frames, settings.masked_bands, np.zeros(maps.shape[1:], np.float32)
+                )
+                for name, part in zip(spectrograms, np.split(masked, [features], axis=-1), strict=False):
+                    given[name][number] = part
+        return given, np.stack([adpit_target(tracks, classes) for tracks in chosen["tracks"]])
 
     return batch

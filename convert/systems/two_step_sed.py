@@ -57,7 +57,7 @@ def build_sed(sizes: TwoStepSizes, classes: int, deployed: bool = False) -> kera
         x = layers.Bidirectional(cell, name=f"gru{number}_both")(x)
     x = x if deployed else layers.Dropout(sizes.dropout, name="dropout")(x)
     hidden = layers.Dense(sizes.sed_hidden, name="hidden")(x)
-    output = layers.Dense(sizes.tracks * classes, activation="sigmoid", dtype="float32", name="output")(hidden)
+    output = layers.Dense(sizes.sed_tracks * classes, activation="sigmoid", dtype="float32", name="output")(hidden)
     return keras.Model({"features": features}, {"output": output, "hidden": hidden}, name="sed")
 
 

@@ -63,6 +63,7 @@ class TwoStepSizes:
     sed_gru_layers: int = 1
     sed_gru_units: int = 32  # in each direction
     sed_hidden: int = 32  # D_SED
+    sed_track_wise: bool = True  # classes of each track; otherwise of all of them together (Table 2)
 
     fusion_filters: tuple[int, ...] = (24, 48, 64)  # the last is also the width of the blocks behind the encoder
     fusion_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 2), (1, 2))  # one for each convolution
@@ -165,6 +166,11 @@ class TwoStepSizes:
     def labels(self) -> int:
         """Label frames in a window."""
         return self.frames // self.frames_per_label
+
+    @property
+    def sed_tracks(self) -> int:
+        """Of the answer of SED."""
+        return self.tracks if self.sed_track_wise else 1
 
 
 EDGE_SIZES = TwoStepSizes()  # trains on two cores

@@ -33,7 +33,7 @@ class LabelLoop(ABC):
 
     def set_array(self, profile: ArrayProfile) -> None:
         """Which array is heard."""
-        self._array = profile
+        self.array = profile
 
     def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
         """Take one label frame; yield the answers that it completes.

@@ -12,7 +12,7 @@ be 5 s late at least).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from edge.types import ComplexArray, FloatArray, TrackFrames
 KIND = "two_step"  # of features
 DOA_MAPS, SED_MAPS = slice(0, 7), slice(7, 9)  # of those; the fusion net is given what the DOA net is given
 NETS = ("doa", "sed", "fusion")
+FUSED = ("beams", "doa", "sed")
 ACCDOA_TRACKS = 3
 
 
@@ -46,14 +47,16 @@ class TwoStep(WindowLoop):
         classes: int,
         settings: TwoStepSettings,
         array: ArrayProfile,
+        fused: Sequence[str] = FUSED,
     ) -> None:
+        """`fused` is what the fusion net takes besides the features."""
         super().__init__(extractor, stft, settings.window_labels, settings.hop_labels, steps=4)
         self._hops = [settings.hop_labels]
         while self._hops[-1] < settings.window_labels:
             self._hops.append(min(2 * self._hops[-1], settings.window_labels))
         self.levels = tuple(f"windows every {hop * stft.label_s:.1f} s" for hop in self._hops)
         self._nets = {name: nets[name] for name in NETS}
-        self.settings, self._classes = settings, classes
+        self.settings, self._classes, self._fused = settings, classes, fused
         self._mel = mel_bank(FeatureSettings(KIND, extractor.bands), stft)
         self._no_microphones = np.zeros((stft.frames_per_label, MICROPHONES, stft.bins), np.complex64)
         self.set_array(array)
@@ -99,13 +102,18 @@ class TwoStep(WindowLoop):
             yield None
             yield (np.zeros((part.stop - part.start, ACCDOA_TRACKS, AXES, self._classes), np.float32),)
             return
-        beams = np.concatenate([self._beam_maps(*heard) for heard in zip(microphones, vectors, strict=True)])
+        told = {"doa": doa["hidden"]}
+        if "beams" in self._fused:
+            beams = [self._beam_maps(*heard) for heard in zip(microphones, vectors, strict=True)]
+            told["beams"] = np.concatenate(beams)
         self.clock.lap("beams")
         yield None
-        sed = self._nets["sed"](features=maps[..., SED_MAPS])
+        if "sed" in self._fused:
+            told["sed"] = self._nets["sed"](features=maps[..., SED_MAPS])["hidden"]
         self.clock.lap("sed")
         yield None
-        output = self._nets["fusion"](features=features, beams=beams, doa=doa["hidden"], sed=sed["hidden"])["output"]
+        told = {"features": features} | {name: told[name] for name in self._fused}
+        output = self._nets["fusion"](None, **told)["output"]
         self.clock.lap("fusion")
         yield (output.reshape(self._window_labels, ACCDOA_TRACKS, AXES, self._classes)[part],)
 
@@ -137,7 +145,8 @@ def from_bundle(bundle: Bundle, nets: Mapping[str, Net], overrides: Mapping[str,
         raise ValueError(f"{manifest.name}: got features {manifest.features.kind!r}, wanted {KIND!r}")
     _check_shapes(manifest, settings)
     classes, array = len(manifest.class_names), load_array(manifest.array)
-    return TwoStep(nets, bundle.extractor(), manifest.stft, classes, settings, array)
+    fused = [name for name in FUSED if "fusion" not in manifest.nets or name in manifest.nets["fusion"]["inputs"]]
+    return TwoStep(nets, bundle.extractor(), manifest.stft, classes, settings, array, fused)
 
 
 def _check_shapes(manifest: Manifest, settings: TwoStepSettings) -> None:
@@ -149,7 +158,7 @@ def _check_shapes(manifest: Manifest, settings: TwoStepSettings) -> None:
     frames, bands = labels * manifest.stft.frames_per_label, manifest.features.bands
     tracks = tensors["doa"].get("output", [0, 0])[-1] // AXES
     doa, sed = (tensors[name].get("hidden", [0, 0])[-1] for name in ("doa", "sed"))
-    wanted = {
+    wanted: dict[str, dict[str, list[int]]] = {
         "doa": {"features": [frames, bands, 7], "output": [labels, AXES * tracks], "hidden": [labels, doa]},
         "sed": {"features": [frames, bands, 2], "hidden": [labels, sed]},
         "fusion": {
@@ -160,6 +169,9 @@ def _check_shapes(manifest: Manifest, settings: TwoStepSettings) -> None:
             "output": [labels, ACCDOA_TRACKS * AXES * classes],
         },
     }
+    for name in FUSED:
+        if name not in tensors["fusion"]:
+            del wanted["fusion"][name]
     for name, shapes in wanted.items():
         for tensor, shape in shapes.items():
             if (got := tensors[name].get(tensor, [])) != shape:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.systems.etri_dev import direction_error_deg, f_score
+from convert.dev import f_score
+from convert.systems.etri_dev import direction_error_deg
 
 
 def test_f_counts_answers_above_one_half() -> None:

@@ -110,7 +110,7 @@ def test_the_log_has_the_mean_loss_since_the_row_before(tmp_path: Path) -> None:
 
 
 def test_the_moving_average_of_the_weights_is_what_is_kept(tmp_path: Path) -> None:
-    steady = replace(SETTINGS, constant_rate=True, average_momentum=0.0)
+    steady = replace(SETTINGS, schedule="constant", average_momentum=0.0)
     raw = [trained(tmp_path / str(steps), replace(steady, steps=steps)) for steps in (1, 2, 3)]
     kept = trained(tmp_path / "averaged", replace(steady, steps=3, average_momentum=0.8))
     trainable = [weight.trainable for weight in net().weights]
@@ -136,8 +136,8 @@ def test_scores_are_those_of_the_averaged_weights_and_disturb_nothing(tmp_path: 
     assert len(seen) == 2  # after steps 3 and 6
     for left, right in zip(seen[-1], alone, strict=True):
         np.testing.assert_array_equal(left, right)
-    earlier = trained(tmp_path / "short", replace(settings, steps=3, constant_rate=True))
-    trained(tmp_path / "steady", replace(settings, constant_rate=True), score=watched)
+    earlier = trained(tmp_path / "short", replace(settings, steps=3, schedule="constant"))
+    trained(tmp_path / "steady", replace(settings, schedule="constant"), score=watched)
     for left, right in zip(seen[2], earlier, strict=True):
         np.testing.assert_allclose(left, right, atol=1e-6)
 
@@ -247,7 +247,7 @@ def test_the_schedule() -> None:
     assert rates[550] == pytest.approx(0.5 * (0.01 + 0.99 * 0.5))
     assert np.all(np.diff(rates[100:]) <= 0)
     assert learning_rate(1000, settings) == learning_rate(5000, settings) == pytest.approx(0.005)
-    constant = replace(settings, constant_rate=True)
+    constant = replace(settings, schedule="constant")
     assert [learning_rate(step, constant) for step in (0, 50, 100, 999)] == [0.005, pytest.approx(0.255), 0.5, 0.5]
 
 
@@ -271,7 +271,7 @@ def test_the_schedule_in_cycles() -> None:
 
 
 def test_the_averaged_weights_at_the_end_of_each_cycle_are_kept(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, steps=5, cycles=2, constant_rate=True)  # ends after 2 and 5
+    settings = replace(SETTINGS, steps=5, cycles=2, schedule="constant")  # ends after 2 and 5
     final = trained(tmp_path / "cycles", settings)
     names = {path.name for path in (tmp_path / "cycles").iterdir()}
     assert names == {"net.csv", "net.npz", "net.snapshot1.npz", "net.snapshot2.npz"}

@@ -1,0 +1,189 @@
+"""Recordings through step 1 -> windows of all that the fusion net of two-step is given, with their truth, on disk.
+
+Step 2 leaves the nets of step 1 as they are, so what they say and the beams of the directions that they name can be
+computed once. The device's own loop does: the windows lie side by side (section 3.1), and the fusion net is asked in
+each of them, whether the DoA net is sure of a track or not. Beams take spectra, which a feature cache does not hold: so
+it begins with the wavs, and what is varied is varied in them. Each recording is heard several times, at another level,
+cut into windows at other places and, if it is FOA, turned another way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from convert.augment import Augmentation, rotate_samples
+from convert.capsules import encode
+from convert.datasets import FeatureCache, Recording, read_samples
+from convert.recording import RecordingNet
+from convert.tracks import SLOTS, label_tracks
+from edge.array import load_array
+from edge.features import FeatureExtractor
+from edge.nets import Past
+from edge.stft import Stft
+from edge.systems.two_step import TwoStep
+from edge.systems.two_step_settings import TwoStepSettings
+from edge.types import AudioBlock, FloatArray
+
+if TYPE_CHECKING:
+    from convert.recipes import Recipe
+
+INPUTS = ("features", "beams", "doa", "sed")
+_FILE, _INDEX = "windows.bin", "windows.json"
+_NEVER_SURE = 1e-6  # of a track: a length that all of them have
+
+
+def fusion_windows(
+    recipe: Recipe,
+    nets: Mapping[str, keras.Model],
+    cache: FeatureCache,
+    settings: Augmentation,
+) -> np.ndarray:
+    """Windows of all recordings of a cache, as the recipe and the nets of step 1 have them.
+
+    Structured and memory-mapped, in the folder of the cache: the `INPUTS` of the fusion net, normalised, `tracks`
+    (slots, labels, 4) and `recording`, the index of the recording. What is there is taken if it was made of the same.
+
+    Raises ValueError if they have to be made and the recordings are not at hand.
+    """
+    if cache.folder is None:
+        raise ValueError("got a cache without a folder, wanted one for the windows")
+    described = {
+        "nets": {name: _digest(net) for name, net in nets.items()},
+        "cache": hashlib.sha256((cache.folder / "cache.json").read_bytes()).hexdigest(),
+        "statistics": hashlib.sha256(cache.mean.tobytes() + cache.deviation.tobytes()).hexdigest(),
+        "level_db": list(settings.level_db),
+        "rotated_share": settings.rotated_share,
+        "hearings": settings.hearings,
+    }
+    index = cache.folder / _INDEX
+    if not index.is_file() or json.loads(index.read_text()) != described:
+        if not cache.recordings:
+            raise ValueError(f"{cache.folder}: got no windows of these nets, wanted the recordings to make them")
+        index.unlink(missing_ok=True)  # of windows before these: what is half filled has no index
+        _write(cache, recipe, nets, settings)
+        index.write_text(json.dumps(described))
+    return load_windows(recipe, cache.folder)
+
+
+def load_windows(recipe: Recipe, folder: Path) -> np.ndarray:
+    """Those in a folder, whatever nets they were made with. Raises ValueError if there are none."""
+    if not (folder / _INDEX).is_file():
+        raise ValueError(f"{folder}: got no {_INDEX}, wanted windows that the training of the fusion net made")
+    return np.memmap(folder / _FILE, window_type(recipe), "r")
+
+
+def window_type(recipe: Recipe) -> np.dtype[Any]:
+    """One window."""
+    sizes = recipe.sizes
+    return np.dtype(
+        [
+            ("features", np.float16, (sizes.frames, sizes.bands, 7)),
+            ("beams", np.float16, (sizes.frames, sizes.bands, sizes.tracks)),
+            ("doa", np.float16, (sizes.labels, sizes.doa_hidden)),
+            ("sed", np.float16, (sizes.labels, sizes.sed_hidden)),
+            ("tracks", np.float32, (SLOTS, sizes.labels, 4)),
+            ("recording", np.int32),
+        ]
+    )
+
+
+class FrozenNet:
+    """A Keras model behind the `Net` protocol, with any backend."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+
+    def __call__(self, past: Past | None = None, **inputs: FloatArray) -> dict[str, FloatArray]:
+        """Outputs by name, without the batch axis."""
+        answers = self._model.predict_on_batch({name: value[None] for name, value in inputs.items()})
+        return {name: np.asarray(value)[0] for name, value in answers.items()}
+
+    def fresh(self) -> Past:
+        """It has no past."""
+        return {}
+
+
+class _Nothing:
+    """A fusion net that finds nothing."""
+
+    def __init__(self, labels: int, classes: int) -> None:
+        self._answer = np.zeros((labels, 9 * classes), np.float32)
+
+    def __call__(self, past: Past | None = None, **inputs: FloatArray) -> dict[str, FloatArray]:
+        return {"output": self._answer}
+
+    def fresh(self) -> Past:
+        return {}
+
+
+def _write(
+    cache: FeatureCache,
+    recipe: Recipe,
+    nets: Mapping[str, keras.Model],
+    settings: Augmentation,
+) -> None:
+    assert cache.folder is not None
+    sizes, classes = recipe.sizes, len(cache.class_names)
+    asked = RecordingNet(_Nothing(sizes.labels, classes))
+    system = TwoStep(
+        {"fusion": asked} | {name: FrozenNet(net) for name, net in nets.items()},
+        FeatureExtractor(cache.features, cache.stft, cache.mean, cache.deviation),
+        cache.stft,
+        classes,
+        TwoStepSettings(window_labels=sizes.labels, hop_labels=sizes.labels, sure=_NEVER_SURE),
+        load_array("foa"),
+    )
+    rng = np.random.default_rng(0)
+    with (cache.folder / _FILE).open("wb") as file:
+        rounds = [
+            (number, recording) for _ in range(settings.hearings) for number, recording in enumerate(cache.recordings)
+        ]
+        for number, recording in tqdm(rounds, desc="windows", unit="scene", disable=None):
+            samples, tracks = _heard(recording, cache, settings, sizes.labels, rng)
+            if system.array != recording.array:
+                system.set_array(recording.array)
+            asked.examples.clear()
+            _run(system, encode(samples, recording.array, cache.stft.sample_rate_hz, microphones=True), cache)
+            windows = np.zeros(tracks.shape[1] // sizes.labels, window_type(recipe))
+            windows["recording"] = number
+            for place, window in enumerate(windows):
+                for name in INPUTS:
+                    window[name] = asked.examples[place][name]
+                window["tracks"] = tracks[:, place * sizes.labels : (place + 1) * sizes.labels]
+            file.write(windows.tobytes())
+
+
+def _heard(
+    recording: Recording, cache: FeatureCache, settings: Augmentation, window_labels: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """A recording as it may be heard: channels (n, channels), stacked-tracks (slots, labels, 4)."""
+    stft = cache.stft
+    samples = read_samples(recording, stft.sample_rate_hz)
+    labels = len(samples) // stft.label_samples
+    tracks = label_tracks(recording.labels(cache.class_names), labels, len(cache.class_names))
+    samples = samples * np.float32(10.0 ** (rng.uniform(*settings.level_db) / 20.0))
+    if recording.array.kind == "foa" and rng.random() < settings.rotated_share:
+        samples, tracks[..., :3] = rotate_samples(samples, tracks[..., :3], int(rng.integers(16)))
+    first = int(rng.integers(min(window_labels, labels - window_labels + 1)))
+    return samples[first * stft.label_samples :], tracks[:, first:]
+
+
+def _run(system: TwoStep, samples: FloatArray, cache: FeatureCache) -> None:
+    transform = Stft(cache.stft, samples.shape[1])
+    system.reset()
+    for spectra in chain(transform.push(AudioBlock(samples, 0)), transform.finish()):
+        list(system.step(spectra))
+    list(system.finish())
+
+
+def _digest(net: keras.Model) -> str:
+    return hashlib.sha256(b"".join(np.asarray(weight).tobytes() for weight in net.get_weights())).hexdigest()
