@@ -10,13 +10,11 @@ each class in each track. Reconstructed, as the label rate, the STFT and the hop
 * patches of ATST-Frame are 4 frames of 10 ms long: 2 frames here (`-paper`), or a label frame (`-edge`). A label frame
   hears the patches in it, each by the share of it that they fill, as ATST-SED's pooling does but for rounding;
 * a dense layer without activation makes D_sed features out of the GRU's, for the fusion net; ATST-SED has none;
-* with `norm` "layer" the blocks are as in ATST-Frame, normed before each branch; with "batch" each branch is normed at
-  its end, where the norm folds away, and there is no last norm.
+* with `norm` "layer" the blocks are as in ATST-Frame, normed before each branch; with "batch" they have no norms: one
+  at the end of a branch folds away, but makes large what little attention tells apart, and what int8 has rounded.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import keras
 from keras import layers, ops
@@ -83,30 +81,16 @@ def label_means(x: keras.KerasTensor, sizes: TwoStepSizes) -> keras.KerasTensor:
 def _transformer_block(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool) -> keras.KerasTensor:
     """(n, d) -> (n, d): attention, then two dense layers, each added to what it hears (Dosovitskiy et al. 2021)."""
 
-    def attention(y: keras.KerasTensor) -> keras.KerasTensor:
-        return self_attention(y, sizes.sed_transformer_heads, f"{name}_attention", bias=False)
+    def heard(x: keras.KerasTensor, branch: str) -> keras.KerasTensor:
+        return normed(x, sizes.norm, f"{name}_{branch}") if sizes.norm == "layer" else x
 
-    def feed_forward(y: keras.KerasTensor) -> keras.KerasTensor:
-        y = layers.Dense(MLP_RATIO * x.shape[-1], activation="gelu", name=f"{name}_mlp")(y)
-        return layers.Dense(x.shape[-1], name=f"{name}_out_conv")(y)
+    def dropped(x: keras.KerasTensor, branch: str) -> keras.KerasTensor:
+        return x if deployed else layers.Dropout(sizes.dropout, name=f"{name}_{branch}_dropout")(x)
 
-    x = _with_branch(x, attention, sizes, f"{name}_attention", deployed)
-    return _with_branch(x, feed_forward, sizes, f"{name}_out", deployed)
-
-
-def _with_branch(
-    x: keras.KerasTensor,
-    branch: Callable[[keras.KerasTensor], keras.KerasTensor],
-    sizes: TwoStepSizes,
-    name: str,
-    deployed: bool,
-) -> keras.KerasTensor:
-    """x and what the branch, which ends in `NAME_conv`, makes of it."""
-    if sizes.norm == "layer":
-        told = branch(normed(x, sizes.norm, name))
-    else:
-        told = normed(branch(x), sizes.norm, name, deployed)
-    return x + (told if deployed else layers.Dropout(sizes.dropout, name=f"{name}_dropout")(told))
+    told = self_attention(heard(x, "attention"), sizes.sed_transformer_heads, f"{name}_attention", bias=False)
+    x = x + dropped(told, "attention")
+    told = layers.Dense(MLP_RATIO * x.shape[-1], activation="gelu", name=f"{name}_mlp")(heard(x, "out"))
+    return x + dropped(layers.Dense(x.shape[-1], name=f"{name}_out_conv")(told), "out")
 
 
 def _convolutions(features: keras.KerasTensor, sizes: TwoStepSizes, deployed: bool) -> keras.KerasTensor:
