@@ -82,6 +82,16 @@ def read_sources(folders: Sequence[DataFolder]) -> list[dict[str, Any]]:
     return own + corpora
 
 
+def read_arrays(folders: Sequence[DataFolder]) -> tuple[str, ...]:
+    """The arrays that the recordings were made with, by their share of the chunks, the largest first."""
+    shares: dict[str, float] = {}
+    for folder in folders:
+        for recording in folder.recordings:
+            share = 1.0 if folder.weight is None else folder.weight / len(folder.recordings)
+            shares[recording.array.name] = shares.get(recording.array.name, 0.0) + share
+    return tuple(sorted(shares, key=lambda name: -shares[name]))
+
+
 def _data_folder(word: str, splits: Sequence[str]) -> DataFolder:
     rest, weight = _split_weight(word)
     match = _WORD.fullmatch(rest)

@@ -74,7 +74,7 @@ def predict(
     description: str = "evaluate",
 ) -> dict[str, Prediction]:
     """Run the device's loop over wav files; predictions by file stem. `nets` replaces the bundle's own."""
-    profile = array or load_array(bundle.manifest.array)
+    profile = array or load_array(bundle.manifest.arrays[0])
     recorder = _Recorder(build_system(bundle, overrides=overrides, nets=nets))
     pipeline = build_pipeline(bundle, profile, recorder, decode)
     predictions = {}
@@ -114,7 +114,7 @@ def scene_array(folder: Path, bundle: Bundle, name: str | None = None) -> ArrayP
     """The array whose channels the wavs hold: `name`, or what the folder's scenes.json says, or the bundle's."""
     if name is None and "array" in read_scenes_json(folder):
         return read_array(folder)
-    return load_array(name or bundle.manifest.array)
+    return load_array(name or bundle.manifest.arrays[0])
 
 
 def score_predictions(

@@ -60,7 +60,7 @@ def paper_tables(
     used = bundle.nets() if nets is None else nets
     if not used.keys() >= set(NETS):
         raise ValueError(f"{manifest.name}: got nets {', '.join(used)}, wanted for the tables {', '.join(NETS)}")
-    profile = array or load_array(manifest.array)
+    profile = array or load_array(manifest.arrays[0])
     labels = build(ColocSettings, manifest.settings, f"{manifest.name}: settings").window_labels
     per_label, classes = manifest.stft.frames_per_label, len(manifest.class_names)
     extractor = bundle.extractor()

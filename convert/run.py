@@ -64,6 +64,7 @@ class Run:
             features=recipe.features,
             settings=self.system.bundle_settings(recipe, self.cache),
             decode=recipe.decode,
+            arrays=self.file.arrays,
         )
 
     @property

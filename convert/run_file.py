@@ -21,6 +21,7 @@ class RunFile:
     sources: list[dict[str, Any]]  # what the data were made of: rows of source, licence, clips
     training: dict[str, TrainSettings]  # schedule of each stage that was trained
     changes: dict[str, Any] = field(default_factory=dict)  # of the recipe, see `recipes.changed`
+    arrays: tuple[str, ...] = ("foa",)  # of the recordings, the most heard first
 
 
 def write_run(folder: Path, run: RunFile) -> None:
@@ -34,6 +35,7 @@ def write_run(folder: Path, run: RunFile) -> None:
         "sources": run.sources,
         "training": {key: asdict(each) for key, each in training.items()},
         "changes": run.changes,
+        "arrays": run.arrays,
     }
     path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
@@ -47,8 +49,8 @@ def read_run(folder: Path) -> RunFile:
         table = json.loads(path.read_text(encoding="utf-8"))
         model, sources, training = table["model"], list(table["sources"]), table["training"]
         training = {str(stage): dict(schedule) for stage, schedule in training.items()}
-        changes = dict(table.get("changes", {}))
+        changes, arrays = dict(table.get("changes", {})), tuple(map(str, table.get("arrays", ("foa",))))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path}: got something else, wanted JSON with model, training and sources") from None
     schedules = {stage: build(TrainSettings, each, f"{path}: training: {stage}") for stage, each in training.items()}
-    return RunFile(str(model), sources, schedules, changes)
+    return RunFile(str(model), sources, schedules, changes, arrays)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convert.data_folders import DEV_SPLITS, TRAIN_SPLITS, choose_classes, find_data, read_sources
+from convert.data_folders import DEV_SPLITS, TRAIN_SPLITS, choose_classes, find_data, read_arrays, read_sources
 from convert.datasets import DataFolder, FeatureCache, build_cache
 from convert.start import adopt_statistics, find_start, start_classes
 from convert.tensorflow_import import import_tensorflow
@@ -105,7 +105,8 @@ def run_train(args: argparse.Namespace) -> int:
     cache = cached("cache", data, sampled_labels(labels, recipe.augmentation))
     dev = cached("dev_cache", dev_data, labels) if dev_data else None
     changes.pop("training", None)  # each stage keeps its own
-    write_run(args.out, RunFile(recipe.name, read_sources(data), dict.fromkeys(stages, training), changes))
+    schedules = dict.fromkeys(stages, training)
+    write_run(args.out, RunFile(recipe.name, read_sources(data), schedules, changes, read_arrays(data)))
     if start is not None:
         cache = adopt_statistics(args.out / "cache", start)
     if dev is not None:

@@ -6,7 +6,7 @@ alone these are virtual ones: cardioids in one point, toward the corners of a te
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -92,6 +92,10 @@ class ArrayProfile:
     def planar(self) -> bool:
         """It tells azimuth alone: its capsules lie in one plane."""
         return self.kind not in _MIXING and self.capsules.planar
+
+    def heard_as(self, names: Sequence[str]) -> bool:
+        """Whether what comes of it is what comes of an array of those names: ambisonics are all alike."""
+        return self.name in names or (self.kind in FOA_KINDS and "foa" in names)
 
     @property
     def mixing(self) -> FloatArray | None:

@@ -50,7 +50,7 @@ class Manifest:
     features: FeatureSettings = field(default_factory=FeatureSettings)
     decode: DecodeSettings = field(default_factory=DecodeSettings)
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the system
-    array: str = "foa"  # the array it was trained for
+    arrays: tuple[str, ...] = ("foa",)  # that it was trained for, the most heard first
     scores: Mapping[str, Any] = field(default_factory=dict)  # as measured when it was exported
 
     def __post_init__(self) -> None:

@@ -57,9 +57,15 @@ def _run(args: argparse.Namespace) -> int:
     array = load_array(settings.array)
     system = build_system(bundle, settings.threads, settings.system)
     pipeline = build_pipeline(bundle, array, system, settings.decode, StageClock(settings.budget.step_ms))
-    if array.planar and bundle.manifest.array != array.name:
-        trained = f"{settings.model} was trained for {bundle.manifest.array}"
-        log.warning("array %s is flat and %s: without height it will find less, and less well", array.name, trained)
+    if not array.heard_as(bundle.manifest.arrays):
+        trained, flat = ", ".join(bundle.manifest.arrays), " is flat and" if array.planar else ""
+        log.warning(
+            "%s was trained for %s: array %s%s sounds otherwise, it will find less, and less well",
+            settings.model,
+            trained,
+            array.name,
+            flat,
+        )
     with Interruption() as interruption, ExitStack() as stack:
         source = stack.enter_context(
             open_source(
@@ -139,7 +145,8 @@ def _models(args: argparse.Namespace) -> int:
         size_kb = sum(path.stat().st_size for path in folder.glob("*.tflite")) / 1000
         default = " (default)" if name == DEFAULT_MODEL else ""
         print(
-            f"{name}{default}: {manifest.system}, {manifest.precision}, {size_kb:.0f} kB, array {manifest.array}, "
+            f"{name}{default}: {manifest.system}, {manifest.precision}, {size_kb:.0f} kB, "
+            f"arrays {', '.join(manifest.arrays)}; "
             f"{len(manifest.class_names)} classes: {', '.join(manifest.class_names)}"
         )
     return 0

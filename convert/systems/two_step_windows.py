@@ -1,10 +1,9 @@
 """Recordings through step 1 -> windows of all that the fusion net of two-step is given, with their truth, on disk.
 
 Step 2 leaves the nets of step 1 as they are, so what they say and the beams of the directions that they name can be
-computed once. The device's own loop does: the windows lie side by side (section 3.1), and the fusion net is asked in
-each of them, whether the DoA net is sure of a track or not. Beams take spectra, which a feature cache does not hold: so
-it begins with the wavs, and what is varied is varied in them. Each recording is heard several times, at another level,
-cut into windows at other places and, if it is FOA, turned another way.
+computed once, in windows that lie side by side (section 3.1). Beams take spectra, which a feature cache does not hold:
+so it begins with the wavs, and what is varied is varied in them. Each recording is heard several times, at another
+level, cut into windows at other places and, if it is FOA, turned another way.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +21,12 @@ from tqdm import tqdm
 from convert.augment import Augmentation, rotate_samples
 from convert.capsules import encode
 from convert.datasets import FeatureCache, Recording, read_samples
-from convert.recording import RecordingNet
 from convert.tracks import SLOTS, label_tracks
-from edge.array import load_array
-from edge.features import FeatureExtractor
-from edge.nets import Past
+from edge.accdoa import AXES
+from edge.array import ArrayProfile
+from edge.features import MICROPHONES, FeatureExtractor
 from edge.stft import Stft
-from edge.systems.two_step import TwoStep
-from edge.systems.two_step_settings import TwoStepSettings
+from edge.systems.two_step import DOA_MAPS, SED_MAPS, BeamMaps
 from edge.types import AudioBlock, FloatArray
 
 if TYPE_CHECKING:
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
 
 INPUTS = ("features", "beams", "doa", "sed")
 _FILE, _INDEX = "windows.bin", "windows.json"
-_NEVER_SURE = 1e-6  # of a track: a length that all of them have
 
 
 def fusion_windows(
@@ -96,70 +91,49 @@ def window_type(recipe: Recipe) -> np.dtype[Any]:
     )
 
 
-class FrozenNet:
-    """A Keras model behind the `Net` protocol, with any backend."""
-
-    def __init__(self, model: keras.Model) -> None:
-        self._model = model
-
-    def __call__(self, past: Past | None = None, **inputs: FloatArray) -> dict[str, FloatArray]:
-        """Outputs by name, without the batch axis."""
-        answers = self._model.predict_on_batch({name: value[None] for name, value in inputs.items()})
-        return {name: np.asarray(value)[0] for name, value in answers.items()}
-
-    def fresh(self) -> Past:
-        """It has no past."""
-        return {}
-
-
-class _Nothing:
-    """A fusion net that finds nothing."""
-
-    def __init__(self, labels: int, classes: int) -> None:
-        self._answer = np.zeros((labels, 9 * classes), np.float32)
-
-    def __call__(self, past: Past | None = None, **inputs: FloatArray) -> dict[str, FloatArray]:
-        return {"output": self._answer}
-
-    def fresh(self) -> Past:
-        return {}
-
-
-def _write(
-    cache: FeatureCache,
-    recipe: Recipe,
-    nets: Mapping[str, keras.Model],
-    settings: Augmentation,
-) -> None:
+def _write(cache: FeatureCache, recipe: Recipe, nets: Mapping[str, keras.Model], settings: Augmentation) -> None:
     assert cache.folder is not None
-    sizes, classes = recipe.sizes, len(cache.class_names)
-    asked = RecordingNet(_Nothing(sizes.labels, classes))
-    system = TwoStep(
-        {"fusion": asked} | {name: FrozenNet(net) for name, net in nets.items()},
-        FeatureExtractor(cache.features, cache.stft, cache.mean, cache.deviation),
-        cache.stft,
-        classes,
-        TwoStepSettings(window_labels=sizes.labels, hop_labels=sizes.labels, sure=_NEVER_SURE),
-        load_array("foa"),
-    )
     rng = np.random.default_rng(0)
+    extractor = FeatureExtractor(cache.features, cache.stft, cache.mean, cache.deviation)
+    makers: dict[ArrayProfile, BeamMaps] = {}
+    rounds = [item for _ in range(settings.hearings) for item in enumerate(cache.recordings)]
     with (cache.folder / _FILE).open("wb") as file:
-        rounds = [
-            (number, recording) for _ in range(settings.hearings) for number, recording in enumerate(cache.recordings)
-        ]
         for number, recording in tqdm(rounds, desc="windows", unit="scene", disable=None):
-            samples, tracks = _heard(recording, cache, settings, sizes.labels, rng)
-            if system.array != recording.array:
-                system.set_array(recording.array)
-            asked.examples.clear()
-            _run(system, encode(samples, recording.array, cache.stft.sample_rate_hz, microphones=True), cache)
-            windows = np.zeros(tracks.shape[1] // sizes.labels, window_type(recipe))
+            array = recording.array
+            if array not in makers:
+                makers[array] = BeamMaps(array, cache.stft, extractor)
+            samples, tracks = _heard(recording, cache, settings, recipe.sizes.labels, rng)
+            encoded = encode(samples, array, cache.stft.sample_rate_hz, microphones=True)
+            windows = windows_of(encoded, recipe, nets, extractor, makers[array])
             windows["recording"] = number
-            for place, window in enumerate(windows):
-                for name in INPUTS:
-                    window[name] = asked.examples[place][name]
-                window["tracks"] = tracks[:, place * sizes.labels : (place + 1) * sizes.labels]
+            windows["tracks"] = np.stack(
+                np.split(tracks[:, : len(windows) * recipe.sizes.labels], len(windows), axis=1)
+            )
             file.write(windows.tobytes())
+
+
+def windows_of(
+    encoded: FloatArray, recipe: Recipe, nets: Mapping[str, keras.Model], extractor: FeatureExtractor, beams: BeamMaps
+) -> np.ndarray:
+    """FOA and microphones (n, 8) -> whole windows, side by side, of what the device gives its fusion net.
+
+    `tracks` and `recording` are left empty.
+    """
+    sizes, transform = recipe.sizes, Stft(recipe.stft, encoded.shape[1])
+    spectra = [*transform.push(AudioBlock(encoded, 0)), *transform.finish()]
+    count = len(spectra) // sizes.labels
+    spectra = spectra[: count * sizes.labels]
+    extractor.reset()
+    maps = np.stack([extractor(each).maps for each in spectra]).reshape(count, sizes.frames, sizes.bands, -1)
+    doa = nets["doa"].predict_on_batch({"features": maps[..., DOA_MAPS]})
+    vectors = np.asarray(doa["output"]).reshape(len(spectra), sizes.tracks, AXES)
+    heard = [beams(each.bins[:, -MICROPHONES:], told) for each, told in zip(spectra, vectors, strict=True)]
+    windows = np.zeros(count, window_type(recipe))
+    windows["features"] = maps[..., DOA_MAPS]
+    windows["beams"] = np.stack(heard).reshape(count, sizes.frames, sizes.bands, -1)
+    windows["doa"] = doa["hidden"]
+    windows["sed"] = nets["sed"].predict_on_batch({"features": maps[..., SED_MAPS]})["hidden"]
+    return windows
 
 
 def _heard(
@@ -175,14 +149,6 @@ def _heard(
         samples, tracks[..., :3] = rotate_samples(samples, tracks[..., :3], int(rng.integers(16)))
     first = int(rng.integers(min(window_labels, labels - window_labels + 1)))
     return samples[first * stft.label_samples :], tracks[:, first:]
-
-
-def _run(system: TwoStep, samples: FloatArray, cache: FeatureCache) -> None:
-    transform = Stft(cache.stft, samples.shape[1])
-    system.reset()
-    for spectra in chain(transform.push(AudioBlock(samples, 0)), transform.finish()):
-        list(system.step(spectra))
-    list(system.finish())
 
 
 def _digest(net: keras.Model) -> str:

@@ -36,6 +36,22 @@ FUSED = ("beams", "doa", "sed")
 ACCDOA_TRACKS = 3
 
 
+class BeamMaps:
+    """Microphones (frames, 4, bins), vectors (K, 3) of a label frame -> log-mel of its beams (frames, bands, K).
+
+    Normalised as the log-mel of W is: a beam toward a source is as loud as the source in W.
+    """
+
+    def __init__(self, profile: ArrayProfile, stft: StftSettings, extractor: FeatureExtractor) -> None:
+        self._beams = Beamformer(profile, stft)
+        self._mel = mel_bank(FeatureSettings(KIND, extractor.bands), stft)
+        self._extractor = extractor
+
+    def __call__(self, microphones: ComplexArray, vectors: FloatArray) -> FloatArray:
+        """The maps of a label frame."""
+        return self._extractor.normalised(logmel(self._beams(microphones, vectors), self._mel), 0)
+
+
 class TwoStep(WindowLoop):
     """The sequential loop over the three nets and the beams, behind `step`, `finish` and `reset`."""
 
@@ -57,7 +73,6 @@ class TwoStep(WindowLoop):
         self.levels = tuple(f"windows every {hop * stft.label_s:.1f} s" for hop in self._hops)
         self._nets = {name: nets[name] for name in NETS}
         self.settings, self._classes, self._fused = settings, classes, fused
-        self._mel = mel_bank(FeatureSettings(KIND, extractor.bands), stft)
         self._no_microphones = np.zeros((stft.frames_per_label, MICROPHONES, stft.bins), np.complex64)
         self.set_array(array)
         self._restart(0)
@@ -74,7 +89,7 @@ class TwoStep(WindowLoop):
     def set_array(self, profile: ArrayProfile) -> None:
         """Which array is heard: the beams are those of its microphones."""
         super().set_array(profile)
-        self._beams = Beamformer(profile, self._stft)
+        self._beam_maps = BeamMaps(profile, self._stft, self._extractor)
 
     def _restart(self, label: int) -> None:
         super()._restart(label)
@@ -117,14 +132,6 @@ class TwoStep(WindowLoop):
         self.clock.lap("fusion")
         yield (output.reshape(self._window_labels, ACCDOA_TRACKS, AXES, self._classes)[part],)
 
-    def _beam_maps(self, microphones: ComplexArray, vectors: FloatArray) -> FloatArray:
-        """Microphones (frames, 4, bins), vectors (K, 3) of a label frame -> log-mel of beams (frames, bands, K).
-
-        Normalised as the log-mel of W is: a beam toward a source is as loud as the source in W.
-        """
-        maps = logmel(self._beams(microphones, vectors), self._mel)
-        return self._extractor.normalised(maps, 0)
-
     def conclude(self, *answers: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Multi-ACCDOA -> activity and direction of slots."""
         (output,) = answers
@@ -144,7 +151,7 @@ def from_bundle(bundle: Bundle, nets: Mapping[str, Net], overrides: Mapping[str,
     if manifest.features.kind != KIND:
         raise ValueError(f"{manifest.name}: got features {manifest.features.kind!r}, wanted {KIND!r}")
     _check_shapes(manifest, settings)
-    classes, array = len(manifest.class_names), load_array(manifest.array)
+    classes, array = len(manifest.class_names), load_array(manifest.arrays[0])
     fused = [name for name in FUSED if "fusion" not in manifest.nets or name in manifest.nets["fusion"]["inputs"]]
     return TwoStep(nets, bundle.extractor(), manifest.stft, classes, settings, array, fused)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from convert.corpora import CORPORA
-from convert.data_folders import choose_classes, find_data, read_sources
+from convert.data_folders import choose_classes, find_data, read_arrays, read_sources
 from convert.datasets import build_cache
 from edge.annotations import Label, write_annotations
 from edge.array import load_array
@@ -195,3 +195,10 @@ def test_sources_that_are_none(sources: object, tmp_path: Path) -> None:
 def test_scenes_made_here_name_their_sources(scenes_folder: Path) -> None:
     (row,) = read_sources(find_data([str(scenes_folder)], ["train"]))
     assert (row["licence"], row["clips"]) == ("unknown", 4)
+
+
+def test_the_array_most_heard_comes_first(tmp_path: Path) -> None:
+    folders = [scenes(tmp_path / name, array=name) for name in ("open_tetra", "foa", "em32_tetra")]
+    weighted = [f"{folder}@{weight}" for folder, weight in zip(folders, (0.2, 0.5, 0.3), strict=True)]
+    assert read_arrays(find_data(weighted, ["train"])) == ("foa", "em32_tetra", "open_tetra")
+    assert read_arrays(find_data([str(folders[2])], ["train"])) == ("em32_tetra",)

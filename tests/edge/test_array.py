@@ -174,3 +174,10 @@ def test_arrays_that_fit_a_device():
 def test_a_profile_made_in_code_is_checked_too():
     with pytest.raises(ValueError, match="wanted four channels of 0 to 1"):
         ArrayProfile("a", "foa", 2, (0, 1, 2, 3))
+
+
+def test_ambisonics_are_all_alike_and_nothing_else_is():
+    assert load_array("foa_fuma").heard_as(("em32_tetra", "foa"))
+    assert load_array("em32_tetra").heard_as(("foa", "em32_tetra"))
+    assert not load_array("em32_tetra").heard_as(("foa",))
+    assert not load_array("foa").heard_as(("em32_tetra",))

@@ -258,7 +258,7 @@ def test_models_lists_what_is_shipped(seld, monkeypatch, tiny_bundle):
     monkeypatch.setattr("edge.commands.shipped_bundles", lambda: {"tiny": tiny_bundle})
     code, out, err = seld("models")
     assert (code, err) == (0, "")
-    assert re.fullmatch(r"tiny: coloc, int8, \d+ kB, array foa, 2 classes: low, high\n", out)
+    assert re.fullmatch(r"tiny: coloc, int8, \d+ kB, arrays foa; 2 classes: low, high\n", out)
 
 
 def fake_pyaudio(*names):
@@ -317,7 +317,7 @@ def test_a_flat_array_says_nothing_about_height(seld, tmp_path, sounds, caplog):
     args = ("run", "--source", tmp_path / "a.wav", "--array", "respeaker_usb4", "--sink", "jsonl:-")
     code, out, err = seld(*args, "--sink", f"dcase:{tmp_path}/a.csv")
     assert (code, err) == (0, "")
-    assert "array respeaker_usb4 is flat and " in caplog.text and "was trained for foa: " in caplog.text
+    assert "was trained for foa: array respeaker_usb4 is flat and sounds otherwise, " in caplog.text
     assert {event["elevation_deg"] for event in events(out)} == {None}
     assert any(abs(event["azimuth_deg"] + 120) < 5 for event in events(out))
     assert {label.elevation_deg for label in read_annotations(tmp_path / "a.csv", 2)} == {0.0}
