@@ -221,7 +221,9 @@ def build_cache(
         for recording, labels in zip(recordings, lengths, strict=True):
             if labels < least_labels:
                 raise ValueError(f"{recording.wav}: got {labels} label frames, wanted at least {least_labels}")
-        _check_room(cache, sum(lengths), stft, features)
+        frame_size = features.bands * len(FEATURES[features.kind][1]) * np.dtype(np.float16).itemsize
+        size = sum(lengths) * stft.frames_per_label * frame_size
+        check_room(cache / _MAPS, size, f"the features of {sum(lengths) * stft.label_s / 3600:.2f} hours")
         path.unlink(missing_ok=True)  # of a cache before this one: what is half filled has no index
         first_labels = _fill_cache(recordings, class_names, cache, stft, features, jobs)
         index = {"described": described, "first_labels": first_labels}
@@ -268,16 +270,17 @@ def _labels_of(recording: Recording, class_names: Sequence[str], stft: StftSetti
     return math.ceil(math.ceil(wav.frames * stft.sample_rate_hz / wav.sample_rate_hz) / stft.label_samples)
 
 
-def _check_room(cache: Path, labels: int, stft: StftSettings, features: FeatureSettings) -> None:
-    """Say on stderr how much there is to compute. Raises ValueError if the disk has not enough room for it."""
-    cache.mkdir(parents=True, exist_ok=True)
-    maps = cache / _MAPS
-    size = labels * stft.frames_per_label * features.bands * len(FEATURES[features.kind][1]) * 2
-    free = shutil.disk_usage(cache).free + (maps.stat().st_size if maps.is_file() else 0)
-    told = f"{size / 1e9:.2f} GB for the features of {labels * stft.label_s / 3600:.2f} hours"
+def check_room(path: Path, size: int, what: str) -> None:
+    """Say on stderr how much there is to compute. Raises ValueError if the disk has not enough room for it.
+
+    `size` in bytes is that of a file, which may be there already.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path.parent).free + (path.stat().st_size if path.is_file() else 0)
+    told = f"{size / 1e9:.2f} GB for {what}"
     if size > free:
-        raise ValueError(f"{cache}: got {free / 1e9:.2f} GB of room on the disk, wanted {told}")
-    print(f"{cache}: {told}", file=sys.stderr, flush=True)
+        raise ValueError(f"{path.parent}: got {free / 1e9:.2f} GB of room on the disk, wanted {told}")
+    print(f"{path.parent}: {told}", file=sys.stderr, flush=True)
 
 
 def _chances(folders: Sequence[DataFolder], first_labels: Sequence[int]) -> list[float] | None:

@@ -78,7 +78,7 @@ RECIPES = {
             augmentation=etri_batches.EDGE_AUGMENTATION,
             losses=EtriLosses(),
             features=FeatureSettings("etri", etri_nets.EDGE_SIZES.bands),
-            device={"window_labels": 40, "hop_labels": 30, "sad_threshold": 0.3, "sed_threshold": 0.6},
+            device={"window_labels": 40, "hop_labels": 10, "sad_threshold": 0.3, "sed_threshold": 0.6},
             decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.0, min_duration_labels=4),
             weaknesses=(
                 "It falls short of what the paper says of its own data by the rules of 2020 (ER 0.54, F 0.556, LE 15, "

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from convert.augment import Augmentation, rotate_samples
 from convert.capsules import encode
-from convert.datasets import FeatureCache, Recording, read_samples
+from convert.datasets import FeatureCache, Recording, check_room, read_samples
 from convert.tracks import SLOTS, label_tracks
 from edge.accdoa import AXES
 from edge.array import ArrayProfile
@@ -93,6 +93,9 @@ def window_type(recipe: Recipe) -> np.dtype[Any]:
 
 def _write(cache: FeatureCache, recipe: Recipe, nets: Mapping[str, keras.Model], settings: Augmentation) -> None:
     assert cache.folder is not None
+    labels = settings.hearings * cache.first_labels[-1]
+    size = labels // recipe.sizes.labels * window_type(recipe).itemsize
+    check_room(cache.folder / _FILE, size, f"windows of {labels * cache.stft.label_s / 3600:.2f} hours")
     rng = np.random.default_rng(0)
     extractor = FeatureExtractor(cache.features, cache.stft, cache.mean, cache.deviation)
     makers: dict[ArrayProfile, BeamMaps] = {}

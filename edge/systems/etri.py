@@ -4,10 +4,9 @@ Three nets look at windows of features: SAD says when anything sounds, SED which
 Each net is asked only if the one before it found something, and each a step after it: no step is longer than the
 longest net. A window without activity costs one net.
 
-Windows of `window_labels` follow each other every `hop_labels`; the middle of each is the answer. The paper leaves open
-what happens where windows overlap. Their middles have context on both sides, and one window answers for each label
-frame: what it is gated by and what it answers belong together, no two directions have to be averaged, and no label
-frame waits for a second window. Before the stream and after it there is silence.
+The paper leaves open what happens where windows overlap. Here the middle of each is the answer (`WindowLoop`): what a
+label frame is gated by and what is answered about it belong together, no two directions have to be averaged, and no
+label frame waits for a second window.
 """
 
 from __future__ import annotations
