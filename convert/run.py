@@ -12,9 +12,9 @@ import numpy as np
 from convert.datasets import FeatureCache, load_cache
 from convert.recipes import Recipe, changed, find_recipe
 from convert.run_file import RunFile, read_run
-from convert.stages import load_stage
 from convert.systems import SYSTEMS, TrainableSystem
 from convert.tracks import SLOTS
+from convert.trained import load_stage
 from edge.bundle import FORMAT, Manifest
 from edge.features import FEATURES
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,10 @@ from convert.plots import CURVES, plot_curves
 from convert.recipes import Recipe
 from convert.systems import SYSTEMS
 from convert.train import fit
+from convert.trained import load_stage
+from convert.transfer import teach
+
+log = logging.getLogger(__name__)
 
 
 def train_stages(
@@ -24,11 +29,13 @@ def train_stages(
     start: Path | None = None,
     dev: FeatureCache | None = None,
     workers: int = 1,
+    teacher: Path | None = None,
 ) -> None:
     """Train, or go on training, and write `NET.weights.h5` of every net of each stage to `folder`.
 
     Without a checkpoint in `folder` the nets begin with the weights in the folder `start`, if one is given. With `dev`
-    the logs and `curves.png` hold scores on it now and then. `workers` threads make batches.
+    the logs and `curves.png` hold scores on it now and then. `workers` threads make batches. Nets without weights begin
+    with the convolutions of the CoLoC in the folder `teacher`, if one is given, where they fit (`convert.transfer`).
     """
     system, classes = SYSTEMS[recipe.system], len(cache.class_names)
 
@@ -39,6 +46,8 @@ def train_stages(
     for stage in stages:
         keras.utils.set_random_seed(recipe.training.seed)
         nets = load_stage(stage, recipe, classes, start) if start else system.build(stage, recipe, classes)
+        if teacher is not None and start is None:
+            log.info("%s: %d convolutions of %s", stage, teach(stage, nets[-1], teacher), teacher)
         training = replace(recipe.training, seed=recipe.training.seed * len(system.STAGES) + system.STAGES.index(stage))
         lesson = system.lesson(stage, recipe, nets, cache, dev, training.seed, earlier)
         fit(
@@ -54,17 +63,3 @@ def train_stages(
         )
         for net in nets:
             net.save_weights(folder / f"{net.name}.weights.h5")
-
-
-def load_stage(stage: str, recipe: Recipe, classes: int, folder: Path) -> tuple[keras.Model, ...]:
-    """The nets of a stage as `train_stages` left them."""
-    nets = SYSTEMS[recipe.system].build(stage, recipe, classes)
-    for net in nets:
-        path = folder / f"{net.name}.weights.h5"
-        if not path.is_file():
-            raise ValueError(f"{path}: got no such file, wanted weights that `seld-convert train` wrote")
-        try:
-            net.load_weights(path)
-        except (ValueError, KeyError, OSError) as error:
-            raise ValueError(f"{path}: not weights of this net: {' '.join(str(error).split())}") from None
-    return nets

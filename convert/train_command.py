@@ -39,6 +39,9 @@ def add_train_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--classes", metavar="NAME,...", help="to learn (default: those of the scenes)")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="weights, logs and feature cache")
     parser.add_argument("--start", metavar="NAME|RUN", help="begin with the weights of a shipped bundle or another run")
+    parser.add_argument(
+        "--teacher", metavar="NAME|RUN", help="a CoLoC whose convolutions nets on the same maps begin with (two-step)"
+    )
     parser.add_argument("--stage", action="append", help="of the model, such as localizer (default: all); repeatable")
     for name, dest in (("steps", None), ("batch", "batch_size"), ("dev-steps", None), ("seed", None)):
         parser.add_argument(f"--{name}", type=int, dest=dest, metavar="N", help="instead of the recipe's")
@@ -91,6 +94,7 @@ def run_train(args: argparse.Namespace) -> int:
         if stage not in known_stages:
             raise ValueError(f"stage: got {stage!r}, wanted one of {', '.join(known_stages)}")
     start = None if args.start is None else find_start(args.start)
+    teacher = None if args.teacher is None else find_start(args.teacher)
     known = None if start is None else start_classes(start)
     data, dev_data = find_data(args.data, TRAIN_SPLITS), find_data(args.dev, DEV_SPLITS)
     classes = choose_classes(data, known, args.classes.split(",") if args.classes else None)
@@ -108,12 +112,12 @@ def run_train(args: argparse.Namespace) -> int:
     schedules = dict.fromkeys(stages, training)
     write_run(args.out, RunFile(recipe.name, read_sources(data), schedules, changes, read_arrays(data)))
     if start is not None:
-        cache = adopt_statistics(args.out / "cache", start)
+        cache = replace(adopt_statistics(args.out / "cache", start), recordings=cache.recordings)
     if dev is not None:
         dev = replace(dev, mean=cache.mean, deviation=cache.deviation)
     accelerated = any(not device.startswith("cpu") for device in keras.distribution.list_devices())
     keras.mixed_precision.set_global_policy(args.precision or ("mixed_bfloat16" if accelerated else "float32"))
-    train_stages(stages, recipe, cache, args.out, start, dev, BATCH_WORKERS if accelerated else 1)
+    train_stages(stages, recipe, cache, args.out, start, dev, BATCH_WORKERS if accelerated else 1, teacher)
     return 0
 
 

@@ -44,8 +44,8 @@ class TwoStepSizes:
     norm: str = "batch"
     dropout: float = 0.05
 
-    doa_filters: tuple[int, ...] = (16, 32)  # of the stem; the last is how many channels all maps behind it have
-    doa_pools: tuple[tuple[int, int], ...] = ((5, 2), (1, 2))  # one for each convolution of the stem
+    doa_filters: tuple[int, ...] = (32, 64)  # of the stem; the last is how many channels all maps behind it have
+    doa_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 2))  # one for each convolution of the stem
     doa_blocks: int = 2  # pairs of full-band and narrow-band
     doa_kernel: int = 3  # of the convolutions along frequency
     doa_heads: int = 2
@@ -65,8 +65,8 @@ class TwoStepSizes:
     sed_hidden: int = 32  # D_SED
     sed_track_wise: bool = True  # classes of each track; otherwise of all of them together (Table 2)
 
-    fusion_filters: tuple[int, ...] = (24, 48, 64)  # the last is also the width of the blocks behind the encoder
-    fusion_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 2), (1, 2))  # one for each convolution
+    fusion_filters: tuple[int, ...] = (32, 64, 128)  # the last is also the width of the blocks behind the encoder
+    fusion_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 4), (1, 2))  # one for each convolution
     fusion_blocks: int = 2
     fusion_heads: int = 2
     fusion_expansion: int = 2  # of the feed-forward layers

@@ -11,7 +11,7 @@ from convert.cli import main
 from convert.recipes import Recipe
 from convert.snapshots import average_snapshots, snapshot_path
 from convert.snapshots_command import MeanOfAnswers
-from convert.stages import load_stage
+from convert.trained import load_stage
 
 
 @pytest.fixture

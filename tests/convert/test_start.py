@@ -9,9 +9,10 @@ import pytest
 from convert.data_folders import find_data
 from convert.datasets import build_cache, load_cache
 from convert.recipes import RECIPES, Recipe
-from convert.stages import load_stage, train_stages
+from convert.stages import train_stages
 from convert.start import adopt_statistics, find_start, shipped_weights, start_classes
 from convert.systems.coloc import STAGES
+from convert.trained import load_stage
 from edge.bundle import load_bundle
 
 

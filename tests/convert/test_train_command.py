@@ -20,8 +20,8 @@ from convert.datasets import load_cache
 from convert.recipes import Recipe
 from convert.run import open_run
 from convert.run_file import read_run
-from convert.stages import load_stage
 from convert.train import read_log
+from convert.trained import load_stage
 from edge.annotations import Label, write_annotations
 from edge.wav import write_wav
 
