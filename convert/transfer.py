@@ -54,3 +54,7 @@ def adopt_convolutions(net: keras.Model, teacher: keras.Model) -> int:
 
 def _convolutions(net: keras.Model) -> list[keras.layers.Conv2D]:
     return [layer for layer in net.layers if isinstance(layer, keras.layers.Conv2D) and layer.name.endswith("_conv")]
+
+
+def _norm_behind(net: keras.Model, convolution: keras.layers.Layer) -> keras.layers.Layer:
+    return net.get_layer(convolution.name.removesuffix("_conv") + "_norm")
