@@ -2,8 +2,9 @@
 
 Three nets look at windows of 5 s. The DOA net names directions of K tracks; delay-and-sum beams look that way; the SED
 net hears which classes each track has; the fusion net is told of all that and gives multi-ACCDOA, which is decoded.
-Each of the four comes a step after the one before it: no step is longer than the longest of them. Where the DOA net is
-sure of no track in the part of the window that is to be answered, none of the others is asked.
+Each of the four comes a step after the one before it: with hops of four labels or more no step is longer than the
+longest of them. Where the DOA net is sure of no track in the part of the window that is to be answered, none of the
+others is asked.
 
 The middle `hop_labels` of each window are the answer (section 3.1 has 5 s windows side by side, which on a device would
 be 5 s late at least).
@@ -163,8 +164,8 @@ def _check_shapes(manifest: Manifest, settings: TwoStepSettings) -> None:
     tensors = {name: {**manifest.nets[name]["inputs"], **manifest.nets[name]["outputs"]} for name in NETS}
     labels, classes = settings.window_labels, len(manifest.class_names)
     frames, bands = labels * manifest.stft.frames_per_label, manifest.features.bands
-    tracks = tensors["doa"].get("output", [0, 0])[-1] // AXES
-    doa, sed = (tensors[name].get("hidden", [0, 0])[-1] for name in ("doa", "sed"))
+    tracks = _width(tensors["doa"], "output") // AXES
+    doa, sed = (_width(tensors[name], "hidden") for name in ("doa", "sed"))
     wanted: dict[str, dict[str, list[int]]] = {
         "doa": {"features": [frames, bands, 7], "output": [labels, AXES * tracks], "hidden": [labels, doa]},
         "sed": {"features": [frames, bands, 2], "hidden": [labels, sed]},
@@ -180,8 +181,16 @@ def _check_shapes(manifest: Manifest, settings: TwoStepSettings) -> None:
         if name not in tensors["fusion"]:
             del wanted["fusion"][name]
     for name, shapes in wanted.items():
+        for tensor in manifest.nets[name]["inputs"]:
+            if tensor not in shapes:
+                raise ValueError(f"{manifest.name}: {name}: got an input {tensor!r}, wanted {', '.join(shapes)} only")
         for tensor, shape in shapes.items():
             if (got := tensors[name].get(tensor, [])) != shape:
                 raise ValueError(
                     f"{manifest.name}: {name}: got {tensor} of shape {got}, wanted {shape} by window_labels {labels}"
                 )
+
+
+def _width(shapes: Mapping[str, Sequence[int]], tensor: str) -> int:
+    """The last axis of a tensor, 0 without any."""
+    return next(reversed(shapes.get(tensor, ())), 0)

@@ -47,7 +47,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     """What the training is called with; it does not take place."""
     calls: list[SimpleNamespace] = []
 
-    def train_stages(stages: Any, recipe: Any, cache: Any, folder: Any, start: Any, dev: Any, workers: int) -> None:
+    def train_stages(
+        stages: Any, recipe: Any, cache: Any, folder: Any, start: Any, dev: Any, workers: int, teacher: Any
+    ) -> None:
         policy = keras.mixed_precision.global_policy().name
         calls.append(
             SimpleNamespace(stages=stages, recipe=recipe, cache=cache, dev=dev, workers=workers, policy=policy)

@@ -85,7 +85,7 @@ def test_the_edge_sizes() -> None:
     assert model.name == "doa"
     assert shapes(model) == {"features": (250, 64, 7), "output": (50, 9), "hidden": (50, 32)}
     assert len(FEATURES["logmel_iv"][1]) == 7
-    assert trainable(model) == 102_985
+    assert trainable(model) == 243_337
 
 
 def test_answers_are_within_a_cube_and_the_hidden_ones_make_them() -> None:

@@ -99,7 +99,7 @@ def test_the_edge_sizes() -> None:
         "sed": (50, 32),
     }
     assert model.output["output"].shape[1:] == (50, 117)
-    assert trainable(model) == 246_917
+    assert trainable(model) == 688_181
 
 
 @pytest.mark.parametrize("left", ["doa", "beams", "sed"])
