@@ -13,11 +13,15 @@ demo: $(VENV)/.device
 
 test: tools lint pytest
 
-# Synthesized speech and a broker for the tests; those of what cannot be installed are skipped and say so.
+# Synthesized speech, a broker, what checks scripts and sound definitions, and what a microphone of our own is built
+# with; the tests of what cannot be installed are skipped and say so.
+TOOLS = espeak-ng:/usr/bin/espeak-ng mosquitto:/usr/sbin/mosquitto shellcheck:/usr/bin/shellcheck \
+  alsa-utils:/usr/bin/arecord udev:/usr/bin/udevadm gcc:/usr/bin/gcc libc6-dev:/usr/include/stdio.h \
+  libasound2-dev:/usr/include/alsa/pcm_external.h portaudio19-dev:/usr/include/portaudio.h
 tools:
-	@for tool in espeak-ng mosquitto; do \
-	  command -v $$tool >/dev/null || { $(APT) update && $(APT) install --yes --no-install-recommends $$tool; } || \
-	  echo "going on without $$tool"; done
+	@for tool in $(TOOLS); do \
+	  test -e $${tool#*:} || command -v $${tool%%:*} >/dev/null || { $(APT) update && \
+	    $(APT) install --yes --no-install-recommends $${tool%%:*}; } || echo "going on without $${tool%%:*}"; done
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -33,6 +37,7 @@ $(VENV)/.device: pyproject.toml constraints.txt | $(VENV)
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[convert,test]"
+	-$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[mic]"
 	touch $@ $(VENV)/.device
 
 $(VENV):

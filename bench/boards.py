@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.board import load_board
+
 REFERENCE = Path(__file__).parent / "reference"
 STEP_BUDGET_MS = 100.0
 
@@ -24,18 +26,21 @@ _ONE_THREAD = "one thread to four from ncnn's and TFLite's benchmarks"
 class Board:
     """A board and how much longer one thread of it takes for int8 convolutions, at least and at most."""
 
-    name: str  # its record in the device tree begins so
+    profile: str  # see edge/board.py
     factor: tuple[float, float]
     source: str
 
+    @property
+    def name(self) -> str:
+        """Its record in the device tree begins so."""
+        return load_board(self.profile).models[0]
+
 
 BOARDS = (
-    Board("Raspberry Pi Zero 2 W", (40.0, 51.0), "ncnn's and TFLite's benchmarks, one thread"),
-    Board(
-        "Raspberry Pi 3 Model B Plus", (26.0, 32.0), f"XNNPACK's README, V1 46 and V2 30 ms in 4 threads; {_ONE_THREAD}"
-    ),
-    Board("Raspberry Pi 4 Model B", (13.0, 18.0), f"XNNPACK's README, V1 24 and V2 17 ms in 4 threads; {_ONE_THREAD}"),
-    Board("Raspberry Pi 5 Model B", (3.0, 4.0), "Arm's ExecuTorch course, V2 4.0 ms, threads not stated"),
+    Board("zero2w", (40.0, 51.0), "ncnn's and TFLite's benchmarks, one thread"),
+    Board("3b", (26.0, 32.0), f"XNNPACK's README, V1 46 and V2 30 ms in 4 threads; {_ONE_THREAD}"),
+    Board("4", (13.0, 18.0), f"XNNPACK's README, V1 24 and V2 17 ms in 4 threads; {_ONE_THREAD}"),
+    Board("5", (3.0, 4.0), "Arm's ExecuTorch course, V2 4.0 ms, threads not stated"),
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge.litert import RUNTIME
-from edge.machine import ROOT, temperature_c
+from edge.machine import ROOT, board_model, temperature_c
 
 _CPU = "sys/devices/system/cpu/cpu0/cpufreq"
 _THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"  # of a Raspberry Pi
@@ -30,7 +30,7 @@ def machine_record(root: Path = ROOT) -> dict[str, Any]:
     """What it is, and what may make it slow. None where the machine does not say. root: for tests."""
     governor, most_khz = _read(root / _CPU / "scaling_governor"), _read(root / _CPU / "scaling_max_freq")
     return {
-        "board": _read(root / "proc/device-tree/model") or _cpu_name(root),
+        "board": board_model(root) or _cpu_name(root),
         "architecture": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_mb": _memory_mb(root),

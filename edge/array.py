@@ -21,6 +21,7 @@ from edge.encoding import FilterEncoder
 from edge.geometry import foa_gains
 from edge.microphone import Device
 from edge.resample import MAX_RATE_HZ, MIN_RATE_HZ
+from edge.sound_card import CARD_ID, SoundCard, is_card_id
 from edge.types import AudioBlock, FloatArray
 
 _MIXING: dict[str, FloatArray] = {
@@ -53,6 +54,7 @@ class ArrayProfile:
     device: str | None = None  # part of the name under which it is found
     native_rate_hz: int | None = None  # at which it delivers by itself
     format: str | None = None  # of its raw samples: see RAW_TYPES
+    card: SoundCard | None = None  # for `seld-edge apply`
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -69,6 +71,11 @@ class ArrayProfile:
             raise ValueError(f"got native_rate_hz {self.native_rate_hz}, wanted {MIN_RATE_HZ} to {MAX_RATE_HZ}")
         if self.format is not None and self.format not in RAW_TYPES:
             raise ValueError(f"got format {self.format!r}, wanted one of {', '.join(RAW_TYPES)}")
+        if self.card is not None:
+            if self.native_rate_hz is None or self.format is None:
+                raise ValueError("got a card without native_rate_hz or format, wanted both")
+            if not is_card_id(self.name):
+                raise ValueError(f"got name {self.name!r} of an array with a card, wanted {CARD_ID}")
         if self.kind not in FOA_KINDS:
             self._check_capsules()
         elif self.capsule_position_m or self.capsule_gain_db or self.capsule_tilt_db or self.capsule_pattern != "omni":

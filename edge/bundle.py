@@ -24,6 +24,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 STATISTICS = "statistics.npy"
 
+_MOST = 1e6  # that normalised features or their mean may be: float32 holds the rest
+
 
 @dataclass(frozen=True, slots=True)
 class NetFile:
@@ -158,7 +160,7 @@ def load_bundle(name: str) -> Bundle:
     if not isinstance(statistics, np.ndarray) or statistics.dtype != np.float32 or statistics.shape[:1] != (2,):
         raise ValueError(f"{folder / STATISTICS}: got no mean and deviation, wanted two arrays of float32")
     mean, deviation = statistics
-    if not np.all(np.isfinite(mean)) or not np.all(deviation > 0):
+    if not np.all(np.abs(mean) <= _MOST) or not np.all((deviation >= 1 / _MOST) & (deviation <= _MOST)):
         raise ValueError(f"{folder / STATISTICS}: got values that nothing can be normalised with")
     return Bundle(manifest, flatbuffers, mean, deviation)
 

@@ -12,8 +12,10 @@ from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
-from edge.microphone import DEADLINE_S, QUEUE_S, CaptureQueue, Microphone, SourceError
+from edge.capture_queue import DEADLINE_S, CaptureQueue, SourceError
+from edge.microphone import Microphone
 from edge.pacing import paced
+from edge.recorder import QUEUE_S
 from edge.resample import Resampler
 from edge.types import AudioBlock
 from edge.wav import SAMPLE_BYTES, check_finite, decode_samples, read_wav_blocks, read_wav_header
@@ -120,7 +122,7 @@ def resample_blocks(blocks: Iterable[AudioBlock], resampler: Resampler) -> Itera
             resumed = max(start, -(-block.start * resampler.rate_out // resampler.rate_in))
             start, lost = resumed, lost + resumed - start
         samples = resampler.push(block.samples)
-        if len(samples):
+        if len(samples) or (lost and not len(block.samples)):  # a source that has stopped is told of at once
             yield AudioBlock(samples, start, lost)
             start, lost = start + len(samples), 0
     tail = resampler.finish()

@@ -98,6 +98,14 @@ def _parser() -> argparse.ArgumentParser:
         service = commands.add_parser(name, help=f"{what}; settings in /etc/seld-edge are kept")
         service.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
         service.add_argument("--prefix", type=Path, default=Path("/"), metavar="DIR", help="of another system's files")
+    system = commands.add_parser(
+        "apply", help="show what a board and an array need in the files of the system; write it"
+    )
+    system.add_argument("--board", metavar="NAME|FILE.toml", help="default: the one that this is")
+    system.add_argument("--array", metavar="NAME|FILE.toml", help="microphone array")
+    system.add_argument("--prefix", type=Path, default=Path("/"), metavar="DIR", help="of another system's files")
+    system.add_argument("--write", action="store_true", help="write them; how they were is kept")
+    system.add_argument("--undo", action="store_true", help="put them back as they were before")
     with contextlib.suppress(ModuleNotFoundError):  # the benchmarks may be left out on a device
         importlib.import_module("bench.command").add_bench_parser(commands)
     return parser

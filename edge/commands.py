@@ -10,7 +10,9 @@ from contextlib import ExitStack
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 
+from edge.apply import apply, undo
 from edge.array import fitting_arrays, load_array
+from edge.board import load_board, recognised_board
 from edge.bundle import load_bundle, read_manifest, shipped_bundles
 from edge.capture import Source, open_source
 from edge.check import check_array, record
@@ -27,6 +29,7 @@ from edge.runtime import Interruption, build_pipeline, build_system, decode_sett
 from edge.service import Reloader, supervised
 from edge.sinks import SinkOptions, open_sink
 from edge.stats import RunMonitor, StatsFile, reported
+from edge.system_files import array_setting, system_files
 from edge.systems import System
 
 log = logging.getLogger(__name__)
@@ -196,6 +199,17 @@ def _uninstall(args: argparse.Namespace) -> int:
     return 0
 
 
+def _apply(args: argparse.Namespace) -> int:
+    if args.undo:
+        return 0 if undo(args.prefix) else 1
+    if args.array is None:
+        raise ValueError("got no --array, wanted the one that is to be heard: `seld-edge devices` tells")
+    array = load_array(args.array)
+    board = load_board(args.board) if args.board else recognised_board(args.prefix)
+    apply(system_files(board, array, array_setting(args.array)), args.prefix, args.write)
+    return 0
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "demo": _demo,
     "run": _run,
@@ -205,5 +219,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "check": _check,
     "install-service": _install,
     "uninstall-service": _uninstall,
+    "apply": _apply,
     "bench": lambda args: int(args.run(args)),
 }

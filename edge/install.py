@@ -17,9 +17,9 @@ UNIT_PATH = Path("etc/systemd/system") / UNIT
 BACKOFF_PATH = Path("etc/systemd/system") / f"{UNIT}.d" / "backoff.conf"
 SETTINGS_PATH = Path("etc/seld-edge/config.toml")
 BACKOFF_VERSION = 254  # the first systemd that knows RestartSteps
+HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # from the service: ProtectHome, PrivateTmp
 
 _SHIPPED_COMMAND = "/opt/seld-edge/.venv/bin/seld-edge"
-_HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # from the service: ProtectHome, PrivateTmp
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +53,19 @@ def installation(prefix: Path, command: str | None = None, systemd_version: int 
 
     command: path of `seld-edge`, beside this Python by default. systemd_version: that of this system by default.
 
+    It is not waited for: without a microphone the service starts anew until there is one.
+
     Raises ValueError if the service could not run that command.
     """
     command = command or str(Path(sys.prefix) / "bin" / "seld-edge")
-    if command.startswith(_HIDDEN) or not re.fullmatch(r"/[\w@+.,/-]+", command):
+    if command.startswith(HIDDEN) or not re.fullmatch(r"/[\w@+.,/-]+", command):
         raise ValueError(f"got seld-edge in {command}, wanted it where the service sees it: /opt/seld-edge/.venv, say")
     version = _systemd_version() if systemd_version is None else systemd_version
     steps: list[Step] = [Write(UNIT_PATH, shipped(UNIT).replace(_SHIPPED_COMMAND, command))]
     steps.append(Write(BACKOFF_PATH, shipped("backoff.conf")) if version >= BACKOFF_VERSION else Remove(BACKOFF_PATH))
     if not (prefix / SETTINGS_PATH).exists():
         steps.append(Write(SETTINGS_PATH, shipped("config.toml")))
-    return [*steps, _reload(), Run(("systemctl", "enable", UNIT)), Run(("systemctl", "restart", UNIT))]
+    return [*steps, _reload(), Run(("systemctl", "enable", UNIT)), Run(("systemctl", "--no-block", "restart", UNIT))]
 
 
 def removal(prefix: Path) -> list[Step]:

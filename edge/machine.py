@@ -1,4 +1,4 @@
-"""The machine that this runs on -> its temperature, and the memory of this process."""
+"""The machine that this runs on -> which board it is, its temperature, and the memory of this process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import os
 from pathlib import Path
 
 ROOT = Path("/")
+
+
+def board_model(root: Path = ROOT) -> str | None:
+    """What the device tree calls this board; None where there is none. root: for tests."""
+    try:
+        model = (root / "proc/device-tree/model").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return model.strip("\0\n ") or None
 
 
 def temperature_c(root: Path = ROOT) -> float | None:

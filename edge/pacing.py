@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from edge.microphone import CaptureQueue
+from edge.capture_queue import CaptureQueue
 from edge.types import AudioBlock
 
 

@@ -56,10 +56,15 @@ class Pipeline:
         return self._encode.latency_s + self._system.latency_s
 
     def push(self, block: AudioBlock) -> Iterator[Event | FrameRow]:
-        """Take samples of the array's channels; yield what they decide."""
+        """Take samples of the array's channels; yield what they decide.
+
+        A block that only tells of a loss ends what was heard before it: all of that is answered now.
+        """
         if block.lost:
             self.lost_samples += block.lost
             log.warning("%d samples lost before sample %d", block.lost, block.start)
+            if not len(block.samples):  # the source has stopped, nobody knows for how long
+                yield from self.finish()
         self.clock.begin()
         for piece in self._pieces(block):
             encoded = self._encode(piece)

@@ -13,7 +13,7 @@ from scipy.io import wavfile
 
 import edge.capture
 from edge.capture import RawFormat, open_source, resample_blocks
-from edge.microphone import CaptureQueue, SourceError
+from edge.capture_queue import CaptureQueue, SourceError
 from edge.pacing import paced
 from edge.resample import Resampler
 from edge.types import AudioBlock
@@ -220,10 +220,18 @@ def test_gaps_stay_at_their_absolute_place(rate_in):
     assert abs(len(silence) - start * 24000 / rate_in) <= 2
 
 
-def test_two_gaps_before_any_output_add_up():
-    blocks = [AudioBlock(np.zeros((0, 1), np.float32), 100, 100), AudioBlock(np.ones((5000, 1), np.float32), 300, 200)]
-    out = list(resample_blocks(blocks, Resampler(48000, 24000, 1)))
-    assert (out[0].start, out[0].lost) == (150, 150)
+def test_two_gaps_with_little_between_them():
+    blocks = [AudioBlock(np.zeros((n, 1), np.float32), at, lost) for n, at, lost in ((2, 98, 98), (5000, 300, 200))]
+    tail, out = list(resample_blocks(blocks, Resampler(48000, 24000, 1)))[:2]
+    assert (tail.start, tail.lost, len(tail.samples)) == (49, 49, 1)
+    assert (out.start, out.lost) == (150, 100)
+
+
+def test_a_source_that_stops_is_told_of_at_once():
+    blocks = [AudioBlock(np.zeros((n, 1), np.float32), at, lost) for n, at, lost in ((0, 100, 100), (5000, 300, 200))]
+    stop, out = list(resample_blocks(blocks, Resampler(48000, 24000, 1)))[:2]
+    assert (stop.start, stop.lost, len(stop.samples)) == (50, 50, 0)
+    assert (out.start, out.lost) == (150, 100)
 
 
 def test_a_gap_at_the_end_is_told():

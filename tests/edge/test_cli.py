@@ -454,16 +454,30 @@ def test_bundles_that_are_spoilt(seld, wav, tmp_path, tiny_bundle, spoilt, how):
         refused(seld(*command, model=folder), message)
 
 
+PYAUDIO = """
+class PyAudio:
+    def get_device_count(self):
+        return 1
+
+    def get_device_info_by_index(self, index):
+        return {"index": 0, "name": "ReSpeaker", "maxInputChannels": 4, "defaultSampleRate": 24000.0}
+
+    def get_default_input_device_info(self):
+        raise OSError("no default input device")
+"""
+
+
 def test_devices_that_are_not_there(seld, tmp_path, monkeypatch):
     (tmp_path / "a.toml").write_text('[microphone]\ndevice = "Zylia"\n')
     mic = ("run", "--source", "mic", "--config", tmp_path / "a.toml")
-    monkeypatch.setitem(sys.modules, "pyaudio", fake_pyaudio("ReSpeaker"))
+    monkeypatch.syspath_prepend(tmp_path)  # where the process that records finds it too
+    (tmp_path / "pyaudio.py").write_text(PYAUDIO)
     refused(seld(*mic), r"microphone: no device 'Zylia', there is: 0 'ReSpeaker' \(4 channels\)")
     refused(seld("run", "--source", "mic"), "microphone: no default device, there is: 0 'ReSpeaker'")
     wanted = "microphone: no device 'ReSpeaker 4 Mic Array', there is: 0 'ReSpeaker'"  # the one that the array names
     refused(seld("run", "--source", "mic", "--array", "respeaker_usb4"), wanted)
     refused(seld("check", "--array", "respeaker_usb4"), wanted)
-    monkeypatch.setitem(sys.modules, "pyaudio", None)
+    (tmp_path / "pyaudio.py").write_text("raise ModuleNotFoundError")
     refused(seld(*mic), "PyAudio is not installed")
 
 

@@ -91,7 +91,7 @@ def test_a_dry_run_says_all_and_does_nothing(tmp_path, capsys, monkeypatch):
     assert said.splitlines()[-3:] == [
         "run systemctl daemon-reload",
         "run systemctl enable seld-edge.service",
-        "run systemctl restart seld-edge.service",
+        "run systemctl --no-block restart seld-edge.service",
     ]
 
 

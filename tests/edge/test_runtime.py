@@ -94,6 +94,26 @@ def test_a_gap_ends_what_is_open_and_is_told(pipeline, sounds, cut, caplog, size
     assert [record.getMessage() for record in caplog.records] == ["42000 samples lost before sample 78000"]
 
 
+def test_a_source_that_stops_is_answered_at_once(pipeline, sounds, cut):
+    """After 1.54 s it tells only how much is missing, and later more: whatever becomes of it, nothing waits."""
+    assert [item for block in cut(sounds[:36_960], 2400) for item in pipeline.push(block)] == []
+    items = list(pipeline.push(AudioBlock(np.zeros((0, 4), np.float32), 108_960, lost=72_000)))
+    assert [(i.name, i.offset_s) for i in items if isinstance(i, Event)] == [("low", pytest.approx(1.6))]
+    late = cut(sounds[70_800:], 2400, start=238_800)
+    late[0] = AudioBlock(late[0].samples, late[0].start, lost=129_840)
+    items = [item for block in late for item in pipeline.push(block)] + list(pipeline.finish())
+    assert [round(i.onset_s, 6) for i in items if isinstance(i, Event)] == [10.0]
+    assert pipeline.lost_samples == 72_000 + 129_840
+
+
+def test_what_waits_in_the_filters_of_an_array_is_answered_too(tiny_bundle, sounds, cut):
+    bundle = load_bundle(str(tiny_bundle))
+    pipeline = build_pipeline(bundle, load_array("em32_tetra"), build_system(bundle))
+    for block in (*cut(sounds[:36_960], 1000), AudioBlock(np.zeros((0, 4), np.float32), 108_960, lost=72_000)):
+        assert not list(pipeline.push(block)) or block.lost
+    assert pipeline.clock.steps == 16
+
+
 class Slow:
     """Encoder, STFT, system and decoder in one, each of which takes its time: an answer and an event per label frame.
 
