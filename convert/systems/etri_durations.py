@@ -9,18 +9,21 @@ from convert.datasets import FeatureCache
 from convert.systems.etri_batches import stage_target
 from edge.systems.etri_settings import LONGEST_FILTER_LABELS
 
-SHARE = 0.25  # of the mean duration, chosen on development scenes; a median keeps what lasts longer than half of it
+# Of the mean duration, chosen on development scenes; a median keeps what lasts longer than half of it.
+SAD_SHARE, SED_SHARE = 0.1, 0.25
 
 
-def median_lengths(cache: FeatureCache, share: float = SHARE) -> tuple[int, dict[str, int]]:
-    """Odd lengths in label frames for SAD and, by class, for SED: `share` of the mean duration of what was heard."""
+def median_lengths(
+    cache: FeatureCache, sad_share: float = SAD_SHARE, sed_share: float = SED_SHARE
+) -> tuple[int, dict[str, int]]:
+    """Odd lengths in label frames for SAD and, by class, for SED: shares of the mean duration of what was heard."""
     activity = class_activity(cache)
     lengths = {
-        name: _odd(share * mean_duration(active, cache.first_labels))
+        name: _odd(sed_share * mean_duration(active, cache.first_labels))
         for name, active in zip(cache.class_names, activity.T, strict=True)
     }
     anything = np.max(activity, axis=1)
-    return _odd(share * mean_duration(anything, cache.first_labels)), lengths
+    return _odd(sad_share * mean_duration(anything, cache.first_labels)), lengths
 
 
 def class_activity(cache: FeatureCache) -> NDArray[np.bool_]:

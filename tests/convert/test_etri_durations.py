@@ -40,10 +40,9 @@ def test_the_mean_duration_is_that_of_runs(active: list[int], first_labels: tupl
     assert mean_duration(np.array(active, bool), first_labels) == mean
 
 
-def test_filters_are_odd_and_a_quarter_as_long_as_what_was_heard(make_cache: Callable[..., FeatureCache]) -> None:
+def test_filters_are_odd_and_a_share_of_what_was_heard(make_cache: Callable[..., FeatureCache]) -> None:
     cache = make_cache(tracks((0, 0, 10, 0), (1, 5, 6, 1), (0, 25, 39, 0)), (0, 20, 40))
-    sad, sed = median_lengths(cache, share=0.5)
-    assert (sad, sed) == (7, {"hiss": 7, "tone": 1})  # halves of 12 and of 1
-    assert median_lengths(cache) == (3, {"hiss": 3, "tone": 1})
-    assert median_lengths(cache, share=1.0) == (13, {"hiss": 13, "tone": 1})
-    assert median_lengths(cache, share=100.0)[0] == LONGEST_FILTER_LABELS
+    assert median_lengths(cache, 0.5, 0.5) == (7, {"hiss": 7, "tone": 1})  # halves of 12 and of 1
+    assert median_lengths(cache) == (1, {"hiss": 3, "tone": 1})
+    assert median_lengths(cache, 0.5, 1.0) == (7, {"hiss": 13, "tone": 1})
+    assert median_lengths(cache, sad_share=100.0)[0] == LONGEST_FILTER_LABELS
