@@ -12,6 +12,8 @@ of LAVT (Yang et al. 2022). Figure 1 is lost, so from the text and these two wor
 * the second layer of a gate starts at zero, so that the net starts as CST-former. LAVT writes zeros into both, through
   which no gradient could come;
 * the norms of the feed-forward layers stand before the GELU, not behind it, so that they fold;
+* the edge's last layers hear the words, too, and multiply what they hear (`fusion_late_words`): gates that start closed
+  open slowly, and without this the net named nothing yet after 800 steps;
 * with the activation ReLU6, which products of maps need in int8, the encoder's ReLU ends at 6, too.
 """
 
@@ -51,7 +53,10 @@ def build_fusion(sizes: TwoStepSizes, classes: int, deployed: bool = False) -> k
             x = gated(x, spatial_acoustic(x, words, sizes, f"saam{number}", deployed), f"gate{number}")
     for number in range(1, sizes.fusion_blocks + 1):
         x = cst_block(x, sizes, f"block{number}", deployed)
-    x = layers.Dense(sizes.fusion_dense_units, name="dense")(layers.Reshape((sizes.labels, -1))(x))
+    x = layers.Reshape((sizes.labels, -1))(x)
+    late = sizes.fusion_late_words and words is not None
+    x = _stacked([x, words]) if late else x
+    x = layers.Dense(sizes.fusion_dense_units, sizes.fusion_activation if late else None, name="dense")(x)
     outputs = 3 * MULTI_ACCDOA_TRACKS * classes
     x = layers.Dense(outputs, activation="tanh", dtype="float32", name="output")(x)
     return keras.Model(inputs, {"output": x}, name="fusion")
