@@ -1,0 +1,111 @@
+"""What a machine says to the same questions -> a folder: run on two of them, the folders are compared.
+
+`python answers.py DIR` writes of every shipped bundle, as `DIR/BUNDLE-...`: `nets.json`, digests of the raw outputs of
+all nets for fixed inputs, in 1 and in 4 threads; `NET.npz`, every tensor of a net that multiplies; `features.npz`;
+`events.jsonl`, what the loop hears in the demo scene.
+"""
+
+import hashlib
+import itertools
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from edge.array import load_array
+from edge.bundle import load_bundle, shipped_bundles
+from edge.capture import open_source
+from edge.litert import Interpreter
+from edge.runtime import build_pipeline, build_system, run
+from edge.stft import Stft
+from edge.types import AudioBlock, Event
+
+CALLS = 3  # of each net, which hands its states on
+SCENE_S = 12
+THREADS = (1, 4)
+
+
+def digests(flatbuffer, threads):
+    """One per output and call, of all its bytes. Raises RuntimeError where XNNPACK does not compute the net."""
+    interpreter = Interpreter(model_content=flatbuffer, num_threads=threads)
+    interpreter.allocate_tensors()
+    if "DELEGATE" not in operations(interpreter):
+        raise RuntimeError("XNNPACK is off")
+    net, rng, states, found = interpreter.get_signature_runner(), np.random.default_rng(0), {}, {}
+    for call in range(CALLS):
+        inputs = {name: fixed(detail, rng) for name, detail in sorted(net.get_input_details().items())}
+        outputs = net(**inputs | states)
+        states = {name: value for name, value in outputs.items() if name in inputs}
+        for name, value in outputs.items():
+            found[f"{name} {call}"] = f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+    return found
+
+
+def tensors(flatbuffer):
+    """All tensors of a net by number, after one call; and its operations: name, inputs, outputs."""
+    interpreter = Interpreter(model_content=flatbuffer, num_threads=1, experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    rng = np.random.default_rng(0)
+    for detail in sorted(interpreter.get_input_details(), key=lambda detail: detail["name"]):
+        interpreter.set_tensor(detail["index"], fixed(detail, rng))
+    interpreter.invoke()
+    steps = [(op["op_name"], op["inputs"].tolist(), op["outputs"].tolist()) for op in interpreter._get_ops_details()]
+    used = {number for _, *ends in steps for end in ends for number in end if number >= 0}
+    return {str(number): interpreter.get_tensor(number) for number in used} | {"steps": json.dumps(steps)}
+
+
+def operations(interpreter):
+    return {op["op_name"] for op in interpreter._get_ops_details()}
+
+
+def fixed(detail, rng):
+    limits = np.iinfo(detail["dtype"])
+    return rng.integers(limits.min, limits.max, detail["shape"], detail["dtype"], endpoint=True)
+
+
+def features(bundle, blocks):
+    windows, extract = Stft(bundle.manifest.stft, 4), bundle.extractor()
+    return np.concatenate([extract(spectra).maps for block in blocks for spectra in windows.push(block)])
+
+
+class Events:
+    """A sink that keeps events as lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def emit(self, item):
+        if isinstance(item, Event):
+            self.lines.append(json.dumps(asdict(item)) + "\n")
+
+    def close(self):
+        pass
+
+
+def main(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in shipped_bundles():
+        bundle = load_bundle(name)
+        nets = {
+            f"{net} in {threads} threads": digests(flatbuffer, threads)
+            for (net, flatbuffer), threads in itertools.product(bundle.flatbuffers.items(), THREADS)
+        }
+        (folder / f"{name}-nets.json").write_text(json.dumps(nets, indent=1))
+        for net, flatbuffer in bundle.flatbuffers.items():
+            if "MUL" in operations(Interpreter(model_content=flatbuffer)):
+                np.savez(folder / f"{name}-{net}.npz", **tensors(flatbuffer))
+        rate_hz = bundle.manifest.stft.sample_rate_hz
+        with open_source("demo", 4, rate_hz) as source:
+            scene = [block for block in source if block.start < SCENE_S * rate_hz]
+        noise = np.random.default_rng(0).integers(-3000, 3000, (3 * rate_hz, 4)).astype(np.float32) / 32768
+        found = {"scene": features(bundle, scene), "noise": features(bundle, [AudioBlock(noise, 0)])}
+        np.savez(folder / f"{name}-features.npz", **found)
+        events = Events()
+        run(scene, build_pipeline(bundle, load_array("foa"), build_system(bundle)), [events])
+        (folder / f"{name}-events.jsonl").write_text("".join(events.lines))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,223 @@
+"""The service as systemd runs it, from a microphone to a broker, and what goes wrong on a device: see conftest.py.
+
+One machine for all, so the tests are in order: what comes later has the restarts of what came before behind it.
+"""
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+OUTAGE_S = 60
+GONE_S = 5.0  # that a microphone is away
+TIMED_S = 20
+OUTSIDE = """source = "mic"
+sinks = ["null"]
+stats = "/opt/outside.json"
+[microphone]
+device = "fakemic"
+[budget]
+governor = false
+"""
+
+
+@pytest.fixture(scope="module")
+def received(machine, tmp_path_factory):
+    """What has come to a subscriber so far: records by the number that the device gave them, in order of arrival."""
+    path = tmp_path_factory.mktemp("received") / "events"
+    path.touch()
+    machine.run("systemctl", "start", "broker")
+    script = Path(__file__).with_name("subscriber.py")
+    subscriber = machine.start(sys.executable, script, "test/event/#", path)
+
+    def records():
+        messages = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+        found = {}
+        for message in messages:
+            assert message.pop("event_type") == "heard"
+            found.setdefault(message.pop("seq"), message)
+        return found
+
+    yield records
+    subscriber.kill()
+    subscriber.wait()
+
+
+@pytest.fixture(scope="module")
+def service(machine, received):
+    """The machine with the service on it; its settings were there before."""
+    before = machine.run("cat", machine.settings)
+    said = machine.run(machine.command, "install-service")
+    assert "write /etc/systemd/system/seld-edge.service\n" in said
+    assert machine.run("cat", machine.settings) == before
+    machine.ready(0)
+    return machine
+
+
+@pytest.fixture
+def restarts(service):
+    """So many times systemd has started the service anew."""
+    return int(service.show("NRestarts"))
+
+
+def recorded(machine):
+    """Events in the file on the device."""
+    return [json.loads(line) for line in machine.run("cat", f"{machine.state}/events.jsonl").splitlines()]
+
+
+def more(machine, received, count=2):
+    """Wait until so many more events have come to the subscriber."""
+    before = len(received())
+    machine.until(lambda: len(received()) >= before + count)
+
+
+def assert_all_came(machine, received):
+    """Every event in the file was received, in order and without a gap in the numbers."""
+    wanted = recorded(machine)
+    machine.until(lambda: len(received()) >= len(wanted))
+    found = received()
+    assert list(found) == list(range(1, len(found) + 1))
+    assert list(found.values())[: len(wanted)] == wanted
+
+
+def test_it_is_ready_with_the_first_answer_and_says_how_it_goes(service, received):
+    assert service.show("ActiveState") == "active" and service.show("NotifyAccess") == "main"
+    assert re.fullmatch(r"\d+ events, 0 samples lost.*", service.until(lambda: service.show("StatusText")))
+    more(service, received, 5)
+    assert_all_came(service, received)
+    assert service.show("NRestarts") == "0"
+
+
+def test_systemd_has_nothing_to_say_against_it(service):
+    assert service.run("systemd-analyze", "verify", "seld-edge.service") == ""
+    said = service.run("systemd-analyze", "security", "--no-pager", "seld-edge.service")
+    assert float(re.search(r"exposure level for seld-edge\.service: ([\d.]+)", said)[1]) <= 1.8
+
+
+def test_it_runs_as_nobody_with_nothing(service):
+    status = service.run("cat", f"/proc/{service.show('MainPID')}/status")
+    user, capabilities, seccomp, privileges = (
+        re.search(rf"^{name}:\t(\w+)", status, re.M)[1] for name in ("Uid", "CapBnd", "Seccomp", "NoNewPrivs")
+    )
+    assert int(user) >= 61184 and int(capabilities, 16) == 0 and (seccomp, privileges) == ("2", "1")
+    assert service.run("stat", "-L", "-c", "%a", service.state).strip() == "755"
+    assert service.run("stat", "-c", "%a", f"{service.state}/events.jsonl").strip() == "600"
+
+
+def test_nothing_listens_off_loopback(service):
+    lines = service.run("ss", "-Hltun").splitlines()
+    addresses = [line.split()[4] for line in lines]
+    assert {address.rpartition(":")[2] for address in addresses} >= {"1883", "7070", "9464"}
+    assert all(re.match(r"127\.0\.0\.1:|\[::1\]:", address) for address in addresses), addresses
+
+
+def test_a_killed_service_comes_back(service, received, restarts):
+    service.run("kill", "-KILL", service.show("MainPID"))
+    service.ready(restarts + 1)
+    more(service, received)
+    assert_all_came(service, received)
+
+
+def test_a_service_that_stands_still_is_started_anew(service, received, restarts):
+    since = service.now()
+    service.run("kill", "-STOP", service.show("MainPID"))
+    service.ready(restarts + 1)
+    assert "Watchdog timeout" in service.journal(since)
+    more(service, received)
+    assert_all_came(service, received)
+
+
+@pytest.mark.parametrize("fault", ["vanish", "freeze", "unplug"])
+def test_a_microphone_that_fails_is_heard_again(service, received, fault):
+    since = service.now()
+    service.write(service.control, fault)
+    service.until(lambda: "microphone 'fakemic' stopped delivering" in service.journal(since))
+    time.sleep(GONE_S)
+    service.write(service.control, "")
+    more(service, received)
+    assert_all_came(service, received)
+
+
+def test_no_event_is_lost_while_the_broker_is_away(service, received, restarts):
+    """What was recorded meanwhile is sent in order when it is back; the service does not notice otherwise."""
+    since, before = service.now(), len(recorded(service))
+    service.run("systemctl", "stop", "broker")
+    time.sleep(OUTAGE_S)
+    meanwhile = len(recorded(service)) - before
+    assert meanwhile >= OUTAGE_S / 10
+    service.run("systemctl", "start", "broker")
+    more(service, received, meanwhile)
+    assert_all_came(service, received)
+    said = service.journal(since)
+    assert [said.count(f"{what}; events wait in") for what in ("connection lost", "Connection refused")] == [1, 1]
+    assert int(service.show("NRestarts")) == restarts
+
+
+def test_settings_are_read_anew_and_wrong_ones_are_named(service, received, restarts):
+    since, good = service.now(), service.run("cat", service.settings)
+    process = service.show("MainPID")
+    service.write(service.settings, good + "[decode]\non = 0.1\noff = 0.3\n")
+    service.run("systemctl", "reload", "seld-edge")
+    refused = re.compile(r"the settings stay as they were: .*got on 0\.1 and off 0\.3")
+    service.until(lambda: refused.search(service.journal(since)))
+    service.write(service.settings, good + "[decode]\non = 0.55\n")
+    service.run("systemctl", "reload", "seld-edge")
+    service.until(lambda: "settings read anew: changed decode.on" in service.journal(since))
+    service.write(service.settings, good)
+    more(service, received)
+    assert (service.show("MainPID"), int(service.show("NRestarts"))) == (process, restarts)
+
+
+def test_the_unit_is_as_fast_as_without_it(service):
+    """XNNPACK is at work in it: without, a net takes a hundred times as long. What waits for sinks is left out."""
+    service.write("/opt/outside.toml", OUTSIDE)
+    service.run("systemctl", "restart", "seld-edge")
+    plain = ["systemd-run", "--quiet", "--unit=outside", "--property=Type=notify"]
+    plain += [f"--property=Environment={service.environment}"]
+    service.run(*plain, service.command, "run", "--config", "/opt/outside.toml")
+    time.sleep(TIMED_S)
+    service.run("systemctl", "stop", "seld-edge", "outside")
+    unit, outside = (work_ms(service, path) for path in (f"{service.state}/stats.json", "/opt/outside.json"))
+    service.run("systemctl", "start", "seld-edge")
+    print(f"{unit:.2f} ms a step in the unit, {outside:.2f} ms outside")
+    assert unit <= 1.3 * outside
+
+
+def work_ms(machine, path):
+    stats = json.loads(machine.run("cat", path))
+    assert stats["steps"] >= 5 * TIMED_S
+    return sum(stage["p50_ms"] for name, stage in stats["stages"].items() if name != "sinks")
+
+
+def test_a_full_disk_is_said_and_outlived(service, received):
+    """Events go on to the broker by way of memory, and into the file again when there is room."""
+    service.run("systemctl", "stop", "seld-edge")
+    folder = "/var/lib/private/seld-edge"
+    service.run("cp", "-a", folder, "/opt/kept")
+    service.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder)
+    service.run("cp", "-a", "/opt/kept/.", folder)
+    service.run("systemctl", "start", "seld-edge")
+    more(service, received)
+    since, process = service.now(), service.show("MainPID")
+    service.run("dd", "if=/dev/zero", f"of={folder}/filler", check=False)
+    for what in ("lines wait in memory", "lines are dropped until it can be written again"):
+        service.until(lambda what=what: f"No space left on device: {what}" in service.journal(since))
+    more(service, received)
+    service.run("rm", f"{folder}/filler")
+    service.until(lambda: service.journal(since).count("written again") == 3)  # the promise, and both when it is kept
+    more(service, received)
+    assert service.show("MainPID") == process and service.show("ActiveState") == "active"
+    assert list(received()) == list(range(1, len(received()) + 1))
+    service.until(lambda: recorded(service)[-1] in received().values())
+
+
+def test_it_is_taken_away_and_leaves_settings_and_events(service):
+    assert "remove /etc/systemd/system/seld-edge.service\n" in service.run(service.command, "uninstall-service")
+    assert service.run("systemctl", "is-active", "seld-edge", check=False).strip() == "inactive"
+    service.run("test", "-s", service.settings)
+    service.run("test", "-s", f"{service.state}/events.jsonl")
