@@ -195,6 +195,9 @@ class Outbox:
             raise
         self._tail_bytes += len(line)
         self._unsynced = True
+        if self._failing:
+            log.warning("outbox %s: written again", self._folder)
+            self._failing = False
 
     def _begin_segment(self, first: int) -> None:
         fd = os.open(self._path(first), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -230,17 +233,13 @@ class Outbox:
 
     @contextlib.contextmanager
     def _said(self) -> Iterator[None]:
-        """A disk that cannot be written is told of once, and once again when it can be."""
+        """A disk that cannot be written is told of once; that it can be again, `_write` tells."""
         try:
             yield
         except OSError as error:
             if not self._failing:
                 log.warning("outbox %s: %s: lines wait in memory", self._folder, error.strerror)
             self._failing = True
-        else:
-            if self._failing and not self._held:
-                log.warning("outbox %s: written again", self._folder)
-                self._failing = False
 
 
 def _sync_and_close(fd: int) -> None:

@@ -106,13 +106,25 @@ def examples(run: Run, nets: Mapping[str, Net], share: float, seed: int) -> dict
 def make_live(nets: tuple[keras.Model, ...]) -> None:
     """All tracks are there, and the first class sounds in three places."""
     (net,) = nets
-    kernel, bias = net.get_layer("output").get_weights()
     if net.name == "doa":
-        bias = np.tile(np.array([2.0, 0.0, 0.0], np.float32), len(bias) // AXES)
+        _set_bias(net, "output", lambda bias: np.tile(np.array([2.0, 0.0, 0.0], np.float32), len(bias) // AXES))
     elif net.name == "fusion":
-        bias = bias.reshape(MULTI_ACCDOA_TRACKS, AXES, -1)
-        bias[:, :, 0] = 2.0 * np.eye(MULTI_ACCDOA_TRACKS, dtype=np.float32)
-    net.get_layer("output").set_weights([kernel, bias.reshape(-1)])
+        names = [layer.name for layer in net.layers]
+        _set_bias(net, "direction" if "direction" in names else "output", _first_class_around)
+        if "active" in names:
+            _set_bias(net, "active", lambda bias: np.full_like(bias, 4.0))
+
+
+def _first_class_around(bias: FloatArray) -> FloatArray:
+    """Of multi-ACCDOA (9 C): the first class along each axis, in one track each."""
+    bias = np.zeros_like(bias).reshape(MULTI_ACCDOA_TRACKS, AXES, -1)
+    bias[:, :, 0] = 2.0 * np.eye(MULTI_ACCDOA_TRACKS, dtype=np.float32)
+    return bias.reshape(-1)
+
+
+def _set_bias(net: keras.Model, name: str, change: Callable[[FloatArray], FloatArray]) -> None:
+    kernel, bias = net.get_layer(name).get_weights()
+    net.get_layer(name).set_weights([kernel, change(bias)])
 
 
 def _loss(stage: str, recipe: Recipe, classes: int) -> Loss:

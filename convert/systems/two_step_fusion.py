@@ -12,8 +12,8 @@ of LAVT (Yang et al. 2022). Figure 1 is lost, so from the text and these two wor
 * the second layer of a gate starts at zero, so that the net starts as CST-former. LAVT writes zeros into both, through
   which no gradient could come;
 * the norms of the feed-forward layers stand before the GELU, not behind it, so that they fold;
-* the edge's last layers hear the words, too, and multiply what they hear (`fusion_late_words`): gates that start closed
-  open slowly, and without this the net named nothing yet after 800 steps;
+* the edge's head is told the words once more, past the encoder, and gates: multi-ACCDOA is a direction times an activity,
+  which a head of two dense layers has to learn to multiply. With that one nothing was named after 800 steps;
 * with the activation ReLU6, which products of maps need in int8, the encoder's ReLU ends at 6, too.
 """
 
@@ -54,12 +54,30 @@ def build_fusion(sizes: TwoStepSizes, classes: int, deployed: bool = False) -> k
     for number in range(1, sizes.fusion_blocks + 1):
         x = cst_block(x, sizes, f"block{number}", deployed)
     x = layers.Reshape((sizes.labels, -1))(x)
-    late = sizes.fusion_late_words and words is not None
-    x = _stacked([x, words]) if late else x
-    x = layers.Dense(sizes.fusion_dense_units, sizes.fusion_activation if late else None, name="dense")(x)
-    outputs = 3 * MULTI_ACCDOA_TRACKS * classes
-    x = layers.Dense(outputs, activation="tanh", dtype="float32", name="output")(x)
+    x = _gated_head(x, words, sizes, classes) if sizes.fusion_gated_head else _linear_head(x, sizes, classes)
     return keras.Model(inputs, {"output": x}, name="fusion")
+
+
+def _linear_head(x: keras.KerasTensor, sizes: TwoStepSizes, classes: int) -> keras.KerasTensor:
+    """(labels, n) -> (labels, 9 C): that of CST-former, two dense layers without anything between."""
+    x = layers.Dense(sizes.fusion_dense_units, name="dense")(x)
+    return layers.Dense(3 * MULTI_ACCDOA_TRACKS * classes, activation="tanh", dtype="float32", name="output")(x)
+
+
+def _gated_head(
+    x: keras.KerasTensor, words: keras.KerasTensor | None, sizes: TwoStepSizes, classes: int
+) -> keras.KerasTensor:
+    """(labels, n) and words (labels, e) -> (labels, 9 C): where each class would be, times how sure it is there."""
+    x = x if words is None else _stacked([x, words])
+    x = layers.Dense(sizes.fusion_dense_units, sizes.fusion_activation, name="dense")(x)
+    x = x if words is None else _stacked([x, words])
+    shape = sizes.labels, MULTI_ACCDOA_TRACKS, -1, classes
+    rare = keras.initializers.Constant(-2.0)
+    active = layers.Dense(MULTI_ACCDOA_TRACKS * classes, "sigmoid", bias_initializer=rare, name="active")(x)
+    direction = layers.Dense(3 * MULTI_ACCDOA_TRACKS * classes, "tanh", name="direction")(x)
+    x = layers.Reshape(shape)(direction) * layers.Reshape(shape)(active)
+    x = layers.Reshape((sizes.labels, 3 * MULTI_ACCDOA_TRACKS * classes))(x)
+    return layers.Activation("linear", dtype="float32", name="output")(x)
 
 
 def _stacked(parts: list[keras.KerasTensor]) -> keras.KerasTensor | None:

@@ -72,7 +72,7 @@ class TwoStepSizes:
     fusion_expansion: int = 2  # of the feed-forward layers
     fusion_patch: tuple[int, int] | None = None  # of channel attention (labels, bands), which is left out without
     fusion_dense_units: int = 128
-    fusion_late_words: bool = True  # what step 1 says goes past the encoder, too
+    fusion_gated_head: bool = True  # which is told what step 1 says; otherwise that of CST-former
     fusion_activation: str = "relu6"  # where the works have GELU; int8 needs an end to what is multiplied
     fuse_doa: bool = True
     fuse_beams: bool = True
@@ -201,5 +201,5 @@ PAPER_SIZES = TwoStepSizes(
     fusion_expansion=4,
     fusion_patch=(10, 4),
     fusion_activation="gelu",
-    fusion_late_words=False,
+    fusion_gated_head=False,
 )

@@ -17,7 +17,7 @@ import edge.litert
 from edge.bundle import load_bundle, shipped_bundles
 from edge.geometry import angle_between_deg, unit_vector
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
 ANSWERS = Path(__file__).with_name("answers.py")

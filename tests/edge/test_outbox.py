@@ -113,6 +113,19 @@ def test_lines_only(tmp_path):
     outbox.close()
 
 
+def test_a_full_disk_is_told_of_once_however_much_the_broker_acknowledges(tmp_path, caplog):
+    outbox = Outbox(tmp_path, 10**6)
+    outbox.append("one")
+    with full_disk(segments(tmp_path)[0].stat().st_size):
+        for number in range(2, 6):
+            outbox.append(str(number))
+            outbox.acknowledge(number)
+        assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == ["lines wait in memory"]
+    outbox.append("six")
+    outbox.close()
+    assert caplog.records[-1].getMessage().endswith("written again") and len(caplog.records) == 2
+
+
 def test_a_full_disk(tmp_path, caplog):
     """Lines wait in memory, in order, and go to the disk when there is room."""
     outbox = Outbox(tmp_path, 10**6)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 OUTAGE_S = 60
 GONE_S = 5.0  # that a microphone is away
