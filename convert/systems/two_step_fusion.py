@@ -12,8 +12,8 @@ of LAVT (Yang et al. 2022). Figure 1 is lost, so from the text and these two wor
 * the second layer of a gate starts at zero, so that the net starts as CST-former. LAVT writes zeros into both, through
   which no gradient could come;
 * the norms of the feed-forward layers stand before the GELU, not behind it, so that they fold;
-* the edge's head is told the words once more, past the encoder, and gates: multi-ACCDOA is a direction times an activity,
-  which a head of two dense layers has to learn to multiply. With that one nothing was named after 800 steps;
+* the edge's head is told the words once more, past the encoder, and gates: multi-ACCDOA is a direction times an
+  activity, which a head of two dense layers has to learn to multiply. With that one nothing was named in 800 steps;
 * with the activation ReLU6, which products of maps need in int8, the encoder's ReLU ends at 6, too.
 """
 
@@ -54,7 +54,7 @@ def build_fusion(sizes: TwoStepSizes, classes: int, deployed: bool = False) -> k
     for number in range(1, sizes.fusion_blocks + 1):
         x = cst_block(x, sizes, f"block{number}", deployed)
     x = layers.Reshape((sizes.labels, -1))(x)
-    x = _gated_head(x, words, sizes, classes) if sizes.fusion_gated_head else _linear_head(x, sizes, classes)
+    x = _gated_head(x, words, sizes, classes, deployed) if sizes.fusion_gated_head else _linear_head(x, sizes, classes)
     return keras.Model(inputs, {"output": x}, name="fusion")
 
 
@@ -65,16 +65,22 @@ def _linear_head(x: keras.KerasTensor, sizes: TwoStepSizes, classes: int) -> ker
 
 
 def _gated_head(
-    x: keras.KerasTensor, words: keras.KerasTensor | None, sizes: TwoStepSizes, classes: int
+    x: keras.KerasTensor, words: keras.KerasTensor | None, sizes: TwoStepSizes, classes: int, deployed: bool
 ) -> keras.KerasTensor:
-    """(labels, n) and words (labels, e) -> (labels, 9 C): where each class would be, times how sure it is there."""
+    """(labels, n) and words (labels, e) -> (labels, 9 C): where each class would be, times how sure it is there.
+
+    It starts with directions of no length, which the words can name at once; otherwise all gates would close first.
+    """
+    heard = [(x, "dense")] + ([] if words is None else [(words, "told")])
+    told = [normed(layers.Dense(sizes.fusion_dense_units, name=f"{n}_conv")(y), "batch", n, deployed) for y, n in heard]
+    x = layers.Activation(sizes.fusion_activation)(layers.Add()(told) if words is not None else told[0])
     x = x if words is None else _stacked([x, words])
-    x = layers.Dense(sizes.fusion_dense_units, sizes.fusion_activation, name="dense")(x)
-    x = x if words is None else _stacked([x, words])
+    few, small = keras.initializers.Constant(-1.0), keras.initializers.RandomNormal(stddev=0.01)
     shape = sizes.labels, MULTI_ACCDOA_TRACKS, -1, classes
-    rare = keras.initializers.Constant(-2.0)
-    active = layers.Dense(MULTI_ACCDOA_TRACKS * classes, "sigmoid", bias_initializer=rare, name="active")(x)
-    direction = layers.Dense(3 * MULTI_ACCDOA_TRACKS * classes, "tanh", name="direction")(x)
+    active = layers.Dense(
+        MULTI_ACCDOA_TRACKS * classes, "sigmoid", kernel_initializer=small, bias_initializer=few, name="active"
+    )(x)
+    direction = layers.Dense(3 * MULTI_ACCDOA_TRACKS * classes, "tanh", kernel_initializer=small, name="direction")(x)
     x = layers.Reshape(shape)(direction) * layers.Reshape(shape)(active)
     x = layers.Reshape((sizes.labels, 3 * MULTI_ACCDOA_TRACKS * classes))(x)
     return layers.Activation("linear", dtype="float32", name="output")(x)
