@@ -99,7 +99,7 @@ def test_the_edge_sizes() -> None:
         "sed": (50, 32),
     }
     assert model.output["output"].shape[1:] == (50, 117)
-    assert trainable(model) == 688_181
+    assert trainable(model) == 712_028
 
 
 @pytest.mark.parametrize("left", ["doa", "beams", "sed"])
@@ -242,3 +242,19 @@ def test_an_int8_net_has_no_float_tensor(unsettle: Unsettle) -> None:
     x = examples(10, seed=2)
     got = np.stack([net(**each)["output"] for each in singly(x)])
     assert snr_db(outputs(trained, x), got) > 12.0
+
+
+def test_the_gated_head_says_where_a_class_would_be_times_how_sure_it_is() -> None:
+    net = build_fusion(EDGE_SIZES, 13)
+    rng = np.random.default_rng(0)
+    given = {name: rng.normal(size=(2, *x.shape[1:])).astype(np.float32) for name, x in net.input.items()}
+    parts = keras.Model(net.input, [net.get_layer(name).output for name in ("direction", "active", "output")])
+    direction, active, output = (ops.convert_to_numpy(each) for each in parts(given))
+    assert np.abs(direction).max() < 0.9 and 0.1 < active.mean() < 0.5  # nothing is decided at the start
+    wanted = direction.reshape(2, 50, 3, 3, 13) * active.reshape(2, 50, 3, 1, 13)
+    np.testing.assert_allclose(output.reshape(wanted.shape), wanted, atol=1e-6)
+
+
+def test_the_head_of_the_paper_does_not_gate() -> None:
+    net = build_fusion(replace(EDGE_SIZES, fusion_gated_head=False), 13)
+    assert "active" not in {layer.name for layer in net.layers}
