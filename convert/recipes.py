@@ -110,6 +110,12 @@ RECIPES = {
             features=FeatureSettings("two_step", two_step_sizes.EDGE_SIZES.bands),
             device={"window_labels": 50, "hop_labels": 10},
             decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.0, min_duration_labels=2),
+            weaknesses=(
+                "It was trained for less than two hours on two cores and falls short of `coloc-edge`, which answers "
+                "earlier, too: take that one, unless you want to compare.",
+                "DOA and fusion net begin with the convolutions of `coloc-edge`, which has heard more of these sounds.",
+                "Rooms and arrays are simulated: no recorded room, no real microphone.",
+            ),
         ),
         Recipe(
             name="two-step-paper",
