@@ -123,7 +123,7 @@ def test_training_embeds_what_the_device_loop_embeds() -> None:
     first[:2] = 0.0  # and none at all in the very first
 
     class Extractor:
-        look_ahead_labels = 0
+        look_ahead_labels, channels = 0, 4
 
         def push(self, spectra: Spectra) -> Iterator[FeatureFrames]:
             yield FeatureFrames(np.zeros((5, TINY.bands, TINY.maps), np.float32), spectra.start)

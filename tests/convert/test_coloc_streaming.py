@@ -183,7 +183,7 @@ def test_an_answer_sees_as_far_ahead_as_it_says_and_no_further(unsettle: Unsettl
 class Clip:
     """In place of the features of spectra: maps by label frame; zeros where there is nothing to hear."""
 
-    look_ahead_labels = 0
+    look_ahead_labels, channels = 0, 4
 
     def __init__(self, maps: np.ndarray) -> None:
         self._maps = maps

@@ -119,7 +119,6 @@ def test_a_bundle_is_exported_and_runs_the_same_for_any_block_size(
 ) -> None:
     monkeypatch.setattr(etri, "CALIBRATION_WINDOWS", 20)
     monkeypatch.setitem(ladder.LEAST_SNR_DB, "int8", -100.0)
-    monkeypatch.setattr(ladder, "MOST_MOVED_DEG", 1e9)
     monkeypatch.setattr(ladder, "MOST_F_LOST", 1.0)
     monkeypatch.setattr(ladder.RungCheck, "passed", True)  # nothing is heard after two steps
     out = tmp_path / "bundle"

@@ -123,7 +123,7 @@ def test_both_modes_of_a_bundle_find_the_same(
 def test_the_array_is_the_one_asked_for_or_that_of_the_scenes_or_that_of_the_bundle(
     bundle: Bundle, tmp_path: Path
 ) -> None:
-    other = replace(bundle, manifest=replace(bundle.manifest, array="foa_fuma"))
+    other = replace(bundle, manifest=replace(bundle.manifest, arrays=("foa_fuma",)))
     path = tmp_path / "scenes.json"
     path.write_text('{"class_names": ["low", "high"]}')
     assert scene_array(tmp_path, bundle).name == "foa"

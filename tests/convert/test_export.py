@@ -146,7 +146,7 @@ def test_there_are_examples_of_steps_even_if_nothing_is_named(
 
 def events(bundle: Bundle, wav: Path, mode: str) -> list:
     """What the device's loop says about a file, with the bundle's own nets."""
-    array = load_array(bundle.manifest.array)
+    array = load_array(bundle.manifest.arrays[0])
     pipeline = build_pipeline(bundle, array, build_system(bundle, overrides={"mode": mode}))
     with open_source(str(wav), array.channels, bundle.manifest.stft.sample_rate_hz) as source:
         heard = [item for block in source for item in pipeline.push(block)]

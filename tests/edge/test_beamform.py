@@ -157,7 +157,9 @@ def test_a_sound_comes_through_encoder_transform_and_beam(name, direction):
     elif profile.kind == "foa_fuma":
         samples = mono[:, None] * np.array([np.sqrt(0.5), *toward])
     else:  # with the gains that the profile knows of
-        samples = np.fft.irfft(spectrum * array_spectra(profile.capsules, toward[None], hz)[0], 12000, axis=1).T
+        samples = np.zeros((12000, profile.channels))
+        heard = np.fft.irfft(spectrum * array_spectra(profile.capsules, toward[None], hz)[0], 12000, axis=1)
+        samples[:, profile.channel_map] = heard.T
     encode = foa_encoder(profile, microphones=True)
     blocks = [encode(AudioBlock(samples.astype(np.float32), 0)), *encode.finish()]
     both = np.concatenate([block.samples for block in blocks])
