@@ -139,9 +139,9 @@ def check_rung(
     candidate: Mapping[str, Prediction],
     reference_scores: SeldScores,
     candidate_scores: SeldScores,
-    most_moved_deg: float = MOST_MOVED_DEG,
+    most_moved_deg: float | None = None,
 ) -> RungCheck:
-    """Compare the predictions of two rungs for the same scenes."""
+    """Compare the predictions of two rungs for the same scenes; without a limit of its own, MOST_MOVED_DEG holds."""
     moved: list[float] = []
     same_count = frames = 0
     for name, wanted in reference.items():
@@ -155,7 +155,7 @@ def check_rung(
         float(np.mean(moved)) if moved else float("nan"),
         same_count / max(frames, 1),
         reference_scores.f - candidate_scores.f,
-        most_moved_deg,
+        MOST_MOVED_DEG if most_moved_deg is None else most_moved_deg,
     )
 
 

@@ -32,7 +32,7 @@ class Recipe:
     device: Mapping[str, Any] = field(default_factory=dict)  # settings of the system, for the bundle
     decode: DecodeSettings = field(default_factory=DecodeSettings)
     weaknesses: tuple[str, ...] = ()  # known ones, for the model card
-    most_moved_deg: float = 1.5  # that directions in int8 may differ from Keras' for the ladder to pass
+    most_moved_deg: float | None = None  # that directions in int8 may move for the ladder to pass, if not as usual
 
     def __post_init__(self) -> None:
         if self.features.bands != self.sizes.bands:
