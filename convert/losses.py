@@ -30,6 +30,7 @@ class EtriLosses:
     sad: str = "soft_f"  # or "bce"; the text on SAD is lost, section 3.2.2 speaks of the same settings for both
     sed: str = "soft_f"  # or "bce"
     f_over: str = "class"  # F of each class, averaged, or of "all" at once; see `soft_f_loss`
+    sed_beta: float = 1.0  # of SED's F: how many times as bad as something invented is something missed
     masked: bool = True  # SED learns nothing in frames of silence, section 4.2
     doa: str = "sinusoidal"  # or "squared"
 
@@ -37,6 +38,8 @@ class EtriLosses:
         for name, wanted in _ETRI_CHOICES.items():
             if getattr(self, name) not in wanted:
                 raise ValueError(f"got {name} {getattr(self, name)!r}, wanted {' or '.join(wanted)}")
+        if not 0.1 <= self.sed_beta <= 10.0:
+            raise ValueError(f"got sed_beta {self.sed_beta}, wanted 0.1 to 10")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +106,14 @@ def etri_loss(stage: str, settings: EtriLosses) -> Loss:
     masked = settings.masked and stage == "sed"
     if getattr(settings, stage) == "bce":
         return binary_cross_entropy(masked)
-    return soft_f_loss(settings.f_over == "class", masked)
+    return soft_f_loss(settings.f_over == "class", masked, settings.sed_beta if stage == "sed" else 1.0)
 
 
-def soft_f_loss(per_class: bool = True, masked: bool = False) -> Loss:
+def soft_f_loss(per_class: bool = True, masked: bool = False, beta: float = 1.0) -> Loss:
     """ETRI's soft F-loss (section 4.1, equations 2 and 3): 1 - 2 TP / (2 TP + FP + FN), counted in probabilities.
+
+    `beta` is ours: 1 - (1 + b^2) TP / ((1 + b^2) TP + FP + b^2 FN), F_beta, with which a net misses less for b > 1 and
+    invents more. The paper's is 1.
 
     Target and answer are (batch, labels, K). With `masked`, frames in which nothing is active do not count (section
     4.2, equation 4). The sums run over the frames of the batch. That each class has an F of its own, and the loss is
@@ -115,15 +121,15 @@ def soft_f_loss(per_class: bool = True, masked: bool = False) -> Loss:
     that of a frame, and the loss is to overcome the "imbalance between class labels", which one F over all classes
     (`per_class` off, as the metric has it) would not do. A class that does not occur has F 0 whatever is answered.
     """
-    axes = (0, 1) if per_class else None
+    axes, weight = (0, 1) if per_class else None, beta * beta
 
     def loss(target: object, predicted: object) -> object:
         heard = _heard(target, masked)
         hits = ops.sum(predicted * target * heard, axis=axes)  # type: ignore[operator]
         true = ops.sum(target * heard, axis=axes)  # type: ignore[operator]
-        both = ops.sum(predicted * heard, axis=axes) + true  # type: ignore[operator]  # 2 TP + FP + FN
+        both = ops.sum(predicted * heard, axis=axes) + weight * true  # type: ignore[operator]  # 2 TP + FP + FN
         occurs = ops.cast(true > 0, both.dtype)
-        missed = occurs * (1.0 - 2.0 * hits / ops.maximum(both, EPSILON))
+        missed = occurs * (1.0 - (1.0 + weight) * hits / ops.maximum(both, EPSILON))
         return ops.sum(missed) / ops.maximum(ops.sum(occurs), 1.0)
 
     return loss

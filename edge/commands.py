@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields, replace
-from datetime import UTC, datetime
 
 from edge.apply import apply, undo
 from edge.array import fitting_arrays, load_array
@@ -29,6 +28,7 @@ from edge.runtime import Interruption, build_pipeline, build_system, decode_sett
 from edge.service import Reloader, supervised
 from edge.sinks import SinkOptions, open_sink
 from edge.stats import RunMonitor, StatsFile, reported
+from edge.stream_time import StreamTime
 from edge.system_files import array_setting, system_files
 from edge.systems import System
 
@@ -83,12 +83,12 @@ def _run(args: argparse.Namespace) -> int:
             )
         )
         pipeline.governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
-        started_at = datetime.now(UTC) if source.live else None
+        when = StreamTime(bundle.manifest.stft.sample_rate_hz, source.age_s) if source.live else None
         monitor = RunMonitor(pipeline)
         listener = Listener(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
         options = SinkOptions(settings.jsonl, settings.mqtt, listener)
         for spec in dict.fromkeys(settings.sinks):
-            monitor.sinks[spec] = sink = open_sink(spec, started_at, options)
+            monitor.sinks[spec] = sink = open_sink(spec, when, options)
             stack.callback(sink.close)
         if settings.stats is not None:
             stack.push(StatsFile(settings.stats, monitor.stats))
@@ -98,7 +98,7 @@ def _run(args: argparse.Namespace) -> int:
             stack.push(MetricsFile(metrics.textfile, metrics.every_s, monitor.stats))
         log.info("listening to %s with %s, answers within %.1f s", source.name, settings.model, pipeline.latency_s)
         reloader = stack.enter_context(Reloader(settings, read if args.config else None, change))
-        blocks = reloader.between(interruption.until_stopped(source))
+        blocks = reloader.between(interruption.until_stopped(source if when is None else when.followed(source)))
         blocks = reported(blocks, pipeline, lambda: reloader.settings.metrics_minutes, monitor.stats)
         blocks = supervised(blocks, pipeline, monitor.status)
         run(blocks, pipeline, [monitor.counter, *monitor.sinks.values()])

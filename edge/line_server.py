@@ -12,11 +12,10 @@ import logging
 import os
 import socket
 import threading
-from datetime import datetime
 from pathlib import Path
 
 from edge.line_file import SinkError
-from edge.records import event_line
+from edge.records import When, event_line
 from edge.types import Event, FrameRow
 
 LOOPBACK = "127.0.0.1"
@@ -33,9 +32,9 @@ class LineServer:
     A Unix socket is open to every user who gets into its folder, as a loopback port is to every user.
     """
 
-    def __init__(self, address: str, started_at: datetime | None) -> None:
+    def __init__(self, address: str, when: When | None) -> None:
         """Raises ValueError for an address that is none of these, SinkError if it cannot be listened at."""
-        self._started_at = started_at
+        self._when = when
         self._name = f"lines:{address}"
         self._path: Path | None = None
         self._clients: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
@@ -50,7 +49,7 @@ class LineServer:
     def emit(self, item: Event | FrameRow) -> None:
         """Give an event to all clients. Never blocks."""
         if isinstance(item, Event):
-            line = (event_line(item, self._started_at) + "\n").encode()
+            line = (event_line(item, self._when) + "\n").encode()
             self._loop.call_soon_threadsafe(self._broadcast, line)
 
     def close(self) -> None:

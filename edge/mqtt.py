@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from edge.home_assistant import (
@@ -35,7 +34,7 @@ from edge.home_assistant import (
 )
 from edge.mqtt_link import WINDOW, Link, MqttSettings, Session
 from edge.outbox import Entry, Outbox
-from edge.records import event_line
+from edge.records import When, event_line
 from edge.types import Event, FrameRow
 
 QUEUED_EVENTS = 1000  # between the loop and the worker
@@ -58,10 +57,10 @@ class Listener:
 class MqttSink:
     """Sends events to a broker. `emit` never blocks, whatever becomes of the broker, the network or the disk."""
 
-    def __init__(self, settings: MqttSettings, started_at: datetime | None, listener: Listener) -> None:
+    def __init__(self, settings: MqttSettings, when: When | None, listener: Listener) -> None:
         """Raises ValueError if paho or a file of the settings is missing, SinkError if the outbox cannot be opened."""
         self._settings = settings
-        self._started_at = started_at
+        self._when = when
         self._listener = listener
         self._topics = Topics(settings.topic_prefix)
         self._slugs = slugs_of(listener.class_names)
@@ -95,7 +94,7 @@ class MqttSink:
             self._heard_s[item.class_index] = time.monotonic()
         else:
             try:
-                self._queue.put_nowait(event_line(item, self._started_at))
+                self._queue.put_nowait(event_line(item, self._when))
             except queue.Full:
                 self._overflowed += 1
         self._wake.set()

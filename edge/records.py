@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from edge.types import Event
 
+When = Callable[[float], datetime]
+"""Seconds of a live stream -> time, with its zone: see `StreamTime`."""
 
-def event_record(event: Event, started_at: datetime | None) -> dict[str, Any]:
+
+def event_record(event: Event, when: When | None) -> dict[str, Any]:
     """`class`, `onset_s`, `offset_s`, `azimuth_deg`, `elevation_deg`, `score` and `time` of the onset (UTC, or null).
 
-    started_at: wall-clock time of sample 0 of a live source, None for a file. The elevation is null where the array
-    cannot tell it.
+    when: None for a file. The elevation is null where the array cannot tell it.
     """
     return {
         "class": event.name,
@@ -22,17 +25,16 @@ def event_record(event: Event, started_at: datetime | None) -> dict[str, Any]:
         "azimuth_deg": _rounded(event.azimuth_deg, 2),
         "elevation_deg": _rounded(event.elevation_deg, 2),
         "score": _rounded(event.score, 3),
-        "time": None if started_at is None else _time(started_at, event.onset_s),
+        "time": None if when is None else _time(when(event.onset_s)),
     }
 
 
-def event_line(event: Event, started_at: datetime | None) -> str:
+def event_line(event: Event, when: When | None) -> str:
     """The record as one line of JSON, without its end."""
-    return json.dumps(event_record(event, started_at), ensure_ascii=False)
+    return json.dumps(event_record(event, when), ensure_ascii=False)
 
 
-def _time(started_at: datetime, onset_s: float) -> str:
-    onset = started_at + timedelta(seconds=float(onset_s))
+def _time(onset: datetime) -> str:
     return onset.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

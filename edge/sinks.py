@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol
 
 from edge.line_file import NO_ROTATION, LineWriter, RotationSettings
 from edge.line_server import LineServer
 from edge.mqtt import Listener, MqttSink
 from edge.mqtt_link import MqttSettings
-from edge.records import event_line
+from edge.records import When, event_line
 from edge.types import Event, FrameRow
 
 WANTED = "jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT or null"
@@ -44,25 +43,25 @@ class SinkOptions:
     listener: Listener = field(default_factory=Listener)
 
 
-def open_sink(spec: str, started_at: datetime | None = None, options: SinkOptions | None = None) -> Outlet:
+def open_sink(spec: str, when: When | None = None, options: SinkOptions | None = None) -> Outlet:
     """Open one of WANTED; `-` is stdout.
 
-    started_at: wall-clock time of sample 0 of a live source, None for a file. A live run appends to a JSON lines file,
-    so that a restart keeps what was heard before, and outlives a full disk; otherwise files begin anew, and the first
-    line that cannot be written is an error.
+    when: of a live source, None for a file. A live run appends to a JSON lines file, so that a restart keeps what was
+    heard before, and outlives a full disk; otherwise files begin anew, and the first line that cannot be written is an
+    error.
 
     Raises ValueError for an unknown spec, SinkError if the sink cannot be opened.
     """
     options = options or SinkOptions()
     kind, _, target = spec.partition(":")
     if kind == "jsonl" and target:
-        return JsonLinesSink(target, started_at, options.rotation)
+        return JsonLinesSink(target, when, options.rotation)
     if kind == "dcase" and target:
-        return DcaseSink(target, started_at)
+        return DcaseSink(target, when)
     if kind == "lines" and target:
-        return LineServer(target, started_at)
+        return LineServer(target, when)
     if spec == "mqtt:":
-        return MqttSink(options.mqtt, started_at, options.listener)
+        return MqttSink(options.mqtt, when, options.listener)
     if spec == "null":
         return NullSink()
     raise ValueError(f"sink: got {spec!r}, wanted {WANTED}")
@@ -71,9 +70,9 @@ def open_sink(spec: str, started_at: datetime | None = None, options: SinkOption
 class JsonLinesSink:
     """One JSON object per event: see `event_record`."""
 
-    def __init__(self, target: str, started_at: datetime | None, rotation: RotationSettings = NO_ROTATION) -> None:
-        self._started_at = started_at
-        live = started_at is not None
+    def __init__(self, target: str, when: When | None, rotation: RotationSettings = NO_ROTATION) -> None:
+        self._when = when
+        live = when is not None
         self._lines = LineWriter(f"jsonl:{target}", target, append=live, rotation=rotation, lasting=live)
 
     @property
@@ -84,7 +83,7 @@ class JsonLinesSink:
     def emit(self, item: Event | FrameRow) -> None:
         """Write one line for an event."""
         if isinstance(item, Event):
-            self._lines.write(event_line(item, self._started_at) + "\n")
+            self._lines.write(event_line(item, self._when) + "\n")
 
     def close(self) -> None:
         """Close the file."""
@@ -94,8 +93,8 @@ class JsonLinesSink:
 class DcaseSink:
     """The csv of the DCASE challenges: `frame,class,track,azimuth,elevation` in whole degrees, no header."""
 
-    def __init__(self, target: str, started_at: datetime | None) -> None:
-        self._lines = LineWriter(f"dcase:{target}", target, append=False, lasting=started_at is not None)
+    def __init__(self, target: str, when: When | None) -> None:
+        self._lines = LineWriter(f"dcase:{target}", target, append=False, lasting=when is not None)
 
     @property
     def dropped(self) -> int:

@@ -204,6 +204,21 @@ def test_soft_f_counts_in_probabilities(masked: bool) -> None:
     assert value_and_gradient(over_all, target, answer)[0] == pytest.approx(1 - f, abs=1e-6)
 
 
+def test_beta_says_how_bad_a_miss_is() -> None:
+    """F_beta as the field has it: at 2, recall counts twice as much as precision; at 1 it is F."""
+    target, answer = activities(1), activities(2)
+    hits = np.sum(answer * target)
+    precision, recall = hits / answer.sum(), hits / target.sum()
+    f2 = 5 * precision * recall / (4 * precision + recall)
+    value, _ = value_and_gradient(soft_f_loss(per_class=False, beta=2.0), target, answer)
+    assert value == pytest.approx(1 - f2, abs=1e-6)
+    missed, invented = np.zeros_like(target), np.ones_like(target)
+    even = (np.arange(target.size).reshape(target.shape) % 2).astype(np.float32)
+    assert f_score(even, invented) == pytest.approx(2 / 3)
+    assert value_and_gradient(soft_f_loss(per_class=False, beta=2.0), even, invented)[0] < 1 / 3 - 0.1
+    assert value_and_gradient(soft_f_loss(beta=2.0), target, missed)[0] == pytest.approx(1.0)
+
+
 def test_a_rare_class_weighs_as_much_as_a_frequent_one() -> None:
     target = np.zeros((1, 100, 2), np.float32)
     target[0, :99, 0] = target[0, 99, 1] = 1
@@ -346,6 +361,7 @@ def test_etri_losses_are_chosen_by_settings() -> None:
         (EtriLosses(), soft_f_loss(True, True)),
         (EtriLosses(f_over="all"), soft_f_loss(False, True)),
         (EtriLosses(masked=False), soft_f_loss(True, False)),
+        (EtriLosses(sed_beta=1.5), soft_f_loss(True, True, 1.5)),
         (EtriLosses(sed="bce"), binary_cross_entropy(True)),
         (EtriLosses(sed="bce", masked=False), binary_cross_entropy(False)),
     ):
@@ -363,3 +379,9 @@ def test_losses_that_there_are_not(wrong: dict[str, str]) -> None:
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=f"got {name} '{value}', wanted .* or "):
         EtriLosses(**wrong)
+
+
+@pytest.mark.parametrize("beta", [0.0, -1.0, 11.0, float("nan")])
+def test_a_beta_that_makes_no_sense(beta: float) -> None:
+    with pytest.raises(ValueError, match=r"got sed_beta .*, wanted 0\.1 to 10"):
+        EtriLosses(sed_beta=beta)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -147,9 +147,9 @@ def opened(tmp_path, quick):
     """A function that opens sinks; those that are still open are closed in the end."""
     sinks = []
 
-    def open_mqtt(port, started_at=None, **settings):
+    def open_mqtt(port, when=None, **settings):
         defaults = {"host": "127.0.0.1", "prefix": "seld/pi", "client_id": "pi", "outbox": str(tmp_path / "outbox")}
-        sinks.append(MqttSink(MqttSettings(**defaults | {"port": port} | settings), started_at, LISTENER))
+        sinks.append(MqttSink(MqttSettings(**defaults | {"port": port} | settings), when, LISTENER))
         return sinks[-1]
 
     yield open_mqtt
@@ -158,7 +158,7 @@ def opened(tmp_path, quick):
 
 
 def test_an_event_as_it_is_sent(broker, subscriber, opened):
-    sink = opened(broker.port, datetime(2024, 5, 1, 12, tzinfo=UTC))
+    sink = opened(broker.port, lambda onset_s: datetime(2024, 5, 1, 12, tzinfo=UTC) + timedelta(seconds=onset_s))
     sink.emit(Event("Female speech", 1.0, 2.5, 30.126, None, 0.91239))
     eventually(subscriber.seqs)
     assert json.loads(subscriber.said("seld/pi/event/female_speech")[0]) == {

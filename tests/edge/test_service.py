@@ -1,11 +1,9 @@
 """What systemd is told, and what SIGHUP changes."""
 
-import json
 import os
 import signal
 import socket
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +12,6 @@ import pytest
 from edge.config import MicrophoneSettings, RunSettings, read_settings
 from edge.decode import Decoder, DecodeSettings
 from edge.governor import BudgetSettings, Governor
-from edge.records import event_line
 from edge.service import Reloader, changed_keys, notify, supervised
 from edge.types import Event, TrackFrames
 
@@ -206,13 +203,3 @@ def test_a_governor_goes_on_by_another_budget():
         governor.step(60.0)
     assert levels == [1]
     assert governor.stats().late_steps == 3
-
-
-# Time
-
-
-def test_a_clock_that_jumps_does_not_move_events():
-    """The wall clock is read once; from there on it is the samples that count."""
-    started = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
-    times = [json.loads(event_line(Event("a", n, n + 1, 0, None, 1), started))["time"] for n in (1.0, 3600.5)]
-    assert [datetime.fromisoformat(time) - started for time in times] == [timedelta(seconds=s) for s in (1.0, 3600.5)]

@@ -19,6 +19,10 @@ BELL = Event("bell", 1.23456, 2.5, 30.126, -20.0, 0.91239)
 ROWS = [FrameRow(0, 3, 0, 30, -20), FrameRow(0, 1, 1, -179, 5), FrameRow(7, 3, 0, 31, -20)]
 
 
+def at_noon(onset_s):
+    return datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
 def records(path):
     text = path.read_text()
     assert text == "" or text.endswith("\n")
@@ -47,7 +51,7 @@ def test_json_line_of_a_file(tmp_path):
 
 def test_json_line_of_a_live_source(tmp_path):
     started = datetime(2024, 5, 1, 23, 59, 59, 500_000, tzinfo=timezone(timedelta(hours=2)))
-    sink = open_sink(f"jsonl:{tmp_path}/a.jsonl", started)
+    sink = open_sink(f"jsonl:{tmp_path}/a.jsonl", lambda onset_s: started + timedelta(seconds=onset_s))
     sink.emit(BELL)
     record = records(tmp_path / "a.jsonl")[0]
     assert record["time"] == "2024-05-01T22:00:00.734Z"
@@ -62,7 +66,7 @@ def test_a_flat_array_knows_no_elevation(tmp_path):
 
 def test_numpy_values_and_names_of_any_kind(tmp_path):
     half = np.float32(0.5)
-    sink = open_sink(f"jsonl:{tmp_path}/a.jsonl", datetime.now(UTC))
+    sink = open_sink(f"jsonl:{tmp_path}/a.jsonl", at_noon)
     sink.emit(Event('Tür "auf"\n', half, half, np.float32(-0.0001), half, half))
     text = (tmp_path / "a.jsonl").read_text()
     assert records(tmp_path / "a.jsonl")[0]["class"] == 'Tür "auf"\n'
@@ -70,8 +74,8 @@ def test_numpy_values_and_names_of_any_kind(tmp_path):
 
 
 def test_live_runs_append_and_files_begin_anew(tmp_path):
-    for started_at, expected in ((None, 1), (None, 1), (datetime.now(UTC), 2), (datetime.now(UTC), 3), (None, 1)):
-        sink = open_sink(f"jsonl:{tmp_path}/a.jsonl", started_at)
+    for when, expected in ((None, 1), (None, 1), (at_noon, 2), (at_noon, 3), (None, 1)):
+        sink = open_sink(f"jsonl:{tmp_path}/a.jsonl", when)
         sink.emit(BELL)
         sink.close()
         assert len(records(tmp_path / "a.jsonl")) == expected
@@ -204,7 +208,7 @@ def test_killed_process_leaves_whole_lines(tmp_path):
 def test_a_live_run_outlives_a_full_disk(tmp_path, kind, caplog):
     """What could not be written is counted, and said once; there are no cut lines."""
     path = tmp_path / "a"
-    sink = open_sink(f"{kind}:{path}", datetime.now(UTC))
+    sink = open_sink(f"{kind}:{path}", at_noon)
 
     def emit():
         sink.emit(BELL)
@@ -229,7 +233,7 @@ def test_a_live_run_outlives_a_full_disk(tmp_path, kind, caplog):
 def test_a_live_run_ends_with_its_reader():
     read_end, write_end = os.pipe()
     os.close(read_end)
-    done = run_stdout(EMIT.replace("'jsonl:-')", "'jsonl:-', datetime.now(UTC))"), write_end)
+    done = run_stdout(EMIT.replace("'jsonl:-')", "'jsonl:-', lambda onset_s: datetime.now(UTC))"), write_end)
     os.close(write_end)
     assert done.stderr.strip().splitlines()[-1] == "edge.line_file.SinkError: sink jsonl:-: Broken pipe"
 
