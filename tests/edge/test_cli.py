@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
 
@@ -321,17 +320,6 @@ def test_a_flat_array_says_nothing_about_height(seld, tmp_path, sounds, caplog):
     assert {event["elevation_deg"] for event in events(out)} == {None}
     assert any(abs(event["azimuth_deg"] + 120) < 5 for event in events(out))
     assert {label.elevation_deg for label in read_annotations(tmp_path / "a.csv", 2)} == {0.0}
-
-
-def test_a_clock_that_jumps_does_not_move_events(seld, sounds, monkeypatch):
-    """It is read once, when the source is open; later it may say what it likes."""
-    nows = iter([datetime(2024, 5, 1, 12, tzinfo=UTC)] + [datetime(1970, 1, 1, tzinfo=UTC)] * 99)
-    monkeypatch.setattr("edge.commands.datetime", SimpleNamespace(now=lambda zone: next(nows)))
-    pcm = np.clip(np.rint(sounds * 32768), -32768, 32767).astype("<i2").tobytes()
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(pcm)))
-    code, out, _ = seld("run", "--source", "-")
-    assert code == 0
-    assert [event["time"] for event in events(out)] == ["2024-05-01T12:00:01.000Z", "2024-05-01T12:00:03.000Z"]
 
 
 # What is refused
