@@ -79,7 +79,7 @@ RECIPES = {
             augmentation=etri_batches.EDGE_AUGMENTATION,
             losses=EtriLosses(),
             features=FeatureSettings("etri", etri_nets.EDGE_SIZES.bands),
-            device={"window_labels": 40, "hop_labels": 10, "sad_threshold": 0.1, "sed_threshold": 0.8},
+            device={"window_labels": 40, "hop_labels": 10, "sad_threshold": 0.1, "sed_threshold": 0.95},
             decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.0, min_duration_labels=3),
             weaknesses=(
                 "It falls short of `coloc-edge`, and answers later: take that one, unless you want to compare.",
