@@ -13,11 +13,12 @@ demo: $(VENV)/.device
 
 test: tools lint pytest
 
-# Synthesized speech, a broker, what checks scripts and sound definitions, and what a microphone of our own is built
-# with; the tests of what cannot be installed are skipped and say so.
+# Synthesized speech, a broker, what checks scripts and sound definitions, what a microphone of our own is built with,
+# and what emulates a Raspberry Pi; the tests of what cannot be installed are skipped and say so.
 TOOLS = espeak-ng:/usr/bin/espeak-ng mosquitto:/usr/sbin/mosquitto shellcheck:/usr/bin/shellcheck \
   alsa-utils:/usr/bin/arecord udev:/usr/bin/udevadm gcc:/usr/bin/gcc libc6-dev:/usr/include/stdio.h \
-  libasound2-dev:/usr/include/alsa/pcm_external.h portaudio19-dev:/usr/include/portaudio.h
+  libasound2-dev:/usr/include/alsa/pcm_external.h portaudio19-dev:/usr/include/portaudio.h \
+  qemu-user-static:/usr/bin/qemu-aarch64-static mmdebstrap:/usr/bin/mmdebstrap
 tools:
 	@for tool in $(TOOLS); do \
 	  test -e $${tool#*:} || command -v $${tool%%:*} >/dev/null || { $(APT) update && \

@@ -11,6 +11,7 @@ from edge.types import AudioBlock
 settings.register_profile(
     "seld", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+settings.register_profile("few", settings.get_profile("seld"), max_examples=5)  # for what is emulated: see arm64
 settings.load_profile("seld")
 
 

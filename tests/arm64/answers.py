@@ -1,12 +1,11 @@
 """What a machine says to the same questions -> a folder: run on two of them, the folders are compared.
 
 `python answers.py DIR` writes of every shipped bundle, as `DIR/BUNDLE-...`: `nets.json`, digests of the raw outputs of
-all nets for fixed inputs, in 1 and in 4 threads; `NET.npz`, every tensor of a net that multiplies; `features.npz`;
-`events.jsonl`, what the loop hears in the demo scene.
+all nets for fixed inputs, in 1 and in 4 threads; `NET.npz`, every tensor of a net with operations that are not exact;
+`features.npz`; `events.jsonl`, what the loop hears in the demo scene.
 """
 
 import hashlib
-import itertools
 import json
 import sys
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.array import load_array
+from edge.array import foa_encoder, load_array
 from edge.bundle import load_bundle, shipped_bundles
 from edge.capture import open_source
 from edge.litert import Interpreter
@@ -22,9 +21,11 @@ from edge.runtime import build_pipeline, build_system, run
 from edge.stft import Stft
 from edge.types import AudioBlock, Event
 
-CALLS = 3  # of each net, which hands its states on
+CALLS = 2  # of each net, which hands its states on
+INEXACT = {"MUL", "SOFTMAX"}  # which processors round otherwise
 SCENE_S = 12
 THREADS = (1, 4)
+ARRAY = "foa"
 
 
 def digests(flatbuffer, threads):
@@ -44,7 +45,7 @@ def digests(flatbuffer, threads):
 
 
 def tensors(flatbuffer):
-    """All tensors of a net by number, after one call; and its operations: name, inputs, outputs."""
+    """All tensors of a net by number, after one call; its operations: name, inputs, outputs; scales, zero points."""
     interpreter = Interpreter(model_content=flatbuffer, num_threads=1, experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
     rng = np.random.default_rng(0)
@@ -53,7 +54,10 @@ def tensors(flatbuffer):
     interpreter.invoke()
     steps = [(op["op_name"], op["inputs"].tolist(), op["outputs"].tolist()) for op in interpreter._get_ops_details()]
     used = {number for _, *ends in steps for end in ends for number in end if number >= 0}
-    return {str(number): interpreter.get_tensor(number) for number in used} | {"steps": json.dumps(steps)}
+    details = {detail["index"]: detail["quantization"] for detail in interpreter.get_tensor_details()}
+    scales = json.dumps({number: [float(scale), int(zero)] for number, (scale, zero) in details.items()})
+    found = {str(number): interpreter.get_tensor(number) for number in used}
+    return found | {"steps": json.dumps(steps), "scales": scales}
 
 
 def operations(interpreter):
@@ -66,8 +70,10 @@ def fixed(detail, rng):
 
 
 def features(bundle, blocks):
-    windows, extract = Stft(bundle.manifest.stft, 4), bundle.extractor()
-    return np.concatenate([extract(spectra).maps for block in blocks for spectra in windows.push(block)])
+    manifest = bundle.manifest
+    encode = foa_encoder(load_array(ARRAY), manifest.stft.sample_rate_hz, manifest.features.microphones)
+    windows, extract = Stft(manifest.stft, manifest.features.channels), bundle.extractor()
+    return np.concatenate([extract(spectra).maps for block in blocks for spectra in windows.push(encode(block))])
 
 
 class Events:
@@ -89,12 +95,12 @@ def main(folder):
     for name in shipped_bundles():
         bundle = load_bundle(name)
         nets = {
-            f"{net} in {threads} threads": digests(flatbuffer, threads)
-            for (net, flatbuffer), threads in itertools.product(bundle.flatbuffers.items(), THREADS)
+            net: {threads: digests(flatbuffer, threads) for threads in THREADS}
+            for net, flatbuffer in bundle.flatbuffers.items()
         }
         (folder / f"{name}-nets.json").write_text(json.dumps(nets, indent=1))
         for net, flatbuffer in bundle.flatbuffers.items():
-            if "MUL" in operations(Interpreter(model_content=flatbuffer)):
+            if operations(Interpreter(model_content=flatbuffer)) & INEXACT:
                 np.savez(folder / f"{name}-{net}.npz", **tensors(flatbuffer))
         rate_hz = bundle.manifest.stft.sample_rate_hz
         with open_source("demo", 4, rate_hz) as source:
@@ -103,7 +109,7 @@ def main(folder):
         found = {"scene": features(bundle, scene), "noise": features(bundle, [AudioBlock(noise, 0)])}
         np.savez(folder / f"{name}-features.npz", **found)
         events = Events()
-        run(scene, build_pipeline(bundle, load_array("foa"), build_system(bundle)), [events])
+        run(scene, build_pipeline(bundle, load_array(ARRAY), build_system(bundle)), [events])
         (folder / f"{name}-events.jsonl").write_text("".join(events.lines))
 
 
