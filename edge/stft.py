@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 
 from edge.framing import Framer
 from edge.types import AudioBlock, ComplexArray, FloatArray, Spectra
@@ -62,7 +61,7 @@ class Stft:
     def __init__(self, settings: StftSettings, channels: int) -> None:
         self._settings = settings
         self._channels = channels
-        hann = scipy.signal.get_window("hann", settings.window_samples).astype(np.float32)
+        hann = np.hanning(settings.window_samples + 1)[:-1].astype(np.float32)  # periodic
         self._window = np.repeat(hann[:, None], channels, axis=1)
         self._frames = np.zeros((settings.frames_per_label, settings.nfft, channels), dtype=np.float32)
         offset = (settings.nfft - settings.window_samples) // 2
