@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Protocol
 
@@ -16,10 +15,10 @@ import numpy as np
 
 from edge.acoustics import PATTERNS, Capsules
 from edge.capture import RAW_TYPES
-from edge.config import build, read_toml
 from edge.encoding import FilterEncoder
 from edge.geometry import foa_gains
 from edge.microphone import Device
+from edge.profiles import load_profile, shipped_profiles
 from edge.resample import MAX_RATE_HZ, MIN_RATE_HZ
 from edge.sound_card import CARD_ID, SoundCard, is_card_id
 from edge.types import AudioBlock, FloatArray
@@ -173,20 +172,12 @@ class MixingEncoder:
 
 def shipped_arrays() -> dict[str, Path]:
     """Array profiles that come with the package, by name."""
-    root = Path(str(resources.files("firmware_config"))) / "arrays"
-    return {path.stem: path for path in sorted(root.glob("*.toml"))}
+    return shipped_profiles("array")
 
 
 def load_array(name: str) -> ArrayProfile:
     """A profile by the name of a shipped one or by the path of a TOML file."""
-    shipped = shipped_arrays()
-    if name in shipped:
-        path = shipped[name]
-    elif name.endswith(".toml"):
-        path = Path(name)
-    else:
-        raise ValueError(f"array {name!r}: got no such profile, wanted {', '.join(shipped)} or a .toml file")
-    return build(ArrayProfile, read_toml(path), str(path))
+    return load_profile(ArrayProfile, "array", name)
 
 
 def fitting_arrays(device: Device) -> list[str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
-from edge.config import build, read_toml
 from edge.governor import BudgetSettings
 from edge.machine import ROOT, board_model
+from edge.profiles import load_profile, shipped_profiles
 
 CPU_GOVERNORS = ("performance", "ondemand", "schedutil", "conservative", "powersave")
 _CORES = 64
@@ -39,20 +38,12 @@ class BoardProfile:
 
 def shipped_boards() -> dict[str, Path]:
     """Board profiles that come with the package, by name."""
-    root = Path(str(resources.files("firmware_config"))) / "boards"
-    return {path.stem: path for path in sorted(root.glob("*.toml"))}
+    return shipped_profiles("board")
 
 
 def load_board(name: str) -> BoardProfile:
     """A profile by the name of a shipped one or by the path of a TOML file."""
-    shipped = shipped_boards()
-    if name in shipped:
-        path = shipped[name]
-    elif name.endswith(".toml"):
-        path = Path(name)
-    else:
-        raise ValueError(f"board {name!r}: got no such profile, wanted {', '.join(shipped)} or a .toml file")
-    return build(BoardProfile, read_toml(path), str(path))
+    return load_profile(BoardProfile, "board", name)
 
 
 def recognised_board(root: Path = ROOT) -> BoardProfile:

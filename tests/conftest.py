@@ -8,6 +8,9 @@ from edge.geometry import foa_gains, unit_vector
 from edge.nets import LiteRtNet
 from edge.types import AudioBlock
 
+# Modules of tests/edge that several tests share: what fails there is told as in a test.
+SHARED = ("coloc_scene", "command_line", "etri_scene", "mqtt_broker", "scenes", "two_step_scene")
+pytest.register_assert_rewrite(*(f"tests.edge.{name}" for name in SHARED))
 settings.register_profile(
     "seld", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

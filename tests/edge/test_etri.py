@@ -1,5 +1,4 @@
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,152 +6,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.array import foa_encoder, load_array
-from edge.bundle import Bundle, Manifest
 from edge.clock import StageClock
 from edge.decode import Decoder, DecodeSettings
-from edge.features import FeatureExtractor, FeatureSettings
-from edge.geometry import angle_between_deg, azimuth_elevation_deg, unit_vector
-from edge.runtime import Pipeline, build_system
-from edge.stft import Stft, StftSettings
-from edge.systems.etri import NETS, Etri, strongest
-from edge.systems.etri_settings import EtriSettings
-from edge.types import AudioBlock, Event, FeatureFrames, Spectra
+from edge.geometry import azimuth_elevation_deg, unit_vector
+from edge.systems.etri import NETS, strongest
+from edge.types import AudioBlock
+from tests.edge.etri_scene import TINY, Replaced, Scene, pipeline_with_ears
+from tests.edge.scenes import (
+    BELL,
+    DOG,
+    DOOR,
+    NAMES,
+    SILENCE,
+    around,
+    check_direction,
+    check_slots,
+    events_of,
+    joined,
+    low_noise,
+    run_through,
+)
 
-NAMES = ("bell", "dog", "door", "voice")
-SILENCE = -1  # in place of the number of a label frame: not of the stream
-TINY = StftSettings(sample_rate_hz=40, window_samples=4, hop_samples=2, nfft=4, frames_per_label=2)  # labels of 0.1 s
-MAPS = 13
 QUICK = {"post_sed": False, "post_doa": False}
-
-BELL, DOG, DOOR = (0, 30.0, 10.0), (1, -100.0, -40.0), (2, 170.0, 0.0)
-SOUNDING = {
-    "nothing": lambda label: [],
-    "one": lambda label: [BELL],
-    "two": lambda label: [DOG, BELL],
-    "mixed": lambda label: [BELL, DOOR, DOG][: label % 4],
-    "seldom": lambda label: [DOG] if label % 10 == 9 else [],
-}
-PROBABILITIES = {0: 0.9, 1: 0.8, 2: 0.7, 3: 0.6}  # of a class where it sounds
-
-
-class Numbers:
-    """Features of spectra that say the number of their label frame: that number in all maps."""
-
-    channels, bands, map_names = 4, 3, tuple(str(number) for number in range(MAPS))
-
-    def __init__(self, look_ahead_labels):
-        self.look_ahead_labels = look_ahead_labels
-        self.reset()
-
-    def push(self, spectra):
-        self._late.append(spectra)
-        if len(self._late) > self.look_ahead_labels:
-            yield self._features(self._late.pop(0))
-
-    def finish(self):
-        yield from (self._features(spectra) for spectra in self._late)
-        self.reset()
-
-    def reset(self):
-        self._late = []
-
-    def _features(self, spectra):
-        number = round(float(spectra.bins[0, 0, 0].real)) - 1  # no spectra: silence
-        return FeatureFrames(np.full((TINY.frames_per_label, self.bands, MAPS), number, np.float32), spectra.start)
-
-
-class Scene:
-    """Nets that answer from a table: `sounds` says what sounds in a label frame: class, azimuth, elevation."""
-
-    def __init__(self, sounds="mixed"):
-        self.sounds_at = SOUNDING.get(sounds, sounds)
-        self.calls = []  # step, name, numbers of the label frames
-        self.stepped = 0
-        self.nets = {name: FakeNet(self, name) for name in NETS}
-
-    def system(self, look_ahead_labels=1, **changes):
-        system = Etri(self.nets, Numbers(look_ahead_labels), TINY, NAMES, EtriSettings(**changes))
-        self.calls.clear()
-        return system
-
-    def count(self, name):
-        return sum(called == name for _, called, _ in self.calls)
-
-    def windows(self, name):
-        return [numbers for _, called, numbers in self.calls if called == name]
-
-    @staticmethod
-    def spectra(label):
-        bins = np.full((TINY.frames_per_label, 4, TINY.bins), label + 1, np.complex64)
-        return Spectra(bins, label * TINY.frames_per_label)
-
-    def step(self, system, label):
-        self.stepped = label
-        return list(system.step(self.spectra(label)))
-
-    def answers(self, system, labels, finish=True):
-        answers = [answer for label in labels for answer in self.step(system, label)]
-        return answers + (list(system.finish()) if finish else [])
-
-    def check(self, answers, labels, slots=2):
-        """Every label frame is answered once, in order, with what is true there, as far as there are slots."""
-        assert [answer.start + n for answer in answers for n in range(len(answer.activity))] == list(labels)
-        for answer in answers:
-            assert answer.activity.dtype == answer.direction.dtype == np.float32
-            assert answer.activity.shape == (len(answer.activity), slots, len(NAMES))
-            assert answer.direction.shape == (len(answer.activity), slots, 3)
-            for n, (activity, direction) in enumerate(zip(answer.activity, answer.direction, strict=True)):
-                sounds = sorted(self.sounds_at(answer.start + n))[:slots]  # the first classes are the most probable
-                wanted, where = np.zeros_like(activity), np.zeros_like(direction)
-                for slot, (index, azimuth, elevation) in enumerate(sounds):
-                    wanted[slot, index] = PROBABILITIES[index]
-                    where[slot] = unit_vector(azimuth, elevation)
-                assert_allclose(activity, wanted, atol=1e-6)
-                assert_allclose(direction, where, atol=1e-6)
-
-
-class FakeNet:
-    """One net of a scene. What it says where it is not to be read is wrong."""
-
-    def __init__(self, scene, name):
-        self.scene, self.name = scene, name
-        self.answer = getattr(self, name)
-
-    def __call__(self, past=None, *, features):
-        assert features.shape[1:] == (3, 10 if self.name == "doae" else 3)
-        numbers = [round(number) for number in features[:: TINY.frames_per_label, 0, 0].tolist()]
-        self.scene.calls.append((self.scene.stepped, self.name, numbers))
-        return {"output": np.array([self.answer(self.sounds(number)) for number in numbers], np.float32)}
-
-    def sounds(self, number):
-        return [] if number == SILENCE else self.scene.sounds_at(number)
-
-    def sad(self, sounds):
-        return [0.95 if sounds else 0.05]
-
-    def sed(self, sounds):
-        output = np.full(len(NAMES), 0.1 if sounds else 0.99)  # it has not learnt silence
-        for index, _, _ in sounds:
-            output[index] = PROBABILITIES[index]
-        return output
-
-    def doae(self, sounds):
-        output = np.full((2, len(NAMES)), 0.3)
-        for index, *angles in sounds:
-            output[:, index] = np.array(angles) / 180.0
-        return output.ravel()
-
-    def fresh(self):
-        return {}
-
-
-class Replaced(FakeNet):
-    """A net that answers with what a function of the numbers of the label frames says."""
-
-    def __init__(self, scene, name, answer):
-        self.scene, self.name = scene, name
-        self.sounds, self.answer = lambda number: number, answer
 
 
 # The stream, in label frames
@@ -177,13 +52,6 @@ def test_windows_of_any_size_answer_label_by_label(data):
     scene.check(scene.answers(system, range(length)), range(length), slots)
 
 
-@pytest.mark.parametrize("resumed", [25, 100, 3])
-def test_a_gap_closes_the_stream_and_begins_another(resumed):
-    scene = Scene()
-    labels = [*range(17), *range(resumed, resumed + 45)]
-    scene.check(scene.answers(scene.system(), labels), labels)
-
-
 def test_after_a_gap_nothing_of_before_is_heard():
     scene = Scene()
     system = scene.system(window_labels=8, hop_labels=4)
@@ -191,42 +59,6 @@ def test_after_a_gap_nothing_of_before_is_heard():
     scene.calls.clear()
     scene.answers(system, range(40, 47), finish=False)
     assert scene.windows("sad")[-1] == [SILENCE, SILENCE, *range(40, 46)]
-
-
-def test_reset_and_finish_equal_a_new_system():
-    scene = Scene()
-    changes = {"window_labels": 8, "hop_labels": 5, "sad_median_labels": 3, "sed_median_labels": {"dog": 5}}
-    fresh = scene.answers(scene.system(**changes), range(33))
-    system = scene.system(**changes)
-    scene.answers(system, range(27), finish=False)
-    system.reset()
-    for _ in range(2):
-        again = scene.answers(system, range(33))
-        assert [answer.start for answer in again] == [answer.start for answer in fresh]
-        for one, other in zip(again, fresh, strict=True):
-            assert_array_equal(one.activity, other.activity)
-            assert_array_equal(one.direction, other.direction)
-        system.reset()
-
-
-def test_finish_goes_on_where_it_ended():
-    scene = Scene()
-    system = scene.system()
-    assert list(system.finish()) == []
-    scene.check(scene.answers(system, range(13)), range(13))
-    scene.check(scene.answers(system, range(13, 20)), range(13, 20))
-
-
-def test_answers_stay_as_they_are_while_the_next_ones_are_computed():
-    scene = Scene()
-    system = scene.system(window_labels=8, hop_labels=2, max_overlap=3)
-    answers = scene.answers(system, range(30), finish=False)
-    kept = [(answer.activity.copy(), answer.direction.copy()) for answer in answers]
-    scene.answers(system, range(30, 60))
-    assert kept
-    for answer, (activity, direction) in zip(answers, kept, strict=True):
-        assert_array_equal(answer.activity, activity)
-        assert_array_equal(answer.direction, direction)
 
 
 # Windows
@@ -342,15 +174,7 @@ def test_stages_are_timed_by_name():
 @pytest.mark.parametrize("post", [QUICK, {"sad_median_labels": 3, "sed_median_labels": {"bell": 5}, "path_labels": 7}])
 def test_an_answer_comes_no_later_than_the_latency_says(ahead, sizes, post):
     scene = Scene()
-    system = scene.system(ahead, window_labels=sizes[0], hop_labels=sizes[1], **post)
-    waited, end = [], 0
-    for label in range(130):
-        for answer in scene.step(system, label):
-            assert answer.start == end
-            end += len(answer.activity)
-            waited += [label + 1 - n for n in range(answer.start, end)]  # labels from its beginning to now
-    assert max(waited) * TINY.label_s == pytest.approx(system.latency_s)
-    assert 130 - end < system.latency_s / TINY.label_s  # and none is held back longer
+    scene.check_latency(scene.system(ahead, window_labels=sizes[0], hop_labels=sizes[1], **post))
 
 
 def test_an_impulse_is_heard_no_later_than_the_latency_says_and_once_as_late():
@@ -398,18 +222,7 @@ def test_lower_levels_are_longer_hops():
 @given(st.integers(1, 9), st.lists(st.tuples(st.integers(0, 99), st.integers(0, 9)), max_size=8))
 def test_a_change_of_level_loses_nothing_and_repeats_nothing(hop, changes):
     scene = Scene()
-    system = scene.system(window_labels=9, hop_labels=hop, **QUICK)
-    at = {label: index % len(system.levels) for label, index in changes}
-    most = 0.0
-    answers = []
-    for label in range(100):
-        if label in at:
-            system.set_level(at[label])
-        most = max(most, system.latency_s)
-        for answer in scene.step(system, label):
-            assert (label + 1 - answer.start) * TINY.label_s <= most + 1e-9
-            answers.append(answer)
-    scene.check([*answers, *system.finish()], range(100))
+    scene.check_changes_of_level(scene.system(window_labels=9, hop_labels=hop, **QUICK), changes, 100)
 
 
 # Slots
@@ -452,21 +265,13 @@ def test_whatever_the_nets_say_slots_are_unit_vectors_of_one_class(seed, post_se
         scene.nets[name] = Replaced(scene, name, answer)
     changes = {"window_labels": 8, "hop_labels": 6, "sed_median_labels": {"bell": 5, "dog": 3}, "path_labels": 5}
     system = scene.system(max_overlap=3, post_sed=post_sed, post_doa=post_doa, **changes)
-    answers = scene.answers(system, range(50))
-    activity, direction = (
-        np.concatenate([getattr(each, name) for each in answers]) for name in ("activity", "direction")
-    )
-    assert activity.any()
-    assert activity.max() <= 1.0 and not np.any((activity > 0) & (activity <= 0.5))
-    live = np.any(activity > 0, axis=-1)
-    assert_array_equal(np.sum(activity > 0, axis=-1), live)
-    assert_allclose(np.linalg.norm(direction, axis=-1), live, atol=1e-5)
+    check_slots(*joined(scene.answers(system, range(50))))
 
 
 def decoded(answers, **changes):
     decoder = Decoder(DecodeSettings(**changes), NAMES, 0.1)
     items = [item for answer in answers for item in decoder.push(answer)] + list(decoder.finish())
-    return sorted((item for item in items if isinstance(item, Event)), key=lambda event: event.name)
+    return sorted(events_of(items), key=lambda event: event.name)
 
 
 def test_two_classes_at_once_are_two_events_where_they_are():
@@ -494,199 +299,13 @@ def test_a_source_that_moves_over_the_seam_is_one_event():
     assert_allclose(np.unwrap(azimuth, period=360.0), 160.0 + 2.0 * np.arange(40), atol=1e-3)
 
 
-# Settings and bundles
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"max_overlap": 0},
-        {"max_overlap": 4},
-        {"sad_threshold": 0.0},
-        {"sed_threshold": 1.0},
-        {"hop_labels": 0},
-        {"hop_labels": 41},
-        {"window_labels": 0, "hop_labels": 0},
-        {"sad_median_labels": 4},
-        {"sad_median_labels": -1},
-        {"sad_median_labels": 203},
-        {"path_labels": 10},
-        {"sed_median_labels": {"bell": 2}},
-        {"sed_median_labels": {"bell": "3"}},
-        {"sed_median_labels": {"bell": 3.0}},
-        {"speeds_deg_s": ()},
-        {"speeds_deg_s": (0.0, -10.0)},
-        {"path_deg": 0.0},
-    ],
-)
-def test_settings_that_make_no_sense(changes):
-    with pytest.raises(ValueError, match=r"^got .*, wanted "):
-        EtriSettings(**changes)
-
-
-CLASSES = ("low", "high")
-BANDS = 64
-
-
-def bundle(**changes):
-    """A bundle without files: what its nets are is only described."""
-    inputs = {"sad": 3, "sed": 3, "doae": 10}
-    outputs = {"sad": 1, "sed": len(CLASSES), "doae": 2 * len(CLASSES)}
-    nets = {
-        name: {
-            "file": f"{name}.tflite",
-            "sha256": "",
-            "inputs": {"features": [200, BANDS, inputs[name]]},
-            "outputs": {"output": [40, outputs[name]]},
-        }
-        for name in NETS
-    }
-    manifest = Manifest(
-        format=1,
-        name="tiny",
-        system="etri",
-        precision="float32",
-        class_names=CLASSES,
-        statistics_sha256="",
-        nets=nets,
-        features=FeatureSettings("etri", BANDS),
-        settings={"sed_median_labels": {"low": 5}, "speeds_deg_s": [0, 10.0, 20.0], "path_labels": 11},
-    )
-    return Bundle(
-        replace(manifest, **changes), {}, np.zeros((BANDS, MAPS), np.float32), np.ones((BANDS, MAPS), np.float32)
-    )
-
-
-def test_a_bundle_is_told_by_its_system_and_its_settings_can_be_overridden():
-    nets = dict.fromkeys(NETS)
-    system = build_system(bundle(), nets=nets)
-    assert isinstance(system, Etri)
-    late_s = 0.1 * FeatureExtractor(FeatureSettings("etri", BANDS), StftSettings()).look_ahead_labels
-    assert system.latency_s == pytest.approx(late_s + 3.5 + 0.2 + 0.2 + 0.5)
-    assert build_system(bundle(), nets=nets, overrides={"post_sed": False}).latency_s == pytest.approx(late_s + 4.2)
-    assert build_system(bundle(), nets=nets, overrides={"post_doa": False}).latency_s == pytest.approx(late_s + 3.9)
-    with pytest.raises(ValueError, match=r"^system: got unknown key 'overlap', wanted one of max_overlap, "):
-        build_system(bundle(), nets=nets, overrides={"overlap": 3})
-    with pytest.raises(ValueError, match=r"^system: got path_labels 4, wanted an odd number from 1 to 201$"):
-        build_system(bundle(), nets=nets, overrides={"path_labels": 4})
-
-
-def test_a_bundle_that_does_not_fit_says_what_is_missing():
-    with pytest.raises(ValueError, match=r"^tiny: got nets doae, sad, wanted also sed$"):
-        build_system(bundle(), nets=dict.fromkeys(("sad", "doae")))
-    nets = dict.fromkeys(NETS)
-    with pytest.raises(ValueError, match=r"^tiny: got features 'logmel_iv', wanted 'etri'$"):
-        build_system(bundle(features=FeatureSettings()), nets=nets)
-    with pytest.raises(
-        ValueError, match=r"^tiny: sad: got features of shape \[200, 64, 3\], wanted \[150, 64, 3\] by "
-    ):
-        build_system(bundle(), nets=nets, overrides={"window_labels": 30})
-    with pytest.raises(ValueError, match=r"^got sed_median_labels of 'cat', wanted only low, high$"):
-        build_system(bundle(settings={"sed_median_labels": {"cat": 3}}), nets=nets)
-
-
-def test_every_tensor_is_looked_for():
-    good = bundle().manifest.nets
-    for name, kind in itertools.product(NETS, ("inputs", "outputs")):
-        for described in ({}, {key: [*shape[:-1], 7] for key, shape in good[name][kind].items()}):
-            broken = bundle(nets={**good, name: {**good[name], kind: described}})
-            with pytest.raises(ValueError, match=rf"^tiny: {name}: got (features|output) of shape .*, wanted \["):
-                build_system(broken, nets=dict.fromkeys(NETS))
-
-
 # The whole pipeline
 
 
-class Ear:
-    """A net made of means over the features of each label frame."""
-
-    def __init__(self, answer):
-        self._answer = answer
-
-    def __call__(self, past=None, *, features):
-        return {"output": self._answer(features.reshape(40, 5, BANDS, -1).mean(axis=1)).astype(np.float32)}
-
-    def fresh(self):
-        return {}
-
-
-def squashed(values):
-    return 1 / (1 + np.exp(-values))
-
-
-def ear_heard(maps):
-    """Something is louder than the noise: mean log-mel, in dB."""
-    return squashed((maps[..., 0].mean(axis=1, keepdims=True) + 50.0) / 2)
-
-
-def ear_classified(maps):
-    low = squashed((maps[:, :32, 0].mean(axis=1) - maps[:, 32:, 0].mean(axis=1)) / 5)
-    return np.stack([low, 1 - low], axis=1)
-
-
-def ear_located(maps):
-    """Active intensity y, z, x of all bands, the same for both classes."""
-    azimuth_deg, elevation_deg = azimuth_elevation_deg(maps[..., [6, 4, 5]].mean(axis=1))
-    return np.stack([azimuth_deg, azimuth_deg, elevation_deg, elevation_deg], axis=1) / 180.0
-
-
-def pipeline_with_ears(**changes):
-    nets = {"sad": Ear(ear_heard), "sed": Ear(ear_classified), "doae": Ear(ear_located)}
-    system = build_system(bundle(), nets=nets, overrides=changes)
-    return Pipeline(
-        foa_encoder(load_array("foa")), Stft(StftSettings(), 4), system, Decoder(DecodeSettings(), CLASSES, 0.1)
-    )
-
-
-def run_through(pipeline, blocks):
-    return [item for block in blocks for item in pipeline.push(block)] + list(pipeline.finish())
-
-
-def heard(items):
-    return [(item.name, item.onset_s, item.offset_s) for item in items if isinstance(item, Event)]
-
-
-def test_events_and_rows_do_not_depend_on_the_blocks(sounds, cut, block_samples):
-    whole = run_through(pipeline_with_ears(), [AudioBlock(sounds, 0)])
-    assert heard(whole) == [("low", 1.0, 2.0), ("high", 3.0, 4.0)]
-    events = [item for item in whole if isinstance(item, Event)]
-    for event, direction in zip(events, ((30, -20), (-120, 40)), strict=True):
-        assert angle_between_deg(unit_vector(event.azimuth_deg, event.elevation_deg), unit_vector(*direction)) < 1.0
-    assert run_through(pipeline_with_ears(), cut(sounds, block_samples)) == whole  # floats and all
-
-
-def test_with_a_gap_they_do_not_depend_on_the_blocks_either(sounds, cut, block_samples):
-    """From 1.5 s to 2.87 s nothing was heard."""
-    resumed = 68_900
-    early, late = sounds[:36_000], sounds[resumed:]
-
-    def with_gap(size):
-        after = cut(late, size, start=resumed)
-        after[0] = AudioBlock(after[0].samples, resumed, lost=resumed - 36_000)
-        return [*cut(early, size), *after]
-
-    got = run_through(pipeline_with_ears(), with_gap(block_samples))
-    assert got == run_through(pipeline_with_ears(), with_gap(10**9))
-    assert heard(got) == [("low", 1.0, 1.5), ("high", 3.0, 4.0)]
-
-
-def test_reset_makes_the_pipeline_new(sounds):
-    fresh = run_through(pipeline_with_ears(), [AudioBlock(sounds, 0)])
-    pipeline = pipeline_with_ears()
-    list(pipeline.push(AudioBlock(sounds[:40_000], 0)))
-    for _ in range(2):
-        pipeline.reset()
-        assert run_through(pipeline, [AudioBlock(sounds, 0)]) == fresh
-
-
 def test_a_plane_wave_from_anywhere_comes_out_of_the_loop_where_it_came_from(plane_wave):
-    noise = np.convolve(np.random.default_rng(0).normal(0, 0.02, 24000), [2.0, *np.ones(15)], "same")  # more of the low
-    pipeline, turn = pipeline_with_ears(), np.pi * (3 - np.sqrt(5))
-    for n in range(12):
-        azimuth, elevation = np.rad2deg(turn * n) % 360 - 180, np.rad2deg(np.arcsin((2 * n + 1) / 12 - 1))
+    pipeline, noise = pipeline_with_ears(), low_noise(24000)
+    for direction in around(12):
         pipeline.reset()
-        items = run_through(pipeline, [AudioBlock(plane_wave(noise, azimuth, elevation), 0)])
-        (event,) = [item for item in items if isinstance(item, Event)]
-        got = unit_vector(event.azimuth_deg, event.elevation_deg)
-        assert angle_between_deg(got, unit_vector(azimuth, elevation)) < 1.0
+        (event,) = events_of(run_through(pipeline, [AudioBlock(plane_wave(noise, *direction), 0)]))
+        check_direction(event, direction)
         assert (event.name, event.onset_s, event.offset_s) == ("low", 0.0, 1.0)

@@ -2,16 +2,11 @@
 
 import json
 import logging
-import os
-import queue
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -23,99 +18,13 @@ from edge.mqtt_link import MqttSettings
 from edge.outbox import Outbox
 from edge.types import Event, FrameRow
 from edge.wav import write_wav
+from tests.edge.mqtt_broker import MOSQUITTO, Broker, Subscriber, eventually, free_port, needs_broker
 
-client = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
-MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
 LISTENER = Listener("coloc-edge", "foa", ("bell", "Female speech"), lambda: {"steps": 7, "temperature_c": None})
 
 
 def bell(number=0):
     return Event("bell", float(number), number + 0.5, 30.0, -20.0, 0.9)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def eventually(condition, timeout_s=20.0):
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end_s, "it did not happen in time"
-        time.sleep(0.01)
-
-
-class Broker:
-    """A mosquitto that can be stopped and started again, and keeps the sessions of its clients."""
-
-    def __init__(self, folder, *options):
-        self.port = free_port()
-        self._folder = folder
-        lines = [
-            "user root",
-            "allow_anonymous true",
-            f"listener {self.port} 127.0.0.1",
-            "persistence true",
-            f"persistence_location {folder}/",
-            "max_queued_messages 0",
-            *options,
-        ]
-        if any(line.startswith("password_file") for line in options):
-            lines.remove("allow_anonymous true")
-        (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
-        self._process = None
-
-    def start(self):
-        log = (self._folder / "mosquitto.log").open("a")
-        command = [MOSQUITTO, "-c", str(self._folder / "mosquitto.conf")]
-        with log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        eventually(self._answers)
-
-    def stop(self):
-        if self._process:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait(timeout=20)
-            self._process = None
-
-    def _answers(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 1.0).close()
-        except OSError:
-            return False
-        return True
-
-
-class Subscriber:
-    """Everything that a broker says, in the order in which it came, through restarts of it."""
-
-    def __init__(self, port, topics="#", user=None, tls=None):
-        self.messages = []
-        self._client = client.Client(client.CallbackAPIVersion.VERSION2, f"test-{port}", clean_session=False)
-        if user:
-            self._client.username_pw_set(*user)
-        if tls:
-            self._client.tls_set(tls)
-        self._client.reconnect_delay_set(1, 1)
-        subscribed = queue.SimpleQueue()
-        self._client.on_connect = lambda *_args: self._client.subscribe(topics, 1)
-        self._client.on_subscribe = lambda *_args: subscribed.put(True)
-        self._client.on_message = lambda _client, _data, message: self.messages.append(message)
-        self._client.connect("localhost" if tls else "127.0.0.1", port)
-        self._client.loop_start()
-        subscribed.get(timeout=20)
-
-    def seqs(self):
-        return [json.loads(m.payload)["seq"] for m in list(self.messages) if "/event/" in m.topic]
-
-    def said(self, topic):
-        return [m.payload.decode() for m in list(self.messages) if m.topic == topic]
-
-    def close(self):
-        self._client.disconnect()
-        self._client.loop_stop()
 
 
 @pytest.fixture
@@ -422,40 +331,3 @@ def test_without_paho(opened, monkeypatch, version):
         ValueError, match=r"^paho-mqtt is (not installed|too old: .*): pip install 'seld-edge\[mqtt\]'$"
     ):
         opened(free_port())
-
-
-def test_the_environment_names_user_and_password(monkeypatch, tmp_path):
-    from edge.mqtt_link import _credentials
-
-    monkeypatch.setenv("SELD_EDGE_MQTT_USER", "from-there")
-    monkeypatch.setenv("SELD_EDGE_MQTT_PASSWORD", "secret")
-    assert _credentials(MqttSettings()) == ("from-there", "secret")
-    Path(tmp_path / "password").write_text("other")
-    assert _credentials(MqttSettings(user="me", password_file=str(tmp_path / "password"))) == ("me", "other")
-
-
-def test_usual_values(monkeypatch):
-    monkeypatch.setattr("edge.mqtt_link.gethostname", lambda: "pi 4.lan")
-    settings = MqttSettings()
-    assert (settings.broker, MqttSettings(tls=True).broker) == ("localhost:1883", "localhost:8883")
-    assert (settings.node, settings.topic_prefix) == ("seld-edge-pi-4", "seld-edge/pi-4")
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"host": ""}, "got host '', wanted a name or an address"),
-        ({"keepalive_s": 1}, "got keepalive_s 1, wanted 5 to 3600"),
-        ({"outbox_mb": 0.0}, r"got outbox_mb 0\.0, wanted 0\.01 to 1e\+06"),
-        ({"off_delay_s": 0.0}, r"got off_delay_s 0\.0, wanted 0\.2 to 3600"),
-        ({"health_s": 0.5}, r"got health_s 0\.5, wanted 0 or 1 to 1000000"),
-        ({"prefix": "/a"}, "got prefix '/a', wanted a topic without wildcards and without / at its ends"),
-        ({"discovery_prefix": "a/+"}, r"got discovery_prefix 'a/\+', wanted a topic"),
-        ({"client_id": "a b"}, "got client_id 'a b', wanted 1 to 100 letters, digits, _ or -"),
-        ({"outbox": ""}, "got an empty outbox, wanted one or none"),
-        ({"ca_file": "a.pem"}, "got a ca_file without tls, wanted tls = true"),
-    ],
-)
-def test_settings_that_cannot_be(settings, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        MqttSettings(**settings)

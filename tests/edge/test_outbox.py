@@ -1,6 +1,4 @@
 import os
-import resource
-from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
@@ -10,6 +8,7 @@ from hypothesis import strategies as st
 from edge import outbox as outbox_module
 from edge.line_file import SinkError
 from edge.outbox import SEGMENTS, Entry, Outbox
+from tests.edge.disk import full_disk
 
 
 def texts(outbox, after=0, most=10**6):
@@ -25,17 +24,6 @@ def crash(outbox):
     os.close(outbox._done_fd)
     if outbox._tail_fd is not None:
         os.close(outbox._tail_fd)
-
-
-@contextmanager
-def full_disk(size=0):
-    """No file can grow beyond a size."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_lines_wait_in_order_until_they_are_acknowledged(tmp_path):

@@ -2,10 +2,8 @@ import json
 import logging
 import os
 import re
-import resource
 import subprocess
 import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 from edge.line_file import RotationSettings, SinkError
 from edge.sinks import WANTED, EventCounter, SinkOptions, open_sink
 from edge.types import Event, FrameRow
+from tests.edge.disk import full_disk
 
 BELL = Event("bell", 1.23456, 2.5, 30.126, -20.0, 0.91239)
 ROWS = [FrameRow(0, 3, 0, 30, -20), FrameRow(0, 1, 1, -179, 5), FrameRow(7, 3, 0, 31, -20)]
@@ -131,17 +130,6 @@ def test_full_device():
     sink.close()
 
 
-@contextmanager
-def file_limit(size):
-    """How large a file may grow meanwhile, pytest's own log too: a write across the limit is short, the next fails."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_line_cut_by_a_full_disk_is_taken_back(tmp_path):
     path = tmp_path / "a.jsonl"
     sink = open_sink(f"jsonl:{path}")
@@ -150,10 +138,10 @@ def test_line_cut_by_a_full_disk_is_taken_back(tmp_path):
     line_bytes = path.stat().st_size // 2
     for _ in range(2):
         failure = pytest.raises(SinkError, match=r"^sink jsonl:.*a\.jsonl: File too large$")
-        with failure, file_limit(3 * line_bytes - 1):
+        with failure, full_disk(3 * line_bytes - 1):
             sink.emit(BELL)
         assert len(records(path)) == 2
-    with file_limit(3 * line_bytes):
+    with full_disk(3 * line_bytes):
         sink.emit(BELL)
     sink.close()
     assert len(records(path)) == 3
@@ -162,7 +150,7 @@ def test_line_cut_by_a_full_disk_is_taken_back(tmp_path):
 def test_rows_written_before_the_cut_stay(tmp_path):
     path = tmp_path / "a.csv"
     sink = open_sink(f"dcase:{path}")
-    with pytest.raises(SinkError), file_limit(20):
+    with pytest.raises(SinkError), full_disk(20):
         for row in ROWS:
             sink.emit(row)
     assert path.read_text() == "0,3,0,30,-20\n"
@@ -216,7 +204,7 @@ def test_a_live_run_outlives_a_full_disk(tmp_path, kind, caplog):
 
     emit()
     line = path.read_text()
-    with file_limit(2 * len(line) - 1), caplog.at_level(logging.WARNING):
+    with full_disk(2 * len(line) - 1), caplog.at_level(logging.WARNING):
         for _ in range(3):
             emit()
     assert (sink.dropped, path.read_text()) == (3, line)

@@ -1,0 +1,100 @@
+"""What the tests of MQTT share: a real mosquitto, and who hears what it says."""
+
+import json
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+client = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
+MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def eventually(condition, timeout_s=20.0):
+    end_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end_s, "it did not happen in time"
+        time.sleep(0.01)
+
+
+class Broker:
+    """A mosquitto that can be stopped and started again, and keeps the sessions of its clients."""
+
+    def __init__(self, folder, *options):
+        self.port = free_port()
+        self._folder = folder
+        lines = [
+            "user root",
+            "allow_anonymous true",
+            f"listener {self.port} 127.0.0.1",
+            "persistence true",
+            f"persistence_location {folder}/",
+            "max_queued_messages 0",
+            *options,
+        ]
+        if any(line.startswith("password_file") for line in options):
+            lines.remove("allow_anonymous true")
+        (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+        self._process = None
+
+    def start(self):
+        log = (self._folder / "mosquitto.log").open("a")
+        command = [MOSQUITTO, "-c", str(self._folder / "mosquitto.conf")]
+        with log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        eventually(self._answers)
+
+    def stop(self):
+        if self._process:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(timeout=20)
+            self._process = None
+
+    def _answers(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+        except OSError:
+            return False
+        return True
+
+
+class Subscriber:
+    """Everything that a broker says, in the order in which it came, through restarts of it."""
+
+    def __init__(self, port, topics="#", user=None, tls=None):
+        self.messages = []
+        self._client = client.Client(client.CallbackAPIVersion.VERSION2, f"test-{port}", clean_session=False)
+        if user:
+            self._client.username_pw_set(*user)
+        if tls:
+            self._client.tls_set(tls)
+        self._client.reconnect_delay_set(1, 1)
+        subscribed = queue.SimpleQueue()
+        self._client.on_connect = lambda *_args: self._client.subscribe(topics, 1)
+        self._client.on_subscribe = lambda *_args: subscribed.put(True)
+        self._client.on_message = lambda _client, _data, message: self.messages.append(message)
+        self._client.connect("localhost" if tls else "127.0.0.1", port)
+        self._client.loop_start()
+        subscribed.get(timeout=20)
+
+    def seqs(self):
+        return [json.loads(m.payload)["seq"] for m in list(self.messages) if "/event/" in m.topic]
+
+    def said(self, topic):
+        return [m.payload.decode() for m in list(self.messages) if m.topic == topic]
+
+    def close(self):
+        self._client.disconnect()
+        self._client.loop_stop()

@@ -1,0 +1,160 @@
+"""The doors of the device that wild input goes through: see fuzz.py.
+
+They stand in an empty folder with a bundle `tiny`, two wav files, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+
+from edge.annotations import read_annotations
+from edge.array import foa_encoder, load_array
+from edge.bundle import MANIFEST, STATISTICS, load_bundle
+from edge.capture import RawFormat, open_source
+from edge.cli import main as seld_edge
+from edge.config import read_settings
+from edge.runtime import build_pipeline, build_system
+from edge.types import AudioBlock
+from edge.wav import read_wav
+
+TINY = Path(__file__).parent / "golden" / "tiny-bundle"
+STATISTICS_HASH = json.loads((TINY / MANIFEST).read_text())["statistics_sha256"]
+TINY_HASHES = {
+    (TINY / net["file"]).read_bytes(): net["sha256"]
+    for net in json.loads((TINY / MANIFEST).read_text())["nets"].values()
+}
+
+
+class Broken(AssertionError):  # noqa: N818
+    """A door did something else than to let in or to refuse in one line."""
+
+
+def written(name: str, content: bytes) -> Path:
+    """A file of this content."""
+    path = Path(name)
+    path.write_bytes(content)
+    return path
+
+
+def settings_file(content: bytes) -> None:
+    """Settings alone."""
+    read_settings(written("a.toml", content))
+
+
+def array_file(content: bytes) -> None:
+    """An array profile, and a little sound through its encoder."""
+    profile = load_array(str(written("a.toml", content)))
+    encode = foa_encoder(profile)
+    if profile.channels <= 64:
+        encode(AudioBlock(np.zeros((1000, profile.channels), np.float32), 0))
+
+
+def bundle(case: tuple[bytes, bytes | None]) -> None:
+    """A manifest, and feature statistics if they are wild too; assembled as far as the first sample."""
+    manifest, statistics = case
+    folder = Path("wild")
+    written("wild/" + MANIFEST, manifest)
+    shutil.copyfile(TINY / STATISTICS, folder / STATISTICS)
+    if statistics is not None:
+        written("wild/" + STATISTICS, statistics)
+        with mock.patch("edge.bundle._digest", lambda content: TINY_HASHES.get(content, STATISTICS_HASH)):
+            loaded = load_bundle("wild")
+    else:
+        loaded = load_bundle("wild")
+    pipeline = build_pipeline(loaded, load_array("foa"), build_system(loaded))
+    list(pipeline.push(AudioBlock(np.zeros((5000, 4), np.float32), 0)))
+
+
+def wav_file(content: bytes) -> None:
+    """As samples, and as a source at the model's rate."""
+    path = str(written("a.wav", content))
+    with contextlib.suppress(ValueError):
+        read_wav(path)
+    with open_source(path, 4, 24000) as source:
+        for _ in source:
+            pass
+
+
+def raw_samples(case: tuple[RawFormat, bytes]) -> None:
+    """A pipe of any length."""
+    raw, content = case
+    with open_source("-", raw.channels, 24000, raw=raw, stdin=io.BytesIO(content)) as source:
+        for _ in source:
+            pass
+
+
+def csv_file(content: bytes) -> None:
+    """DCASE labels."""
+    read_annotations(written("a.csv", content), 13)
+
+
+def command(case: tuple[Sequence[str], bytes, bytes]) -> None:
+    """A command line in this process, with settings in a.toml and samples on stdin."""
+    words, config, stdin = case
+    written("a.toml", config)
+    code, out, err = answered(words, stdin)
+    problem = None
+    said = [line for line in err.splitlines() if not re.match(r"(WARNING|ERROR): ", line)]
+    if "Traceback" in err or "Exception" in err:
+        problem = "a traceback"
+    elif code == 2 and not (len(said) == 1 and said[0].startswith("seld-edge: ")) and "usage: " not in err:
+        problem = "exit code 2 without one line"
+    elif code == 0 and said:
+        problem = "success, but something was said"
+    elif code not in (0, 1, 2) or (code == 1 and "check" not in words):
+        problem = f"exit code {code}"
+    if problem:
+        raise Broken(f"{problem}\nseld-edge {list(words)}\nstdout: {out[-2000:]}\nstderr: {err[-4000:]}")
+    if code == 2:
+        raise ValueError("refused")
+
+
+def answered(words: Sequence[str], stdin: bytes) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command, whatever writes to them."""
+    logging.root.handlers.clear()
+    uncaught: list[str] = []
+    with (
+        mock.patch("sys.stdin", SimpleNamespace(buffer=io.BytesIO(stdin))),
+        mock.patch("threading.excepthook", lambda args: uncaught.append(f"Exception in a thread: {args}")),
+        mock.patch.dict(os.environ),
+        taken(1) as out,
+        taken(2) as err,
+    ):
+        try:
+            code = seld_edge(words)
+        except SystemExit as error:
+            code = int(error.code or 0) if not isinstance(error.code, str) else 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+    logging.root.handlers[:] = [logging.NullHandler()]
+    return code, out.getvalue().decode(errors="replace"), err.getvalue().decode(errors="replace") + "".join(uncaught)
+
+
+@contextlib.contextmanager
+def taken(fd: int) -> Iterator[io.BytesIO]:
+    """What is written to a file descriptor meanwhile."""
+    stream, got, kept = (sys.stdout, sys.stderr)[fd - 1], io.BytesIO(), os.dup(fd)
+    stream.flush()
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), fd)
+        try:
+            yield got
+        finally:
+            os.dup2(kept, fd)
+            os.close(kept)
+            file.seek(0)
+            got.write(file.read())
