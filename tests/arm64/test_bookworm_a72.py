@@ -6,6 +6,6 @@ from tests.arm64.boards import BOOKWORM
 from tests.arm64.checks import BoardTests
 
 
-@pytest.mark.long
+@pytest.mark.slow
 class TestBookworm(BoardTests):
     release = BOOKWORM

@@ -6,6 +6,6 @@ from tests.arm64.boards import TRIXIE
 from tests.arm64.checks import BoardTests
 
 
-@pytest.mark.long
+@pytest.mark.slow
 class TestTrixie(BoardTests):
     release = TRIXIE
