@@ -21,18 +21,21 @@ from edge.nets import SHARED_PREFIX, LiteRtNet, Net
 
 log = logging.getLogger(__name__)
 CHECKED_SHARE = 0.4  # as many examples for the checks as for the calibration, times this
+RANDOM_SHARE = 0.05  # of the usual examples, for nets of which only the speed matters
 
 
-def convert_nets(run: Run) -> tuple[dict[str, Bundle], list[NetCheck]]:
-    """Float and int8 bundles of a run (in memory), and each net's check against Keras."""
+def convert_nets(
+    run: Run, precisions: Sequence[str] = ("float32", "int8"), share: float = 1.0
+) -> tuple[dict[str, Bundle], list[NetCheck]]:
+    """Bundles of a run (in memory), and each net's check against Keras. `share` is that of the usual examples."""
     models = run.keras_nets()
     trained: dict[str, KerasNet] = {name: KerasNet(model) for name, model in models.items()}
     calibration, held_out = (
-        run.system.examples(run, trained, share, seed) for share, seed in ((1.0, 1), (CHECKED_SHARE, 2))
+        run.system.examples(run, trained, part, seed) for part, seed in ((share, 1), (CHECKED_SHARE * share, 2))
     )
     deployed = run.deployed_nets(models)
     bundles, checks = {}, []
-    for precision in ("float32", "int8"):
+    for precision in precisions:
         flatbuffers: dict[str, bytes] = {}
         shared: dict[str, tuple[float, int]] = {}  # scales of tensors that are handed on, by stage and name
         for name, model in deployed.items():
@@ -100,7 +103,7 @@ def export(run: Run, scenes: Path, out: Path) -> None:
 def export_random(recipe: Recipe, out: Path) -> None:
     """Write an int8 bundle of a recipe with random weights, for benchmarks: a trained one that hears all is as fast."""
     with tempfile.TemporaryDirectory() as folder:
-        bundles, _ = convert_nets(random_run(recipe, Path(folder)))
+        bundles, _ = convert_nets(random_run(recipe, Path(folder)), ("int8",), RANDOM_SHARE)
     bundle = bundles["int8"]
     write_bundle(out, replace(bundle, manifest=replace(bundle.manifest, name=f"{recipe.name}-random")))
 
