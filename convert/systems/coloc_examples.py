@@ -29,7 +29,7 @@ STREAMED_SCENES, STREAMED_LABELS = 12, 150
 
 def examples(run: Run, nets: Mapping[str, Net], share: float, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
     """Of the step nets and of the nets for windows: `share` of what calibration takes."""
-    windows, steps = (round(share * count) for count in (CALIBRATION_WINDOWS, CALIBRATION_STEPS))
+    windows, steps = (max(1, round(share * count)) for count in (CALIBRATION_WINDOWS, CALIBRATION_STEPS))
     return step_examples(run, nets, steps, seed) | window_examples(run, nets, windows, seed)
 
 

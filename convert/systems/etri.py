@@ -91,7 +91,7 @@ def examples(run: Run, nets: Mapping[str, Net], share: float, seed: int) -> dict
     """Windows of training scenes, as the device will feed them: whole, at any level."""
     recipe = run.recipe
     quiet = replace(recipe.augmentation, silence_share=0.0, masked_frames=0, masked_bands=0, speed=(1.0, 1.0))
-    count = round(share * CALIBRATION_WINDOWS)
+    count = max(1, round(share * CALIBRATION_WINDOWS))
     result = {}
     for stage in STAGES:
         inputs, _ = batch_maker(stage, run.cache, quiet, recipe.sizes.labels, count, seed)(0)

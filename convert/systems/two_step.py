@@ -92,7 +92,7 @@ def deployed_nets(recipe: Recipe, nets: Mapping[str, keras.Model], classes: int)
 
 def examples(run: Run, nets: Mapping[str, Net], share: float, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
     """Windows of training scenes, as the device will feed them: whole, at any level."""
-    recipe, count = run.recipe, round(share * CALIBRATION_WINDOWS)
+    recipe, count = run.recipe, max(1, round(share * CALIBRATION_WINDOWS))
     quiet = replace(recipe.augmentation, silence_share=0.0, masked_frames=0, masked_bands=0)
     sizes = recipe.sizes
     result = {}
