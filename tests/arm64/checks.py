@@ -13,7 +13,8 @@ from edge.geometry import angle_between_deg, unit_vector
 from tests.arm64.boards import ROOT
 
 ANSWERS = Path(__file__).with_name("answers.py")
-MODULES = ("geometry", "stft", "mel", "features", "features_etri", "features_two_step", "array", "resample", "nets", "runtime")
+FEATURES = ("features", "features_etri", "features_two_step")
+MODULES = ("geometry", "stft", "mel", *FEATURES, "array", "resample", "nets", "runtime")
 WITHOUT = "not stderr and not signal"  # a Python that is started would be none of the board; signals are of qemu
 QUICKLY = ("-q", "-p", "no:cacheprovider", "--assert=plain", "--hypothesis-profile=few")
 BUNDLES = sorted(shipped_bundles())
