@@ -109,7 +109,7 @@ class LineServer:
         if kind == "tcp" and port.isascii() and port.isdecimal() and int(port) < 65536:
             try:
                 return socket.create_server((host.strip("[]") or LOOPBACK, int(port)), family=_family(host))
-            except (OSError, UnicodeError) as error:
+            except (OSError, UnicodeError, TypeError) as error:  # the last two are about names that cannot be any
                 raise self._failed(error) from error
         raise ValueError(f"sink: got {self._name!r}, wanted lines:unix:PATH, lines:tcp:PORT or lines:tcp:HOST:PORT")
 
@@ -127,7 +127,7 @@ class LineServer:
             raise self._failed(error) from error
         return listener
 
-    def _failed(self, error: OSError | UnicodeError) -> SinkError:
+    def _failed(self, error: Exception) -> SinkError:
         return SinkError(f"sink {self._name}: {(isinstance(error, OSError) and error.strerror) or error}")
 
 

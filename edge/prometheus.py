@@ -64,7 +64,7 @@ class MetricsServer(AbstractContextManager["MetricsServer"]):
         handler = type("Handler", (_Handler,), {"stats": staticmethod(stats)})
         try:
             self._server = _Server((address, port), handler)
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, TypeError) as error:  # the last two are about names that cannot be any
             raise OSError(f"prometheus: {address}:{port}: {getattr(error, 'strerror', None) or error}") from error
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, name="prometheus", daemon=True)

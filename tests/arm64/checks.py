@@ -94,8 +94,9 @@ class BoardTests:
             here, there, f"{name}-events.jsonl", lambda text: [json.loads(line) for line in text.split("\n")[:-1]]
         )
         assert len(wanted) >= 3
-        for key in ("name", "onset_s", "offset_s"):
-            assert [event[key] for event in got] == [event[key] for event in wanted]
+        assert [event["name"] for event in got] == [event["name"] for event in wanted]
+        for key in ("onset_s", "offset_s"):  # to a label frame: features are not the same to the bit
+            assert_allclose([event[key] for event in got], [event[key] for event in wanted], atol=0.11)
         directions = [
             [unit_vector(event["azimuth_deg"], event["elevation_deg"]) for event in each] for each in (got, wanted)
         ]

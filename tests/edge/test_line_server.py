@@ -74,7 +74,7 @@ def test_every_client_gets_every_event(opened, connected, tmp_path, kind):
 
 
 def test_a_live_source_gives_the_time(connected):
-    server = open_sink("lines:tcp:0", datetime(2024, 5, 1, tzinfo=UTC))
+    server = open_sink("lines:tcp:0", lambda onset_s: datetime(2024, 5, 1, second=int(onset_s), tzinfo=UTC))
     client = connected(server)
     server.emit(BELL)
     with client.makefile() as lines:
@@ -170,6 +170,7 @@ def test_places_that_cannot_be_listened_at(opened, tmp_path):
         (f"unix:{tmp_path}/{'a' * 200}", ".*too long"),
         ("tcp:no.such.host.invalid:0", ".+"),
         ("tcp:[::zz]:0", ".+"),
+        ("tcp:\ue000:0", ".+"),
     ):
         with pytest.raises(SinkError, match=f"^sink lines:{address.replace('[', '.').replace(']', '.')}: {cause}$"):
             LineServer(address, None)

@@ -129,8 +129,9 @@ def test_a_port_in_use():
         message = rf"^prometheus: 127\.0\.0\.1:{server.port}: Address already in use$"
         with pytest.raises(OSError, match=message):
             MetricsServer("127.0.0.1", server.port, lambda: STATS)
-    with pytest.raises(OSError, match=r"^prometheus: no\.such\.host\.invalid:0: .+$"):
-        MetricsServer("no.such.host.invalid", 0, lambda: STATS)
+    for host in ("no.such.host.invalid", "\ue000"):
+        with pytest.raises(OSError, match=rf"^prometheus: {re.escape(host)}:0: .+$"):
+            MetricsServer(host, 0, lambda: STATS)
 
 
 def test_the_file_is_whole_at_any_time(tmp_path):
