@@ -155,7 +155,7 @@ def load_bundle(name: str) -> Bundle:
     raw = _checked_bytes(folder, STATISTICS, manifest.statistics_sha256)
     try:
         statistics = np.load(BytesIO(raw), allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # of many kinds, about bytes that are no array: even those of tokenize
         raise ValueError(f"{folder / STATISTICS}: {error}") from None
     if not isinstance(statistics, np.ndarray) or statistics.dtype != np.float32 or statistics.shape[:1] != (2,):
         raise ValueError(f"{folder / STATISTICS}: got no mean and deviation, wanted two arrays of float32")

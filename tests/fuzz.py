@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
 
@@ -75,8 +75,8 @@ def entered(door: Door, case: object) -> bool:
     return True
 
 
-def trial(name: str, door: Door, counts: Counter[tuple[str, bool]]) -> Callable[[], None]:
-    """What tries a few cases of a door, others each time."""
+def trial(name: str, door: Door, counts: Counter[tuple[str, bool]], number: int | None = None) -> Callable[[], None]:
+    """What tries a few cases of a door: others each time, or those of a number."""
 
     @settings(
         max_examples=EXAMPLES,
@@ -89,21 +89,24 @@ def trial(name: str, door: Door, counts: Counter[tuple[str, bool]]) -> Callable[
     def check(case: object) -> None:
         counts[name, entered(door, case)] += 1
 
-    return check
+    return check if number is None else seed(number)(check)
 
 
-def try_doors(seconds: float) -> tuple[Counter[tuple[str, bool]], dict[str, str]]:
-    """Round after round. Returns the number of cases by door and whether they were let in, and what failed."""
+def try_doors(seconds: float, only: int | None = None) -> tuple[Counter[tuple[str, bool]], dict[str, str]]:
+    """Round after round, or `only` the one of this number.
+
+    Returns the number of cases by door and whether they were let in, and what failed.
+    """
     counts: Counter[tuple[str, bool]] = Counter()
     failed: dict[str, str] = {}
     end_s = time.monotonic() + seconds
-    while time.monotonic() < end_s and len(failed) < len(DOORS):
+    while time.monotonic() < end_s and len(failed) < len(DOORS) and (only is None or not counts):
         for name, door in DOORS.items():
             if name in failed or time.monotonic() >= end_s:
                 continue
 
             try:
-                trial(name, door, counts)()
+                trial(name, door, counts, only)()
             except HypothesisException:
                 raise
             except Exception:
@@ -134,13 +137,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns 1 if a door failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, help="one round, with the cases of this number")
     args = parser.parse_args(argv)
     warnings.simplefilter("error")
     logging.root.addHandler(logging.NullHandler())  # warnings are not what is looked for
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
     began_s, threads = time.monotonic(), threading.active_count()
     with workplace():
-        counts, failed = try_doors(args.minutes * 60)
+        counts, failed = try_doors(args.minutes * 60, args.seed)
     for name in DOORS:
         let_in, refused = counts[name, True], counts[name, False]
         print(f"{name}: {let_in + refused} cases, {let_in} let in{', FAILED' if name in failed else ''}")

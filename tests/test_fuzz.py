@@ -26,8 +26,9 @@ def fuzzed(*command):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_no_door_breaks_in_a_few_seconds():
-    code, out, err = fuzzed("-m", "tests.fuzz", "--minutes", "0.1")
+def test_no_door_breaks_in_a_round():
+    """The same cases each time: to look for others is what fuzz.py is for."""
+    code, out, err = fuzzed("-m", "tests.fuzz", "--seed", "0")
     assert (code, err) == (0, ""), out
     assert int(re.search(r"^settings: (\d+) cases, \d+ let in$", out, re.MULTILINE)[1]) > 0
 

@@ -287,6 +287,7 @@ def test_a_missing_net_and_an_unknown_system(folder):
     [
         b"",
         b"not numpy",
+        b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4'\0\n",  # fuzzing found it: tokenize's own error
         np.zeros((3, 64, 7), np.float32),
         np.zeros((2, 64, 7), np.float32),  # a deviation of zero
         np.full((2, 64, 7), np.nan, np.float32),
