@@ -110,7 +110,7 @@ def manifests() -> Strategy:
         table = json.loads((TINY / MANIFEST).read_text())
         for path, how, value in edits:
             inner = table
-            with contextlib.suppress(KeyError, TypeError, IndexError):  # an edit before took it away
+            with contextlib.suppress(KeyError, TypeError, IndexError, AttributeError):  # an edit before took it away
                 for key in path[:-1]:
                     inner = inner[key]
                 if how == "replace":
