@@ -127,7 +127,7 @@ def soft_f_loss(per_class: bool = True, masked: bool = False, beta: float = 1.0)
         heard = _heard(target, masked)
         hits = ops.sum(predicted * target * heard, axis=axes)  # type: ignore[operator]
         true = ops.sum(target * heard, axis=axes)  # type: ignore[operator]
-        both = ops.sum(predicted * heard, axis=axes) + weight * true  # type: ignore[operator]  # 2 TP + FP + FN
+        both = ops.sum(predicted * heard, axis=axes) + weight * true  # type: ignore[operator]  # 2 TP + FP + FN for beta 1
         occurs = ops.cast(true > 0, both.dtype)
         missed = occurs * (1.0 - (1.0 + weight) * hits / ops.maximum(both, EPSILON))
         return ops.sum(missed) / ops.maximum(ops.sum(occurs), 1.0)

@@ -42,12 +42,7 @@ def adopt_convolutions(net: keras.Model, teacher: keras.Model) -> int:
         if shape[:2] != kernel.shape[:2] or shape[3] != kernel.shape[3] or further < 0 or (adopted and further):
             break
         own.set_weights([np.pad(kernel, [(0, 0), (0, 0), (0, further), (0, 0)]), bias])
-        norms = (
-            model.get_layer(layer.name.removesuffix("_conv") + "_norm")
-            for model, layer in ((net, own), (teacher, other))
-        )
-        mine, taught = norms
-        mine.set_weights(taught.get_weights())
+        _norm_behind(net, own).set_weights(_norm_behind(teacher, other).get_weights())
         adopted += 1
     return adopted
 
