@@ -11,13 +11,11 @@ import hashlib
 import json
 import logging
 import math
-import multiprocessing
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from convert.capsules import encode
+from convert.processes import process_pool
 from convert.tracks import label_tracks
 from edge.annotations import Label, read_annotations
 from edge.array import ArrayProfile, load_array
@@ -119,6 +118,12 @@ class FeatureCache:
         per_label = self.stft.frames_per_label
         maps = self.maps[start * per_label : (start + labels) * per_label].astype(np.float32)
         return Chunk(maps, self.tracks[:, start : start + labels].copy())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, a cache that has a folder is that folder: another process opens its files again."""
+        if self.folder is None:
+            return FeatureCache, tuple(getattr(self, field.name) for field in fields(self))
+        return _reopened, (self.folder, self.mean, self.deviation)
 
 
 def scene_names(folder: Path) -> list[str]:
@@ -254,6 +259,10 @@ def load_cache(cache: Path) -> FeatureCache:
     )
 
 
+def _reopened(folder: Path, mean: NDArray[np.float32], deviation: NDArray[np.float32]) -> FeatureCache:
+    return replace(load_cache(folder), mean=mean, deviation=deviation)
+
+
 def _labels_of(recording: Recording, class_names: Sequence[str], stft: StftSettings) -> int:
     """Label frames of a recording. Raises ValueError if its wav or its labels do not fit."""
     wav = read_wav_header(recording.wav)
@@ -320,9 +329,8 @@ def _fill_cache(
     frames, first_labels, tracks = 0, [0], []
     with (cache / _MAPS).open("wb") as file, ExitStack() as stack:
         computed: Iterable[tuple[NDArray[np.float16], NDArray[np.float32]]] = map(_recording_arrays, tasks)
-        if jobs > 1:  # spawned, not forked: threads of Keras's backend may be running
-            pool = stack.enter_context(ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")))
-            computed = pool.map(_recording_arrays, tasks)
+        if jobs > 1:
+            computed = stack.enter_context(process_pool(jobs)).map(_recording_arrays, tasks)
         for maps, scene_tracks in tqdm(computed, total=len(tasks), desc="features", unit="scene", disable=None):
             file.write(maps.tobytes())
             wide = maps.astype(np.float64)

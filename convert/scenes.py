@@ -7,11 +7,7 @@ labels, diffuse ambience and sensor noise. Everything follows from the seed, wha
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +22,7 @@ from tqdm import tqdm
 
 from convert.capsules import Mismatch, capsule_response
 from convert.clips import HOP_S, INTERFERER, ClipLibrary
+from convert.processes import process_pool
 from convert.rooms import (
     ArrayResponse,
     Room,
@@ -142,7 +139,7 @@ def make_scenes(
     if jobs == 1:
         scenes = list(tqdm(map(write, range(count)), total=count, desc="scenes", unit="scene", disable=None))
     else:
-        with _one_thread_each(), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        with process_pool(jobs) as pool:
             scenes = list(
                 tqdm(pool.map(write, range(count), chunksize=2), total=count, desc="scenes", unit="scene", disable=None)
             )
@@ -171,22 +168,6 @@ def _write_scene(
     soundfile.write(out / f"{name}.wav", scene.samples, library.sample_rate_hz, subtype="PCM_16")
     write_annotations(out / f"{name}.csv", scene.labels)
     return {"name": name, **scene.info}
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes started inside do their linear algebra in one thread."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _path(

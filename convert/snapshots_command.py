@@ -51,7 +51,7 @@ def run_snapshots(args: argparse.Namespace) -> int:
     dev = replace(load_cache(run.folder / "dev_cache"), mean=run.cache.mean, deviation=run.cache.deviation)
     recipe = replace(run.recipe, training=training)
     nets = run.nets_of(args.stage)
-    lesson = run.system.lesson(args.stage, recipe, nets, run.cache, dev, training.seed, run.nets_of)
+    lesson = run.system.lesson(args.stage, recipe, nets, run.cache, dev, training.seed, run.nets_of, 1)
     assert lesson.score is not None  # since there is development data
 
     def say(name: str, model: keras.Model | MeanOfAnswers) -> None:

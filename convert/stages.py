@@ -29,13 +29,15 @@ def train_stages(
     start: Path | None = None,
     dev: FeatureCache | None = None,
     workers: int = 1,
+    jobs: int = 1,
     teacher: Path | None = None,
 ) -> None:
     """Train, or go on training, and write `NET.weights.h5` of every net of each stage to `folder`.
 
     Without a checkpoint in `folder` the nets begin with the weights in the folder `start`, if one is given. With `dev`
-    the logs and `curves.png` hold scores on it now and then. `workers` threads make batches. Nets without weights begin
-    with the convolutions of the CoLoC in the folder `teacher`, if one is given, where they fit (`convert.transfer`).
+    the logs and `curves.png` hold scores on it now and then. Nets without weights begin with the convolutions of the
+    CoLoC in the folder `teacher`, if one is given, where they fit (`convert.transfer`). `workers` make batches
+    (`convert.prefetch`), `jobs` processes what has to be computed before a stage.
     """
     system, classes = SYSTEMS[recipe.system], len(cache.class_names)
 
@@ -49,7 +51,7 @@ def train_stages(
         if teacher is not None and start is None:
             log.info("%s: %d convolutions of %s", stage, teach(stage, nets[-1], teacher), teacher)
         training = replace(recipe.training, seed=recipe.training.seed * len(system.STAGES) + system.STAGES.index(stage))
-        lesson = system.lesson(stage, recipe, nets, cache, dev, training.seed, earlier)
+        lesson = system.lesson(stage, recipe, nets, cache, dev, training.seed, earlier, jobs)
         fit(
             lesson.model,
             lesson.loss,

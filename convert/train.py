@@ -7,9 +7,7 @@ import logging
 import sys
 import time
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +17,11 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from convert.prefetch import Batch, prefetched
 from convert.ranger import Ranger
 from convert.snapshots import save_snapshot, snapshot_path
 
 log = logging.getLogger(__name__)
-Batch = tuple[dict[str, np.ndarray], np.ndarray]
 OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
@@ -102,7 +100,7 @@ def fit(
     Leaves the averaged weights in the model. `folder/NAME.csv` gets one row per `checkpoint_steps`: step, loss, rate,
     steps per second, and every `dev_steps` what `score` says of the averaged weights; then `draw` is called, too.
     With several cycles the averaged weights at the end of each are kept as a snapshot (`convert.snapshots`).
-    `workers` threads make batches ahead.
+    `workers` make batches ahead (`convert.prefetch`).
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = OPTIMIZERS[settings.optimizer](
@@ -122,7 +120,7 @@ def fit(
     progress = tqdm(
         range(first, settings.steps), initial=first, total=settings.steps, desc=name, unit="step", disable=None
     )
-    for step, (inputs, target) in zip(progress, _prefetched(batch, first, settings.steps, workers), strict=True):
+    for step, (inputs, target) in zip(progress, prefetched(batch, first, settings.steps, workers), strict=True):
         optimizer.learning_rate = learning_rate(step, settings)
         losses.append(float(model.train_on_batch(inputs, target)))
         progress.set_postfix({"loss": f"{np.mean(losses[-50:]):.4f}"} | scores, refresh=False)
@@ -172,17 +170,6 @@ def add_row(path: Path, row: Mapping[str, str]) -> None:
         writer.writeheader()
         writer.writerows(rows)
     partial.replace(path)
-
-
-def _prefetched(batch: Callable[[int], Batch], first: int, last: int, workers: int) -> Iterator[Batch]:
-    """Batches in order, each made while the steps before it run."""
-    with ThreadPoolExecutor(workers) as pool:
-        coming = deque(pool.submit(batch, step) for step in range(first, min(first + workers, last)))
-        for step in range(first + workers, last + workers):
-            ready = coming.popleft().result()
-            if step < last:
-                coming.append(pool.submit(batch, step))
-            yield ready
 
 
 @contextmanager

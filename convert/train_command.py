@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 CORES = os.cpu_count() or 1
-BATCH_WORKERS = 4  # threads that make batches where a GPU takes them; a CPU has other things to do
 
 
 def add_train_parser(subparsers: Subparsers) -> None:
@@ -51,7 +50,12 @@ def add_train_parser(subparsers: Subparsers) -> None:
         choices=("float32", "mixed_bfloat16"),
         help="of the computation (default: mixed_bfloat16 where there is a GPU)",
     )
-    parser.add_argument("--jobs", type=int, default=CORES, help="processes for features (default: %(default)s)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=CORES,
+        help="processes for features, and for the batches of a GPU (default: %(default)s)",
+    )
     parser.add_argument("--threads", type=int, default=CORES, help="threads for training (default: %(default)s)")
     parser.set_defaults(run=run_train)
 
@@ -117,7 +121,7 @@ def run_train(args: argparse.Namespace) -> int:
         dev = replace(dev, mean=cache.mean, deviation=cache.deviation)
     accelerated = any(not device.startswith("cpu") for device in keras.distribution.list_devices())
     keras.mixed_precision.set_global_policy(args.precision or ("mixed_bfloat16" if accelerated else "float32"))
-    train_stages(stages, recipe, cache, args.out, start, dev, BATCH_WORKERS if accelerated else 1, teacher)
+    train_stages(stages, recipe, cache, args.out, start, dev, args.jobs if accelerated else 1, args.jobs, teacher)
     return 0
 
 

@@ -46,8 +46,12 @@ class TrainableSystem(Protocol):
         dev: FeatureCache | None,
         seed: int,
         earlier: Callable[[str], tuple[keras.Model, ...]],
+        jobs: int,
     ) -> Lesson:
-        """How the nets of a stage are trained. `earlier` gives the trained nets of a stage before it."""
+        """How the nets of a stage are trained. `earlier` gives the trained nets of a stage before it.
+
+        What has to be computed first is computed by `jobs` processes.
+        """
         ...
 
     def net_settings(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -45,6 +45,7 @@ def lesson(
     dev: FeatureCache | None,
     seed: int,
     earlier: object = None,
+    jobs: int = 1,
 ) -> Lesson:
     """Conditions and targets of the stage, and its loss (section 3)."""
     loss = set_localizer_loss(SLOTS, recipe.losses.pair_power) if stage == "localizer" else focal_cross_entropy

@@ -6,8 +6,9 @@ batches as an uninterrupted one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,22 +75,22 @@ def batch_maker(
 ) -> Callable[[int], Batch]:
     """A function from the step number to the batch of that step, for stage `localizer` or `classifier`."""
     check_sampling(cache, labels, settings)
+    return partial(_batch, stage, cache, settings, labels, batch_size, seed)
 
-    def example(rng: np.random.Generator) -> Sequence[FloatArray]:
+
+def _batch(
+    stage: str, cache: FeatureCache, settings: Augmentation, labels: int, batch_size: int, seed: int, step: int
+) -> Batch:
+    rng = np.random.default_rng([seed, step])
+    columns: list[FloatArray] = []
+    for index in range(batch_size):
         chunk = augmented(sample(cache, labels, settings, rng), cache, settings, rng)
         if stage == "localizer":
-            return chunk.maps, *localizer_example(chunk.tracks, settings.perturbation_deg, rng)
-        return chunk.maps, *classifier_example(chunk.tracks, settings, rng)
-
-    def batch(step: int) -> Batch:
-        rng = np.random.default_rng([seed, step])
-        columns: list[FloatArray] = []
-        for index in range(batch_size):
-            values = example(rng)
-            columns = columns or [np.empty((batch_size, *value.shape), np.float32) for value in values]
-            for column, value in zip(columns, values, strict=True):
-                column[index] = value
-        maps, directions, weights, targets = columns
-        return {"features": maps, "directions": directions, "weights": weights}, targets
-
-    return batch
+            values = chunk.maps, *localizer_example(chunk.tracks, settings.perturbation_deg, rng)
+        else:
+            values = chunk.maps, *classifier_example(chunk.tracks, settings, rng)
+        columns = columns or [np.empty((batch_size, *value.shape), np.float32) for value in values]
+        for column, value in zip(columns, values, strict=True):
+            column[index] = value
+    maps, directions, weights, targets = columns
+    return {"features": maps, "directions": directions, "weights": weights}, targets

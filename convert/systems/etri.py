@@ -46,6 +46,7 @@ def lesson(
     dev: FeatureCache | None,
     seed: int,
     earlier: object = None,
+    jobs: int = 1,
 ) -> Lesson:
     """Targets of the stage, and its loss (section 4)."""
     (net,) = nets

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,15 +52,15 @@ def batch_maker(
 ) -> Callable[[int], Batch]:
     """A function from the step number to the batch of that step, for stage `sad`, `sed` or `doae`."""
     check_sampling(cache, labels, settings)
-    maps = NETS[stage]
+    return partial(_batch, stage, cache, settings, labels, batch_size, seed)
 
-    def example(rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        chunk = augmented(sample(cache, labels, settings, rng, maps), cache, settings, rng, maps)
-        return chunk.maps, stage_target(stage, chunk.tracks, len(cache.class_names))
 
-    def batch(step: int) -> Batch:
-        rng = np.random.default_rng([seed, step])
-        features, targets = zip(*(example(rng) for _ in range(batch_size)), strict=True)
-        return {"features": np.stack(features)}, np.stack(targets)
-
-    return batch
+def _batch(
+    stage: str, cache: FeatureCache, settings: Augmentation, labels: int, batch_size: int, seed: int, step: int
+) -> Batch:
+    rng, maps = np.random.default_rng([seed, step]), NETS[stage]
+    chunks = [
+        augmented(sample(cache, labels, settings, rng, maps), cache, settings, rng, maps) for _ in range(batch_size)
+    ]
+    targets = [stage_target(stage, chunk.tracks, len(cache.class_names)) for chunk in chunks]
+    return {"features": np.stack([chunk.maps for chunk in chunks])}, np.stack(targets)

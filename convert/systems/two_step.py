@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -52,18 +53,20 @@ def lesson(
     dev: FeatureCache | None,
     seed: int,
     earlier: Callable[[str], tuple[keras.Model, ...]],
+    jobs: int = 1,
 ) -> Lesson:
     """Targets of the stage, and its loss (section 3.1). Step 2 leaves the nets of step 1 as they are."""
     (net,) = nets
     classes = len(cache.class_names)
     loss = _loss(stage, recipe, classes)
-    batch = _batches(stage, recipe, cache, seed, earlier, varied=True)
+    batches = partial(_batches, stage, recipe, earlier=earlier, jobs=jobs)
     size, tracks = recipe.training.batch_size, recipe.sizes.sed_tracks if stage == "sed" else recipe.sizes.tracks
     score = None
     if dev is not None:
         scores = stage_scores(stage, tracks, classes)
-        score = scorer(_batches(stage, recipe, dev, 0, earlier, varied=False), size, loss, scores)
-    return Lesson(keras.Model(net.inputs, net.output["output"], name=stage), loss, batch, score)
+        score = scorer(batches(dev, seed=0, varied=False), size, loss, scores)
+    model = keras.Model(net.inputs, net.output["output"], name=stage)
+    return Lesson(model, loss, batches(cache, seed=seed, varied=True), score)
 
 
 def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:
@@ -141,6 +144,7 @@ def _batches(
     seed: int,
     earlier: Callable[[str], tuple[keras.Model, ...]],
     varied: bool,
+    jobs: int,
 ) -> Callable[[int], tuple[dict[str, FloatArray], FloatArray]]:
     augmentation = recipe.augmentation if varied else AS_RECORDED
     sizes, size = recipe.sizes, recipe.training.batch_size
@@ -148,7 +152,7 @@ def _batches(
         tracks = sizes.sed_tracks if stage == "sed" else sizes.tracks
         return batch_maker(stage, cache, augmentation, sizes.labels, tracks, size, seed)
     trained = {name: net for name in STEP_1 for net in earlier(name)}
-    windows = fusion_windows(recipe, trained, cache, augmentation)
+    windows = fusion_windows(recipe, trained, cache, augmentation, jobs)
     return fusion_batch_maker(windows, cache, augmentation, size, _inputs(recipe), seed)
 
 

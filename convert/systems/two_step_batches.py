@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,22 +51,29 @@ def batch_maker(
 ) -> Callable[[int], Batch]:
     """A function from the step number to the batch of that step, for stage `doa` or `sed`, in `tracks` tracks."""
     check_sampling(cache, labels, settings)
-    maps = STAGE_MAPS[stage]
+    return partial(_batch, stage, cache, settings, labels, tracks, batch_size, seed)
 
-    def example(rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        chunk = augmented(sample(cache, labels, settings, rng, maps), cache, settings, rng, maps)
-        return chunk.maps, stage_target(stage, chunk.tracks, len(cache.class_names), tracks)
 
-    def batch(step: int) -> Batch:
-        rng = np.random.default_rng([seed, step])
-        features, targets = zip(*(example(rng) for _ in range(batch_size)), strict=True)
-        return {"features": np.stack(features)}, np.stack(targets)
-
-    return batch
+def _batch(
+    stage: str,
+    cache: FeatureCache,
+    settings: Augmentation,
+    labels: int,
+    tracks: int,
+    batch_size: int,
+    seed: int,
+    step: int,
+) -> Batch:
+    rng, maps = np.random.default_rng([seed, step]), STAGE_MAPS[stage]
+    chunks = [
+        augmented(sample(cache, labels, settings, rng, maps), cache, settings, rng, maps) for _ in range(batch_size)
+    ]
+    targets = [stage_target(stage, chunk.tracks, len(cache.class_names), tracks) for chunk in chunks]
+    return {"features": np.stack([chunk.maps for chunk in chunks])}, np.stack(targets)
 
 
 def fusion_batch_maker(
-    windows: np.ndarray, cache: FeatureCache, settings: Augmentation, batch_size: int, inputs: Sequence[str], seed: int
+    windows: np.memmap, cache: FeatureCache, settings: Augmentation, batch_size: int, inputs: Sequence[str], seed: int
 ) -> Callable[[int], Batch]:
     """A function from the step number to the batch of that step, for stage `fusion`: those of the windows' `inputs`.
 
@@ -72,23 +82,32 @@ def fusion_batch_maker(
     recordings, counts = np.unique(windows["recording"], return_counts=True)
     chances = np.ones(len(recordings)) if cache.chances is None else cache.chances[recordings]
     chance = (chances / counts)[np.searchsorted(recordings, windows["recording"])]
-    chance /= chance.sum()
+    file = Path(str(windows.filename)), windows.dtype  # pickled, a memory map is all that is in it
     classes = len(cache.class_names)
-    spectrograms = [name for name in ("features", "beams") if name in inputs]
-    features = windows["features"].shape[-1]
+    return partial(_fusion_batch, *file, chance / chance.sum(), settings, batch_size, tuple(inputs), classes, seed)
 
-    def batch(step: int) -> Batch:
-        rng = np.random.default_rng([seed, step])
-        chosen = windows[np.sort(rng.choice(len(windows), batch_size, p=chance))]
-        given = {name: chosen[name].astype(np.float32) for name in inputs}
-        if settings.masked_frames or settings.masked_bands:
-            for number in range(batch_size):
-                maps = np.concatenate([given[name][number] for name in spectrograms], axis=-1)
-                masked = mask_stripes(
-                    maps, rng, settings.masked_frames, settings.masked_bands, np.zeros(maps.shape[1:], np.float32)
-                )
-                for name, part in zip(spectrograms, np.split(masked, [features], axis=-1), strict=False):
-                    given[name][number] = part
-        return given, np.stack([adpit_target(tracks, classes) for tracks in chosen["tracks"]])
 
-    return batch
+def _fusion_batch(
+    file: Path,
+    dtype: np.dtype[Any],
+    chance: np.ndarray,
+    settings: Augmentation,
+    batch_size: int,
+    inputs: Sequence[str],
+    classes: int,
+    seed: int,
+    step: int,
+) -> Batch:
+    rng, windows = np.random.default_rng([seed, step]), np.memmap(file, dtype, "r")
+    chosen = windows[np.sort(rng.choice(len(windows), batch_size, p=chance))]
+    given = {name: chosen[name].astype(np.float32) for name in inputs}
+    if settings.masked_frames or settings.masked_bands:
+        spectrograms = [name for name in ("features", "beams") if name in inputs]
+        features = given["features"].shape[-1]
+        for number in range(batch_size):
+            maps = np.concatenate([given[name][number] for name in spectrograms], axis=-1)
+            nothing = np.zeros(maps.shape[1:], np.float32)
+            masked = mask_stripes(maps, rng, settings.masked_frames, settings.masked_bands, nothing)
+            for name, part in zip(spectrograms, np.split(masked, [features], axis=-1), strict=False):
+                given[name][number] = part
+    return given, np.stack([adpit_target(tracks, classes) for tracks in chosen["tracks"]])

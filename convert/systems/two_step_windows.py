@@ -1,9 +1,7 @@
 """Recordings through step 1 -> windows of all that the fusion net of two-step is given, with their truth, on disk.
 
 Step 2 leaves the nets of step 1 as they are, so what they say and the beams of the directions that they name can be
-computed once, in windows that lie side by side (section 3.1). Beams take spectra, which a feature cache does not hold:
-so it begins with the wavs, and what is varied is varied in them. Each recording is heard several times, at another
-level, cut into windows at other places and, if it is FOA, turned another way.
+computed once, in windows that lie side by side (section 3.1). `two_step_hearing` hears the recordings, in processes.
 """
 
 from __future__ import annotations
@@ -11,23 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 from tqdm import tqdm
 
-from convert.augment import Augmentation, rotate_samples
-from convert.capsules import encode
-from convert.datasets import FeatureCache, Recording, check_room, read_samples
-from convert.tracks import SLOTS, label_tracks
-from edge.accdoa import AXES
-from edge.array import ArrayProfile
-from edge.features import MICROPHONES, FeatureExtractor
-from edge.stft import Stft
-from edge.systems.two_step import DOA_MAPS, SED_MAPS, BeamMaps
-from edge.types import AudioBlock, FloatArray
+from convert.augment import Augmentation
+from convert.datasets import FeatureCache, check_room
+from convert.processes import conversations
+from convert.systems.two_step_hearing import Hearing, Told, heard_windows, window_type
+from convert.systems.two_step_sizes import DOA_MAPS, SED_MAPS
+from edge.features import FeatureExtractor
+from edge.types import FloatArray
 
 if TYPE_CHECKING:
     from convert.recipes import Recipe
@@ -41,7 +37,8 @@ def fusion_windows(
     nets: Mapping[str, keras.Model],
     cache: FeatureCache,
     settings: Augmentation,
-) -> np.ndarray:
+    jobs: int = 1,
+) -> np.memmap:
     """Windows of all recordings of a cache, as the recipe and the nets of step 1 have them.
 
     Structured and memory-mapped, in the folder of the cache: the `INPUTS` of the fusion net, normalised, `tracks`
@@ -64,94 +61,43 @@ def fusion_windows(
         if not cache.recordings:
             raise ValueError(f"{cache.folder}: got no windows of these nets, wanted the recordings to make them")
         index.unlink(missing_ok=True)  # of windows before these: what is half filled has no index
-        _write(cache, recipe, nets, settings)
+        _write(cache, recipe, nets, settings, jobs)
         index.write_text(json.dumps(described))
     return load_windows(recipe, cache.folder)
 
 
-def load_windows(recipe: Recipe, folder: Path) -> np.ndarray:
+def load_windows(recipe: Recipe, folder: Path) -> np.memmap:
     """Those in a folder, whatever nets they were made with. Raises ValueError if there are none."""
     if not (folder / _INDEX).is_file():
         raise ValueError(f"{folder}: got no {_INDEX}, wanted windows that the training of the fusion net made")
-    return np.memmap(folder / _FILE, window_type(recipe), "r")
+    return np.memmap(folder / _FILE, window_type(recipe.sizes), "r")
 
 
-def window_type(recipe: Recipe) -> np.dtype[Any]:
-    """One window."""
-    sizes = recipe.sizes
-    return np.dtype(
-        [
-            ("features", np.float16, (sizes.frames, sizes.bands, 7)),
-            ("beams", np.float16, (sizes.frames, sizes.bands, sizes.tracks)),
-            ("doa", np.float16, (sizes.labels, sizes.doa_hidden)),
-            ("sed", np.float16, (sizes.labels, sizes.sed_hidden)),
-            ("tracks", np.float32, (SLOTS, sizes.labels, 4)),
-            ("recording", np.int32),
-        ]
-    )
-
-
-def _write(cache: FeatureCache, recipe: Recipe, nets: Mapping[str, keras.Model], settings: Augmentation) -> None:
+def _write(
+    cache: FeatureCache, recipe: Recipe, nets: Mapping[str, keras.Model], settings: Augmentation, jobs: int
+) -> None:
     assert cache.folder is not None
     labels = settings.hearings * cache.first_labels[-1]
-    size = labels // recipe.sizes.labels * window_type(recipe).itemsize
+    size = labels // recipe.sizes.labels * window_type(recipe.sizes).itemsize
     check_room(cache.folder / _FILE, size, f"windows of {labels * cache.stft.label_s / 3600:.2f} hours")
-    rng = np.random.default_rng(0)
     extractor = FeatureExtractor(cache.features, cache.stft, cache.mean, cache.deviation)
-    makers: dict[ArrayProfile, BeamMaps] = {}
-    rounds = [item for _ in range(settings.hearings) for item in enumerate(cache.recordings)]
+    hearings = [
+        Hearing(recording, number, (round_number, number), cache.class_names)
+        for round_number in range(settings.hearings)
+        for number, recording in enumerate(cache.recordings)
+    ]
+    hear = partial(heard_windows, recipe=recipe, extractor=extractor, settings=settings)
     with (cache.folder / _FILE).open("wb") as file:
-        for number, recording in tqdm(rounds, desc="windows", unit="scene", disable=None):
-            array = recording.array
-            if array not in makers:
-                makers[array] = BeamMaps(array, cache.stft, extractor)
-            samples, tracks = _heard(recording, cache, settings, recipe.sizes.labels, rng)
-            encoded = encode(samples, array, cache.stft.sample_rate_hz, microphones=True)
-            windows = windows_of(encoded, recipe, nets, extractor, makers[array])
-            windows["recording"] = number
-            windows["tracks"] = np.stack(
-                np.split(tracks[:, : len(windows) * recipe.sizes.labels], len(windows), axis=1)
-            )
+        made = conversations(hear, hearings, partial(step_1, nets), jobs)
+        for windows in tqdm(made, total=len(hearings), desc="windows", unit="scene", disable=None):
             file.write(windows.tobytes())
 
 
-def windows_of(
-    encoded: FloatArray, recipe: Recipe, nets: Mapping[str, keras.Model], extractor: FeatureExtractor, beams: BeamMaps
-) -> np.ndarray:
-    """FOA and microphones (n, 8) -> whole windows, side by side, of what the device gives its fusion net.
-
-    `tracks` and `recording` are left empty.
-    """
-    sizes, transform = recipe.sizes, Stft(recipe.stft, encoded.shape[1])
-    spectra = [*transform.push(AudioBlock(encoded, 0)), *transform.finish()]
-    count = len(spectra) // sizes.labels
-    spectra = spectra[: count * sizes.labels]
-    extractor.reset()
-    maps = np.stack([extractor(each).maps for each in spectra]).reshape(count, sizes.frames, sizes.bands, -1)
+def step_1(nets: Mapping[str, keras.Model], maps: FloatArray) -> Told:
+    """What the nets of step 1 say of windows of maps (n, frames, bands, 9)."""
     doa = nets["doa"].predict_on_batch({"features": maps[..., DOA_MAPS]})
-    vectors = np.asarray(doa["output"]).reshape(len(spectra), sizes.tracks, AXES)
-    heard = [beams(each.bins[:, -MICROPHONES:], told) for each, told in zip(spectra, vectors, strict=True)]
-    windows = np.zeros(count, window_type(recipe))
-    windows["features"] = maps[..., DOA_MAPS]
-    windows["beams"] = np.stack(heard).reshape(count, sizes.frames, sizes.bands, -1)
-    windows["doa"] = doa["hidden"]
-    windows["sed"] = nets["sed"].predict_on_batch({"features": maps[..., SED_MAPS]})["hidden"]
-    return windows
-
-
-def _heard(
-    recording: Recording, cache: FeatureCache, settings: Augmentation, window_labels: int, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray]:
-    """A recording as it may be heard: channels (n, channels), stacked-tracks (slots, labels, 4)."""
-    stft = cache.stft
-    samples = read_samples(recording, stft.sample_rate_hz)
-    labels = len(samples) // stft.label_samples
-    tracks = label_tracks(recording.labels(cache.class_names), labels, len(cache.class_names))
-    samples = samples * np.float32(10.0 ** (rng.uniform(*settings.level_db) / 20.0))
-    if recording.array.kind == "foa" and rng.random() < settings.rotated_share:
-        samples, tracks[..., :3] = rotate_samples(samples, tracks[..., :3], int(rng.integers(16)))
-    first = int(rng.integers(min(window_labels, labels - window_labels + 1)))
-    return samples[first * stft.label_samples :], tracks[:, first:]
+    sed = nets["sed"].predict_on_batch({"features": maps[..., SED_MAPS]})
+    return Told(*(np.asarray(told, np.float32) for told in (doa["output"], doa["hidden"], sed["hidden"])))
 
 
 def _digest(net: keras.Model) -> str:

@@ -200,12 +200,6 @@ def test_progress_is_a_line_per_checkpoint_where_there_is_no_terminal(
     assert re.fullmatch(r"net: step 6, loss [\d.]+, steps_per_s [\d.]+, dev_loss [\d.]+, 00:00 left", last)
 
 
-def test_threads_that_make_batches_ahead_change_nothing(tmp_path: Path) -> None:
-    one, three = (trained(tmp_path / str(workers), workers=workers) for workers in (1, 3))
-    for left, right in zip(one, three, strict=True):
-        np.testing.assert_array_equal(left, right)
-
-
 @pytest.mark.parametrize(("optimizer", "rate"), [("adam", 0.1), ("ranger", 1.0)])
 def test_it_learns(tmp_path: Path, optimizer: str, rate: float) -> None:
     keras.utils.set_random_seed(0)

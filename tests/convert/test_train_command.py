@@ -38,8 +38,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def train(tiny_recipe: Recipe, tmp_path: Path) -> Callable[[str], int]:
     """Runs `seld-convert train` with the tiny recipe and these options."""
-    fixed = f"train --model {tiny_recipe.name} --out {tmp_path}/run --jobs 1 --threads 1"
-    return lambda options: main(f"{fixed} {options}".split())
+    fixed = f"train --model {tiny_recipe.name} --out {tmp_path}/run --threads 1"
+    return lambda options: main(f"{fixed} --jobs 1 {options}".split())
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     calls: list[SimpleNamespace] = []
 
     def train_stages(
-        stages: Any, recipe: Any, cache: Any, folder: Any, start: Any, dev: Any, workers: int, teacher: Any
+        stages: Any, recipe: Any, cache: Any, folder: Any, start: Any, dev: Any, workers: int, jobs: int, teacher: Any
     ) -> None:
         policy = keras.mixed_precision.global_policy().name
         calls.append(
@@ -134,12 +134,12 @@ def test_the_classes_of_the_start_are_those_of_the_classifier(
     ("devices", "option", "policy", "workers"),
     [
         (["cpu:0"], "", "float32", 1),
-        (["gpu:0"], "", "mixed_bfloat16", 4),
-        (["gpu:0"], "--precision float32", "float32", 4),
-        (["cpu:0"], "--precision mixed_bfloat16", "mixed_bfloat16", 1),
+        (["gpu:0"], "", "mixed_bfloat16", 1),
+        (["gpu:0"], "--precision float32 --jobs 3", "float32", 3),
+        (["cpu:0"], "--precision mixed_bfloat16 --jobs 3", "mixed_bfloat16", 1),
     ],
 )
-def test_a_gpu_computes_in_mixed_precision_unless_told(
+def test_a_gpu_computes_in_mixed_precision_unless_told_and_has_processes_for_its_batches(
     devices: list[str],
     option: str,
     policy: str,

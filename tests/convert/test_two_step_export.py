@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,19 @@ from convert import ladder
 from convert.augment import Augmentation
 from convert.capsules import encode
 from convert.cli import main
+from convert.data_folders import TRAIN_SPLITS, find_data
 from convert.export import export_random
 from convert.ladder import KerasNet
 from convert.losses import TwoStepLosses
+from convert.processes import conversations
 from convert.recipes import RECIPES, Recipe, find_recipe
 from convert.recording import RecordingNet
 from convert.run import Run, open_run
 from convert.systems import two_step
 from convert.systems.two_step_batches import AS_RECORDED, fusion_batch_maker
+from convert.systems.two_step_hearing import windows_of
 from convert.systems.two_step_sizes import TwoStepSizes
-from convert.systems.two_step_windows import INPUTS, fusion_windows, load_windows, windows_of
+from convert.systems.two_step_windows import INPUTS, fusion_windows, load_windows, step_1
 from convert.train import TrainSettings, read_log
 from edge.array import load_array
 from edge.bundle import Bundle, load_bundle
@@ -124,13 +128,27 @@ def test_windows_hold_what_the_devices_loop_gives_the_fusion_net(run: Run, array
     pipeline = build_pipeline(bundle, profile, build_system(bundle, overrides=overrides, nets=nets))
     list(pipeline.push(AudioBlock(noise, 0)))
     encoded = encode(noise, profile, microphones=True)
-    windows = windows_of(
-        encoded, run.recipe, models, bundle.extractor(), BeamMaps(profile, run.recipe.stft, bundle.extractor())
-    )
+    hear = partial(windows_of, recipe=run.recipe, extractor=bundle.extractor())
+    beams = BeamMaps(profile, run.recipe.stft, bundle.extractor())
+    (windows,) = conversations(partial(hear, beams=beams), [encoded], partial(step_1, models), 1)
     assert len(windows) == 3 and len(fusion.examples) >= 2
     for window, asked in zip(windows, fusion.examples, strict=False):
         for name in INPUTS:
             np.testing.assert_allclose(window[name].astype(np.float32), asked[name], rtol=2e-3, atol=2e-3)
+
+
+def test_processes_make_the_same_windows(run: Run, scenes_folder: Path) -> None:
+    assert run.cache.folder is not None
+    nets = {name: net for name in two_step.STEP_1 for net in run.nets_of(name)}
+    (folder,) = find_data([str(scenes_folder)], TRAIN_SPLITS)
+    cache = replace(run.cache, recordings=folder.recordings)
+    made = []
+    for jobs in (1, 2):
+        (run.cache.folder / "windows.json").unlink()
+        made.append(np.array(fusion_windows(run.recipe, nets, cache, TINY.augmentation, jobs)))
+    assert len(made[0]) > 2
+    for name in made[0].dtype.names or ():
+        np.testing.assert_allclose(made[0][name].astype(float), made[1][name].astype(float), atol=2e-3)
 
 
 def test_windows_of_other_nets_are_made_anew_from_the_recordings(run: Run) -> None:
