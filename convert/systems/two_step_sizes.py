@@ -44,34 +44,34 @@ class TwoStepSizes:
     norm: str = "batch"
     dropout: float = 0.05
 
-    doa_filters: tuple[int, ...] = (32, 64)  # of the stem; the last is how many channels all maps behind it have
-    doa_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 2))  # one for each convolution of the stem
+    doa_filters: tuple[int, ...] = (32, 64, 128)  # of the stem; the last is how many channels all maps behind it have
+    doa_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 2), (1, 2))  # one for each convolution of the stem
     doa_blocks: int = 2  # pairs of full-band and narrow-band
     doa_kernel: int = 3  # of the convolutions along frequency
     doa_heads: int = 2
-    doa_head_filters: int = 64
-    doa_head_pools: tuple[int, int] = (4, 2)  # of frequency
-    doa_hidden: int = 32  # D_DoA
+    doa_head_filters: int = 128
+    doa_head_pools: tuple[int, int] = (2, 2)  # of frequency
+    doa_hidden: int = 48  # D_DoA
 
-    sed_filters: tuple[int, ...] = (8, 16, 32, 48, 64)
+    sed_filters: tuple[int, ...] = (16, 32, 64, 96, 128)
     sed_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 2), (1, 2), (1, 2), (1, 4))  # one for each convolution
     sed_patch_frames: int = 5
-    sed_transformer_width: int = 64
+    sed_transformer_width: int = 96
     sed_transformer_depth: int = 2  # 0: no transformer
     sed_transformer_heads: int = 4
-    sed_dense_units: int = 64  # of the two branches together, before the GRU
+    sed_dense_units: int = 96  # of the two branches together, before the GRU
     sed_gru_layers: int = 1
-    sed_gru_units: int = 32  # in each direction
-    sed_hidden: int = 32  # D_SED
+    sed_gru_units: int = 64  # in each direction
+    sed_hidden: int = 48  # D_SED
     sed_track_wise: bool = True  # classes of each track; otherwise of all of them together (Table 2)
 
     fusion_filters: tuple[int, ...] = (32, 64, 128)  # the last is also the width of the blocks behind the encoder
-    fusion_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 4), (1, 2))  # one for each convolution
+    fusion_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 2), (1, 2))  # one for each convolution
     fusion_blocks: int = 2
     fusion_heads: int = 2
     fusion_expansion: int = 2  # of the feed-forward layers
     fusion_patch: tuple[int, int] | None = None  # of channel attention (labels, bands), which is left out without
-    fusion_dense_units: int = 128
+    fusion_dense_units: int = 192
     fusion_gated_head: bool = True  # which is told what step 1 says; otherwise that of CST-former
     fusion_activation: str = "relu6"  # where the works have GELU; int8 needs an end to what is multiplied
     fuse_doa: bool = True
