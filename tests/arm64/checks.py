@@ -53,14 +53,13 @@ class BoardTests:
             if not (here / f"{name}-{net}.npz").exists():
                 assert outputs["1"] == wanted[net]["1"]
 
-    @pytest.mark.parametrize("name", BUNDLES)
-    def test_every_operation_gives_the_same_bytes_but_two(self, here, there, name):
-        """Given the same: XNNPACK rounds products of two tensors otherwise on ARM when they are a tie, by one step.
+    def test_every_operation_gives_the_same_bytes_but_softmax(self, here, there):
+        """Given the same. SOFTMAX is TFLite's own, and looks exponentials up in a table on ARM: see LUT_SHARE.
 
-        SOFTMAX, which is not XNNPACK's, looks exponentials up in a table there: one in a thousand is off by one step.
+        Products of two tensors are the same because the nets have none between two steps: see convert/ties.py.
         """
         compared = collections.Counter()
-        for path in here.glob(f"{name}-*.npz"):
+        for path in here.glob("*.npz"):
             wanted, got = np.load(path), np.load(there / path.name)
             if "steps" not in wanted:
                 continue
@@ -73,12 +72,9 @@ class BoardTests:
                 compared[operation] += 1
                 for output in outputs:
                     apart = abs(wanted[str(output)].astype(int) - got[str(output)])
-                    if operation == "MUL":
-                        allowed = ties(wanted, inputs, output)
-                    else:
-                        allowed = operation == "SOFTMAX" and apart.mean() < 1e-3
+                    allowed = operation == "SOFTMAX" and apart.mean() < LUT_SHARE
                     assert np.all(apart <= allowed), (path.stem, operation, output)
-        assert compared["MUL"] >= 3 and compared.total() >= 50, compared
+        assert compared["MUL"] >= 100 and compared["SOFTMAX"] >= 2 and compared.total() >= 500, compared
 
     @pytest.mark.parametrize("name", BUNDLES)
     def test_features_are_the_same_numbers(self, here, there, name):
