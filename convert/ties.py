@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from edge.types import FloatArray
 log = logging.getLogger(__name__)
 
 CLEAR = 2.0**-21  # of a product, which must be this far from the middle: float32 errs by 2**-23 however it is computed
-MOVE = 2.0**-17  # of a scale, times 1, -1, 2, -2 and so on
+MOVE = 2.0**-17  # of a scale, times 1, -1, 2, -2 and so on, or -1, 1, -2, 2
 MOST_MOVES = 128
 LOWEST, HIGHEST = -128, 127
 TAKES_ANY_SCALES = {"ADD", "SUB", "MUL", "FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "BATCH_MATMUL", "QUANTIZE"}
@@ -61,8 +62,12 @@ def without_ties(flatbuffer: bytes) -> bytes:
     for product in net.products:
         for tensor in product:
             of_tensor[tensor].append(product)
+    ways = cycle((1, -1))  # so that what lay halfway is not always rounded towards zero
     for product in net.products:
-        if _tied(net, product) and not any(_moved(net, tensor, product, of_tensor) for tensor in reversed(product)):
+        if not _tied(net, product):
+            continue
+        way = next(ways)
+        if not any(_moved(net, tensor, way, product, of_tensor) for tensor in reversed(product)):
             log.warning("a MUL of tensors %s keeps its ties: processors will differ by one step there", product)
     return bytes(changed)
 
@@ -93,13 +98,16 @@ def _tied(net: Net, product: Product) -> int:
     return ties(*((net.scales[tensor][0], net.zeros[tensor]) for tensor in product))
 
 
-def _moved(net: Net, tensor: int, product: Product, of_tensor: Mapping[int, Sequence[Product]]) -> bool:
-    """Move the scale of a tensor until this MUL has no ties, and no other gets any. False: as if nothing was done."""
+def _moved(net: Net, tensor: int, way: int, product: Product, of_tensor: Mapping[int, Sequence[Product]]) -> bool:
+    """Move the scale of a tensor until this MUL has no ties, and no other gets any. False: as if nothing was done.
+
+    `way`: 1 or -1, whether rather up or down.
+    """
     kin = net.kin.get(tensor, frozenset())
     before = {member: net.scales[member].copy() for member in kin}
     others = {other for member in kin for other in of_tensor[member]} - {product}
     untied = [other for other in others if not _tied(net, other)]
-    for factor in _factors() if kin else ():
+    for factor in _factors(way) if kin else ():
         for member, scale in before.items():
             net.scales[member][:] = scale * np.float32(factor)
         if not _tied(net, product) and not any(_tied(net, other) for other in untied):
@@ -109,10 +117,10 @@ def _moved(net: Net, tensor: int, product: Product, of_tensor: Mapping[int, Sequ
     return False
 
 
-def _factors() -> Iterator[float]:
+def _factors(way: int) -> Iterator[float]:
     for times in range(1, MOST_MOVES + 1):
-        yield 1.0 + times * MOVE
-        yield 1.0 - times * MOVE
+        yield 1.0 + way * times * MOVE
+        yield 1.0 - way * times * MOVE
 
 
 def _read(content: bytearray) -> Net:
