@@ -54,7 +54,8 @@ class Net:
 def without_ties(flatbuffer: bytes) -> bytes:
     """A flatbuffer in which no MUL has a product between two steps; one that has none already is returned as it is.
 
-    A MUL none of whose scales may be moved stays as it was, and a line in the log says so.
+    A MUL none of whose scales may be moved stays as it was, and a line in the log says so. Raises ValueError if a net
+    has loops.
     """
     changed = bytearray(flatbuffer)
     net = _read(changed)
@@ -125,6 +126,8 @@ def _factors(way: int) -> Iterator[float]:
 
 def _read(content: bytearray) -> Net:
     model = schema.Model.GetRootAs(content)
+    if (graphs := model.SubgraphsLength()) != 1:
+        raise ValueError(f"got {graphs} graphs in a net, wanted one: loops have to be unrolled")
     graph = model.Subgraphs(0)
     codes = [_NAMES[model.OperatorCodes(i).BuiltinCode()] for i in range(model.OperatorCodesLength())]
     scales, zeros = {}, {}

@@ -133,6 +133,14 @@ def test_float_nets_have_no_ties(model):
     assert tied_products(flatbuffer) == 0 and without_ties(flatbuffer) == flatbuffer
 
 
+def test_a_net_with_a_loop_is_refused():
+    """What is in its body would keep its scales."""
+    sequence = keras.Input((5, 3), name="x")
+    flatbuffer = to_tflite(keras.Model({"x": sequence}, {"y": layers.GRU(2)(sequence)}))
+    with pytest.raises(ValueError, match="wanted one: loops have to be unrolled"):
+        tied_products(flatbuffer)
+
+
 @pytest.mark.parametrize("name", sorted(set(shipped_bundles()) - TO_BE_EXPORTED_ANEW))
 def test_shipped_nets_have_none(name):
     found = {net: tied_products(flatbuffer) for net, flatbuffer in load_bundle(name).flatbuffers.items()}
