@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from convert.ties import without_ties
+
 
 def pinned(
     examples: Sequence[Mapping[str, np.ndarray]], tensor: str, quantization: tuple[float, int]
@@ -26,7 +28,7 @@ def to_tflite(model: keras.Model, calibration: Iterable[Mapping[str, np.ndarray]
     """Flatbuffer of `model` for batches of one; all int8, inputs and outputs too, if `calibration` is given.
 
     Examples are dicts by input name, without the batch axis. They are fed by signature name: the converter has an input
-    order of its own.
+    order of its own. An int8 net has no product that processors round otherwise: see `convert/ties.py`.
     """
     signature = {
         tensor.name: keras.InputSpec(shape=(1, *tensor.shape[1:]), dtype="float32", name=tensor.name)
@@ -46,4 +48,5 @@ def to_tflite(model: keras.Model, calibration: Iterable[Mapping[str, np.ndarray]
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.int8
             converter.inference_output_type = tf.int8
-        return bytes(converter.convert())
+        flatbuffer = bytes(converter.convert())
+        return flatbuffer if calibration is None else without_ties(flatbuffer)

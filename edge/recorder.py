@@ -1,7 +1,8 @@
 """An input device, by way of PyAudio -> its buffers on stdout, with when they came: `python -m edge.recorder`.
 
 It is a process of its own, because a device that dies takes PortAudio with it (PortAudio #1037): callbacks just stop,
-closing hangs, a read spins, stderr is flooded. What has gone wrong then is ended from outside, and a new one started.
+closing hangs, a read spins, stderr is flooded. What has gone wrong then is ended from outside, and a new one started;
+one that spins ends itself sooner.
 The first line on stdout is JSON and says what was opened, or why nothing was; then HEADER and samples by turns. It ends
 when its stdin does. Nothing here imports numpy: it has to start quickly, again and again while a device is away.
 """
@@ -23,6 +24,7 @@ from typing import Any
 
 BUFFER_S = 0.1  # PyAudio cannot set the latency and overflows after a stall of about 1.5 buffers
 QUEUE_S = 2.0
+SPINNING_S = 0.5  # in which nothing comes and yet a processor is busy for half of the time: the device is dead
 HEADER = struct.Struct("<I?d")  # bytes of samples that follow, whether some were lost before, time.monotonic()
 
 Put = Callable[[bytes, bool, float], None]
@@ -98,6 +100,7 @@ class Backlog:
     def __init__(self, buffers: int) -> None:
         self._queue: queue.Queue[tuple[bytes, bool, float]] = queue.Queue(buffers)
         self._lost = False
+        self.came = 0  # buffers, those that were lost among them
 
     def put(self, raw: bytes, overflowed: bool, at_s: float) -> None:
         """Never blocks: if the queue is full, the buffer is lost, and the next one says so.
@@ -105,6 +108,7 @@ class Backlog:
         overflowed: the device lost samples before this buffer or inside it, PortAudio does not say where. So it is
         given up: what is handed over is whole.
         """
+        self.came += 1
         if overflowed:
             self._lost = True
             return
@@ -138,6 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _write(json.dumps({"error": str(error), "refused": isinstance(error, ValueError)}).encode() + b"\n")
         return 2
     _write(json.dumps({"name": name, "sample_rate_hz": rate_hz}).encode() + b"\n")
+    threading.Thread(target=end_when_spinning, args=(backlog,), daemon=True).start()
     while True:
         _write(backlog.get())
 
@@ -151,6 +156,15 @@ def _end_with_stdin() -> None:
     while os.read(sys.stdin.fileno(), 4096):
         pass
     os._exit(0)
+
+
+def end_when_spinning(backlog: Backlog) -> None:
+    """End the process as soon as PortAudio keeps a processor busy and gives nothing for it."""
+    while True:
+        came, spent_s = backlog.came, time.process_time()
+        time.sleep(SPINNING_S)
+        if backlog.came == came and time.process_time() - spent_s > SPINNING_S / 2:
+            os._exit(1)
 
 
 def _choose(audio: Any, device: str | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a machine says to the same questions -> a folder: run on two of them, the folders are compared.
 
 `python answers.py DIR` writes of every shipped bundle, as `DIR/BUNDLE-...`: `nets.json`, digests of the raw outputs of
-all nets for fixed inputs, in 1 and in 4 threads; `NET.npz`, every tensor of a net with operations that are not exact;
+all nets for fixed inputs, in 1 and in 4 threads; `NET.npz`, every tensor of a net with an operation that is not exact;
 `features.npz`; `events.jsonl`, what the loop hears in the demo scene.
 """
 
@@ -22,7 +22,7 @@ from edge.stft import Stft
 from edge.types import AudioBlock, Event
 
 CALLS = 2  # of each net, which hands its states on
-INEXACT = {"MUL", "SOFTMAX"}  # which processors round otherwise
+INEXACT = {"SOFTMAX"}  # which processors round otherwise
 SCENE_S = 12
 THREADS = (1, 4)
 ARRAY = "foa"

@@ -319,7 +319,7 @@ def endure(tmp_path, plugin, recordings, tiny_bundle, rounds, deadline_s):
             until(lambda run=run: (run.folder / "events.jsonl").is_file() and run.lines(), 60, "the first event")
             run.spans_s.append([run.lines()[-1]["at_s"] - NEAR_S, 0.0])  # it has listened since then at least
         for n in range(1, rounds + 1):
-            time.sleep(n * 0.618 % 1 * SCENE_S)  # to break in elsewhere each time
+            time.sleep((0.4 + n * 0.618 % 1) * SCENE_S)  # to break in elsewhere each time, mostly after a whole sound
             for fault, run in runs.items():
                 run.stderr_bytes = len(run.stderr)
                 run.device.fail(fault)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from edge.microphone import list_devices
-from edge.recorder import HEADER, Backlog, start_stream
+from edge.recorder import HEADER, SPINNING_S, Backlog, start_stream
 
 ROOT = Path(__file__).parents[2]
 
@@ -208,6 +208,27 @@ def test_a_process_says_what_it_opened_and_what_it_hears_until_its_stdin_ends(re
     process.stdin.close()
     assert process.wait(10) == 0
     assert process.stdout.read() == b""
+
+
+SPINNING = """
+        import threading
+        def spin():
+            while True:
+                pass
+        threading.Thread(target=spin, daemon=True).start()
+"""
+
+
+def test_a_process_ends_where_its_device_spins_and_only_there(recorder, tmp_path):
+    """As PortAudio does when a device is unplugged. One from which nothing comes is left to the other end."""
+    silent = recorder("--device=mic")
+    assert json.loads(silent.stdout.readline())["name"] == "mic4"
+    (tmp_path / "pyaudio.py").write_text(PYAUDIO + SPINNING)
+    spinning = recorder("--device=mic")
+    assert json.loads(spinning.stdout.readline())["name"] == "mic4"
+    assert spinning.wait(20 * SPINNING_S) == 1
+    with pytest.raises(subprocess.TimeoutExpired):
+        silent.wait(3 * SPINNING_S)
 
 
 def test_a_process_says_why_nothing_is_opened(recorder):

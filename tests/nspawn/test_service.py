@@ -15,6 +15,7 @@ pytestmark = pytest.mark.long
 
 OUTAGE_S = 60
 GONE_S = 5.0  # that a microphone is away
+BACK_S = 20.0  # in which the service is ready after its microphone is back: RestartSec, start-up, the first answer
 TIMED_S = 20
 OUTSIDE = """source = "mic"
 sinks = ["null"]
@@ -139,6 +140,22 @@ def test_a_microphone_that_fails_is_heard_again(service, received, fault):
     service.until(lambda: "microphone 'fakemic' stopped delivering" in service.journal(since))
     time.sleep(GONE_S)
     service.write(service.control, "")
+    more(service, received)
+    assert_all_came(service, received)
+
+
+def test_a_microphone_that_was_away_for_long_is_heard_again(service, received, restarts):
+    """Longer than the watchdog waits: the service is started again and again, until there is a microphone."""
+    since = service.now()
+    service.write(service.control, "unplug")
+    service.until(lambda: "microphone: no device 'fakemic'" in service.journal(since))
+    service.until(lambda: int(service.show("NRestarts")) >= restarts + 3)
+    service.write(service.control, "")
+    healed_s = time.monotonic()
+    service.until(lambda: service.show("ActiveState") == "active")
+    took_s = time.monotonic() - healed_s
+    print(f"ready {took_s:.1f} s after the microphone is back")
+    assert took_s < BACK_S
     more(service, received)
     assert_all_came(service, received)
 
