@@ -109,8 +109,8 @@ RECIPES = {
             augmentation=two_step_batches.EDGE_AUGMENTATION,
             losses=TwoStepLosses(),
             features=FeatureSettings("two_step", two_step_sizes.EDGE_SIZES.bands),
-            device={"window_labels": 50, "hop_labels": 10, "threshold": 0.4, "unify_deg": 30.0},
-            decode=DecodeSettings(on=0.4, off=0.2, smoothing=0.3, min_duration_labels=2),
+            device={"window_labels": 50, "hop_labels": 10, "threshold": 0.4, "unify_deg": 30.0, "steer_deg": 45.0},
+            decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.3, min_duration_labels=2),
             most_moved_deg=2.0,  # three nets after each other move them by 1.7
             weaknesses=(
                 "It was trained for less than two hours on two cores and falls short of `coloc-edge`, which answers "

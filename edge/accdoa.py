@@ -1,4 +1,4 @@
-"""Multi-ACCDOA output of a net -> activity and directions of slots.
+"""Multi-ACCDOA output of a net -> activity and directions of slots, which the directions of another net may steer.
 
 A vector for each track and class: its length says whether the class is active there, its direction where (Shimada et
 al., ICASSP 2022). A net trained with auxiliary duplicates gives one source several times, by tracks that are free:
@@ -56,6 +56,23 @@ def unified(vectors: FloatArray, threshold: float, unify_deg: float) -> FloatArr
     means = one.astype(np.float32) @ vectors / np.maximum(count, 1).astype(np.float32)
     first = ~np.tril(one, -1).any(axis=-1, keepdims=True)
     return np.where(active & first, means, np.float32(0.0))
+
+
+def steered(direction: FloatArray, vectors: FloatArray, sure: float, most_deg: float, share: float) -> FloatArray:
+    """Directions (labels, slots, 3), unit or zero, and vectors of tracks (labels, K, 3) -> the directions, steered.
+
+    Each turns toward the nearest of the tracks whose vector is longer than `sure` and which is less than `most_deg`
+    away, by a `share` of the way between their unit vectors; without any it stays. Zeros stay zeros.
+    """
+    lengths = _lengths(vectors)
+    units = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > sure)
+    apart = angle_between_units_deg(direction[:, :, None], units[:, None])  # (labels, slots, K)
+    apart = np.where(lengths[:, None, :, 0] > sure, apart, np.float32(180.0))
+    nearest = apart.argmin(axis=2)[..., None]
+    toward = np.take_along_axis(units, nearest, axis=1)
+    turned = direction + np.float32(share) * (toward - direction)
+    near = (np.take_along_axis(apart, nearest, axis=2) < most_deg) & np.any(direction != 0.0, axis=2, keepdims=True)
+    return np.where(near, turned / np.maximum(_lengths(turned), np.float32(1e-6)), direction)
 
 
 def _lengths(vectors: FloatArray) -> FloatArray:

@@ -6,6 +6,9 @@ Each of the four comes a step after the one before it: with hops of four labels 
 longest of them. Where the DOA net is sure of no track in the part of the window that is to be answered, none of the
 others is asked.
 
+The fusion net knows best what sounds; where, the DOA net does. A direction of the one turns toward the nearest track of
+the other, if that is sure and not far (`steered`). The paper does not say so; `steer_deg` 0 leaves it out.
+
 The middle `hop_labels` of each window are the answer (section 3.1 has 5 s windows side by side, which on a device would
 be 5 s late at least).
 """
@@ -18,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.accdoa import AXES, decode_accdoa
+from edge.accdoa import AXES, decode_accdoa, steered
 from edge.array import ArrayProfile, load_array
 from edge.beamform import Beamformer
 from edge.bundle import Bundle, Manifest
@@ -103,7 +106,8 @@ class TwoStep(WindowLoop):
         return super().advance(maps)
 
     def ask(self, maps: FloatArray, part: slice) -> Iterator[Answers | None]:
-        """A window of maps (frames, bands, maps) -> multi-ACCDOA of its `part` (labels, tracks, 3, classes), or zeros.
+        """A window of maps (frames, bands, maps) -> of its `part`, multi-ACCDOA (labels, 3, 3, classes) or zeros, and
+        the vectors of the DOA net (labels, K, 3).
 
         The DOA net is asked in the first step, the beams are made in the second, then come SED and fusion.
         """
@@ -116,7 +120,7 @@ class TwoStep(WindowLoop):
         if not np.any(np.linalg.norm(vectors[part], axis=-1) > self.settings.sure):
             yield None
             yield None
-            yield (np.zeros((part.stop - part.start, ACCDOA_TRACKS, AXES, self._classes), np.float32),)
+            yield np.zeros((part.stop - part.start, ACCDOA_TRACKS, AXES, self._classes), np.float32), vectors[part]
             return
         told = {"doa": doa["hidden"]}
         if "beams" in self._fused:
@@ -131,15 +135,17 @@ class TwoStep(WindowLoop):
         told = {"features": features} | {name: told[name] for name in self._fused}
         output = self._nets["fusion"](None, **told)["output"]
         self.clock.lap("fusion")
-        yield (output.reshape(self._window_labels, ACCDOA_TRACKS, AXES, self._classes)[part],)
+        yield output.reshape(self._window_labels, ACCDOA_TRACKS, AXES, self._classes)[part], vectors[part]
 
     def conclude(self, *answers: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Multi-ACCDOA -> activity and direction of slots."""
-        (output,) = answers
+        """Multi-ACCDOA and vectors of the DOA net -> activity and direction of slots."""
+        output, vectors = answers
         settings = self.settings
-        decoded = decode_accdoa(output, settings.max_overlap, settings.threshold, settings.unify_deg)
+        activity, direction = decode_accdoa(output, settings.max_overlap, settings.threshold, settings.unify_deg)
+        if settings.steer_deg > 0.0:
+            direction = steered(direction, vectors, settings.sure, settings.steer_deg, settings.steer_share)
         self.clock.lap("accdoa")
-        return decoded
+        return activity, direction
 
 
 def from_bundle(bundle: Bundle, nets: Mapping[str, Net], overrides: Mapping[str, Any]) -> TwoStep:

@@ -13,6 +13,8 @@ class TwoStepSettings:
     threshold: float = 0.5  # length of a multi-ACCDOA vector above which its class is active
     sure: float = 0.5  # length of a DOA track's vector above which it is there (equation 3)
     unify_deg: float = 15.0  # tracks of a class that are nearer to each other are one
+    steer_deg: float = 0.0  # a direction turns toward a DOA track that is nearer than this; 0: never, as in the paper
+    steer_share: float = 0.7  # so far, of the way between their unit vectors
     window_labels: int = 50  # 5 s (section 3.1)
     hop_labels: int = 10
 
@@ -22,8 +24,9 @@ class TwoStepSettings:
         for name in ("threshold", "sure"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(f"got {name} {getattr(self, name)}, wanted one between 0 and 1")
-        if not 0.0 <= self.unify_deg <= 90.0:
-            raise ValueError(f"got unify_deg {self.unify_deg}, wanted 0 to 90")
+        for name, most in (("unify_deg", 90.0), ("steer_deg", 90.0), ("steer_share", 1.0)):
+            if not 0.0 <= getattr(self, name) <= most:
+                raise ValueError(f"got {name} {getattr(self, name)}, wanted 0 to {most:g}")
         if not 0 < self.hop_labels <= self.window_labels:
             raise ValueError(
                 f"got window_labels {self.window_labels} and hop_labels {self.hop_labels}, "

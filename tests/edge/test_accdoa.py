@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.accdoa import decode_accdoa
+from edge.accdoa import decode_accdoa, steered
 from edge.geometry import unit_vector
 
 
@@ -144,3 +144,43 @@ def test_silence(labels):
         activity, direction = decode_accdoa(np.zeros((labels, 3, 3, 13), np.float32), 3)
     assert_array_equal(activity, np.zeros((labels, 3, 13)))
     assert_array_equal(direction, np.zeros((labels, 3, 3)))
+
+
+# Steering
+
+
+def test_a_direction_turns_toward_the_nearest_sure_track():
+    direction = np.stack([unit_vector(0.0, 0.0), unit_vector(90.0, 0.0), unit_vector(0.0, 60.0)]).astype(np.float32)
+    tracks = [0.9 * unit_vector(10.0, 0.0), 0.4 * unit_vector(-2.0, 0.0), 0.6 * unit_vector(150.0, 0.0)]
+    tracks = np.array(tracks, np.float32)  # near, nearer but not sure, far
+    (turned,) = steered(direction[None], tracks[None], 0.5, 45.0, 1.0)
+    assert_allclose(turned, [unit_vector(10.0, 0.0), unit_vector(90.0, 0.0), unit_vector(0.0, 60.0)], atol=1e-6)
+    (turned,) = steered(direction[None], tracks[None], 0.3, 45.0, 1.0)
+    assert_allclose(turned[0], unit_vector(-2.0, 0.0), atol=1e-6)
+    (turned,) = steered(direction[None], tracks[None], 0.5, 61.0, 1.0)
+    assert_allclose(turned[1], unit_vector(150.0, 0.0), atol=1e-6)
+    (turned,) = steered(direction[None], tracks[None], 0.5, 45.0, 0.5)
+    assert_allclose(turned[0], unit_vector(5.0, 0.0), atol=1e-6)
+
+
+@given(
+    arrays(np.float32, (4, 2, 3), elements=st.floats(-1, 1, width=32)),
+    arrays(np.float32, (4, 3, 3), elements=st.floats(-1, 1, width=32)),
+    st.floats(0, 90),
+    st.floats(0, 1),
+)
+def test_steered_directions_are_as_long_as_before_and_nearer_to_a_track(given_vectors, tracks, most_deg, share):
+    lengths = np.linalg.norm(given_vectors, axis=2, keepdims=True)
+    direction = np.where(lengths > 0.1, given_vectors / np.maximum(lengths, 0.1), np.float32(0.0))
+    turned = steered(direction, tracks, 0.5, most_deg, share)
+    assert turned.dtype == np.float32
+    assert_array_equal(turned[lengths[..., 0] <= 0.1], 0.0)
+    assert_allclose(np.linalg.norm(turned, axis=2), lengths[..., 0] > 0.1, atol=1e-5)
+    sure = np.linalg.norm(tracks, axis=2) > 0.5
+    for label, slot in np.argwhere(lengths[..., 0] > 0.1):
+        apart = [angle_deg(direction[label, slot], track) for track in tracks[label][sure[label]]]
+        if not apart or min(apart) > most_deg + 0.1:
+            assert_array_equal(turned[label, slot], direction[label, slot])
+        elif min(apart) < most_deg - 0.1:
+            after = min(angle_deg(turned[label, slot], track) for track in tracks[label][sure[label]])
+            assert after <= min(apart) + 0.1

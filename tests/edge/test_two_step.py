@@ -208,6 +208,21 @@ def test_tracks_of_a_class_that_are_near_are_one_and_slots_are_as_many_as_may_so
         assert angle_deg == pytest.approx(9.4 if unify_deg > 20 else 0.0, abs=0.1)
 
 
+def test_directions_are_steered_by_those_of_doa():
+    """The fusion net hears something at 0 degrees, the DOA net at 20: in the label frames where it is sure."""
+    scene = Scene("one")
+    sure, not_sure = (tuple((length * unit_vector(20.0, 0.0)).tolist()) for length in (0.8, 0.4))
+    nothing = (0.0, 0.0, 0.0)
+    scene.tracks_at = lambda number: ((sure if number < 6 else not_sure), nothing, nothing)
+    scene.accdoa_at = lambda number: 0.9 * unit_vector(0.0, 0.0)[:, None] * np.ones((3, 1, len(NAMES)))
+    for steer, azimuth_deg in (({}, 0.0), ({"steer_deg": 19.0}, 0.0), ({"steer_deg": 21.0, "steer_share": 0.5}, 10.0)):
+        activity, direction = joined(scene.answers(scene.system(max_overlap=1, **steer), range(10)))
+        assert activity[:, 0].any(axis=1).all()
+        for label in range(10):
+            wanted = unit_vector(azimuth_deg if label < 6 else 0.0, 0.0)
+            assert angle_between_deg(direction[label, 0], wanted) < 0.1
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 3))
 def test_whatever_the_nets_say_slots_are_unit_vectors_of_one_class(seed, slots):
@@ -218,5 +233,5 @@ def test_whatever_the_nets_say_slots_are_unit_vectors_of_one_class(seed, slots):
     scene = Scene(fused=("sed",))
     scene.tracks_at = lambda number: tuple(map(tuple, say(number, 1)[..., 0]))
     scene.accdoa_at = lambda number: say(number, len(NAMES))
-    system = scene.system(window_labels=8, hop_labels=6, max_overlap=slots)
+    system = scene.system(window_labels=8, hop_labels=6, max_overlap=slots, steer_deg=60.0)
     check_slots(*joined(scene.answers(system, range(40))))

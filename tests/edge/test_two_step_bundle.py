@@ -10,7 +10,14 @@ from edge.systems.two_step_settings import TwoStepSettings
 from tests.edge.two_step_scene import SHAPES, bundle, changed
 
 NO_NETS = dict.fromkeys(NETS)
-NONSENSE = {"max_overlap": (0, 4), "threshold": (0.0, 1.0), "sure": (0.0, 1.0), "unify_deg": (-1.0, 91.0)}
+NONSENSE = {
+    "max_overlap": (0, 4),
+    "threshold": (0.0, 1.0),
+    "sure": (0.0, 1.0),
+    "unify_deg": (-1.0, 91.0),
+    "steer_deg": (-1.0, 91.0),
+    "steer_share": (-0.1, 1.1),
+}
 
 
 @pytest.mark.parametrize("name", [*NONSENSE, "hop_labels"])
