@@ -73,10 +73,7 @@ def climb(
             scores[mode][rung] = score_predictions(truth, predictions[rung], len(run.cache.class_names))
         for precision in bundles:
             micro = scores[mode]["keras"]["2022_micro"], scores[mode][precision]["2022_micro"]
-            moved = run.recipe.most_moved_deg
-            checks.append(
-                check_rung(f"{mode}, {precision}", predictions["keras"], predictions[precision], *micro, moved)
-            )
+            checks.append(check_rung(f"{mode}, {precision}", predictions["keras"], predictions[precision], *micro))
             print(checks[-1], flush=True)
     return scores, checks
 

@@ -116,18 +116,17 @@ class RungCheck:
     moved_deg: float  # mean angle between directions where both detect; nan, which fails, if they never do
     agreed: float  # share of label frames in which both find the same number of sources
     f_lost: float  # F20 of Keras minus F20 of the rung, 2022 rules, micro
-    most_moved_deg: float = MOST_MOVED_DEG
 
     @property
     def passed(self) -> bool:
         """Within the limits."""
-        return self.moved_deg <= self.most_moved_deg and abs(self.f_lost) <= MOST_F_LOST
+        return self.moved_deg <= MOST_MOVED_DEG and abs(self.f_lost) <= MOST_F_LOST
 
     def __str__(self) -> str:
         verdict = "ok" if self.passed else "FAILED"
         return (
             f"{verdict:<7}{f'system, {self.precision}':<32}directions moved {self.moved_deg:.2f} deg "
-            f"(wanted {self.most_moved_deg}), F20 lost {100 * self.f_lost:+.2f} points "
+            f"(wanted {MOST_MOVED_DEG}), F20 lost {100 * self.f_lost:+.2f} points "
             f"(wanted {100 * MOST_F_LOST:.1f}), "
             f"same count in {100 * self.agreed:.1f} % of frames"
         )
@@ -139,9 +138,8 @@ def check_rung(
     candidate: Mapping[str, Prediction],
     reference_scores: SeldScores,
     candidate_scores: SeldScores,
-    most_moved_deg: float | None = None,
 ) -> RungCheck:
-    """Compare the predictions of two rungs for the same scenes; without a limit of its own, MOST_MOVED_DEG holds."""
+    """Compare the predictions of two rungs for the same scenes."""
     moved: list[float] = []
     same_count = frames = 0
     for name, wanted in reference.items():
@@ -155,7 +153,6 @@ def check_rung(
         float(np.mean(moved)) if moved else float("nan"),
         same_count / max(frames, 1),
         reference_scores.f - candidate_scores.f,
-        MOST_MOVED_DEG if most_moved_deg is None else most_moved_deg,
     )
 
 

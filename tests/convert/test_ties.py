@@ -22,7 +22,6 @@ from tests.make_tiny_bundle import GOLDEN
 
 SIGMOID = (np.float32(1 / 256), -128)
 STATE = (np.float32(0.007843138), -1)  # of a GRU: what it hands on is between -1 and 1
-TO_BE_EXPORTED_ANEW = {"two-step-edge"}
 
 
 def rounded(first, second, output, on_arm):
@@ -141,7 +140,7 @@ def test_a_net_with_a_loop_is_refused():
         tied_products(flatbuffer)
 
 
-@pytest.mark.parametrize("name", sorted(set(shipped_bundles()) - TO_BE_EXPORTED_ANEW))
+@pytest.mark.parametrize("name", sorted(shipped_bundles()))
 def test_shipped_nets_have_none(name):
     found = {net: tied_products(flatbuffer) for net, flatbuffer in load_bundle(name).flatbuffers.items()}
     assert not any(found.values()), found
