@@ -111,8 +111,8 @@ RECIPES = {
             device={"window_labels": 50, "hop_labels": 10, "threshold": 0.4, "unify_deg": 30.0, "steer_deg": 45.0},
             decode=DecodeSettings(on=0.5, off=0.3, smoothing=0.3, min_duration_labels=2),
             weaknesses=(
-                "It answers 0.8 s later than `coloc-edge`, and all at once every second; a window takes four steps of up "
-                "to 6 ms on a PC, where a step of `coloc-edge` takes one.",
+                "It answers 0.8 s later than `coloc-edge`, and all at once every second; a window takes four steps of "
+                "up to 6 ms on a PC, where a step of `coloc-edge` takes one.",
                 "With two sources at a time 55 % of them are found within 20 degrees, with one 80 % "
                 "(`seld-convert evaluate --breakdown`).",
                 "Doors are mostly missed; coughs and running water are found in two thirds of their frames.",

@@ -199,6 +199,7 @@ PAPER_SIZES = TwoStepSizes(
     fusion_pools=((1, 1), (1, 2), (5, 2)),
     fusion_heads=8,
     fusion_expansion=4,
+    fusion_dense_units=128,
     fusion_patch=(10, 4),
     fusion_activation="gelu",
     fusion_gated_head=False,

@@ -15,7 +15,7 @@ from convert.trained import load_stage
 from convert.transfer import adopt_convolutions, teach
 
 
-@pytest.mark.parametrize(("stage", "count"), [("doa", 2), ("fusion", 3), ("sed", 0)])
+@pytest.mark.parametrize(("stage", "count"), [("doa", 3), ("fusion", 3), ("sed", 0)])
 def test_two_step_begins_with_what_coloc_has_learnt_of_the_same_maps(stage: str, count: int) -> None:
     (net,) = two_step.build(stage, find_recipe("two-step-edge"), 13)
     assert teach(stage, net, shipped_weights()["coloc-edge"]) == count
@@ -23,7 +23,8 @@ def test_two_step_begins_with_what_coloc_has_learnt_of_the_same_maps(stage: str,
 
 def test_a_net_that_adopted_convolutions_hears_what_the_teacher_hears() -> None:
     recipe = find_recipe("two-step-edge")
-    (fusion,) = two_step.build("fusion", replace(recipe, sizes=replace(recipe.sizes, fusion_activation="relu")), 13)
+    sizes = replace(recipe.sizes, fusion_activation="relu", fusion_pools=((5, 4), (1, 4), (1, 2)))  # as CoLoC has them
+    (fusion,) = two_step.build("fusion", replace(recipe, sizes=sizes), 13)
     _, classifier = load_stage("classifier", find_recipe("coloc-edge"), 13, shipped_weights()["coloc-edge"])
     assert adopt_convolutions(fusion, classifier) == 3
     rng = np.random.default_rng(0)

@@ -83,9 +83,9 @@ def test_the_sizes_of_the_paper() -> None:
 def test_the_edge_sizes() -> None:
     model = build_doa(EDGE_SIZES)
     assert model.name == "doa"
-    assert shapes(model) == {"features": (250, 64, 7), "output": (50, 9), "hidden": (50, 32)}
+    assert shapes(model) == {"features": (250, 64, 7), "output": (50, 9), "hidden": (50, 48)}
     assert len(FEATURES["logmel_iv"][1]) == 7
-    assert trainable(model) == 243_337
+    assert trainable(model) == 977_097
 
 
 def test_answers_are_within_a_cube_and_the_hidden_ones_make_them() -> None:

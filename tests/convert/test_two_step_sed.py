@@ -92,8 +92,8 @@ def test_the_sizes_of_the_paper() -> None:
 def test_the_edge_sizes() -> None:
     net = build_sed(EDGE_SIZES, 13)
     assert net.input["features"].shape[1:] == (250, 64, 2)
-    assert {name: y.shape[1:] for name, y in net.output.items()} == {"output": (50, 3 * 13), "hidden": (50, 32)}
-    assert trainable(net) == 208_975
+    assert {name: y.shape[1:] for name, y in net.output.items()} == {"output": (50, 3 * 13), "hidden": (50, 48)}
+    assert trainable(net) == 571_255
 
 
 def test_the_convolutions_hear_128_bands_in_their_order(unsettle: Unsettle) -> None:
