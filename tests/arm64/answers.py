@@ -17,6 +17,7 @@ from edge.array import foa_encoder, load_array
 from edge.bundle import load_bundle, shipped_bundles
 from edge.capture import open_source
 from edge.litert import Interpreter
+from edge.nets import open_interpreter
 from edge.runtime import build_pipeline, build_system, run
 from edge.stft import Stft
 from edge.types import AudioBlock, Event
@@ -30,8 +31,7 @@ ARRAY = "foa"
 
 def digests(flatbuffer, threads):
     """One per output and call, of all its bytes. Raises RuntimeError where XNNPACK does not compute the net."""
-    interpreter = Interpreter(model_content=flatbuffer, num_threads=threads)
-    interpreter.allocate_tensors()
+    interpreter = open_interpreter(flatbuffer, threads)
     if "DELEGATE" not in operations(interpreter):
         raise RuntimeError("XNNPACK is off")
     net, rng, states, found = interpreter.get_signature_runner(), np.random.default_rng(0), {}, {}

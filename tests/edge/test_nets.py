@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from edge import litert
+from edge.bundle import load_bundle
 from edge.nets import LiteRtNet, check_shared, dequantise, quantise
 
 STEP = 2.0 / 255.0  # of the tensors x and state_sum
@@ -251,3 +253,17 @@ print("done")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert (done.returncode, done.stdout) == (0, "done\n")
     assert done.stderr == ("afterwards\n" if stderr == "open" else "")
+
+
+@pytest.mark.parametrize(("name", "net", "threads"), [("two-step-edge", "fusion", 1), ("coloc-edge", "localizer", 3)])
+def test_what_several_threads_get_wrong_has_one(monkeypatch, name, net, threads):
+    """Products of two batches: see `nets.ONE_THREAD`."""
+    asked = []
+
+    def interpreter(num_threads, **options):
+        asked.append(num_threads)
+        return litert.Interpreter(num_threads=num_threads, **options)
+
+    monkeypatch.setattr("edge.nets.Interpreter", interpreter)
+    LiteRtNet(load_bundle(name).flatbuffers[net], threads=3)
+    assert (asked[0], asked[-1]) == (3, threads)
