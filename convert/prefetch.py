@@ -26,23 +26,21 @@ def prefetched(batch: Callable[[int], Batch], first: int, last: int, workers: in
 
     All batches have the same shapes; processes want a `batch` that can be pickled.
     """
-    return (_by_thread if workers == 1 else _by_processes)(batch, first, last, workers)
+    if first >= last:
+        return iter(())
+    return _by_thread(batch, first, last) if workers == 1 else _by_processes(batch, first, last, workers)
 
 
-def _by_thread(batch: Callable[[int], Batch], first: int, last: int, workers: int) -> Iterator[Batch]:
-    with ThreadPoolExecutor(workers) as pool:
-        coming = pool.submit(batch, first) if first < last else None
-        for step in range(first + 1, last + 1):
-            assert coming is not None
-            ready = coming.result()
-            if step < last:
-                coming = pool.submit(batch, step)
+def _by_thread(batch: Callable[[int], Batch], first: int, last: int) -> Iterator[Batch]:
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(batch, first)
+        for step in range(first + 1, last):
+            ready, coming = coming.result(), pool.submit(batch, step)
             yield ready
+        yield coming.result()
 
 
 def _by_processes(batch: Callable[[int], Batch], first: int, last: int, workers: int) -> Iterator[Batch]:
-    if first >= last:
-        return
     inputs, target = batch(first)
     layout: Layout = [(name, value.shape, value.dtype) for name, value in [*inputs.items(), (None, target)]]
     size = sum(value.nbytes for value in [*inputs.values(), target])

@@ -18,7 +18,7 @@ from convert.augment import DEVICE_AUGMENTATION, Augmentation, augmented, check_
 from convert.datasets import FeatureCache
 from convert.permutation import adpit_target
 from convert.reorder import reorder
-from convert.systems.two_step_sizes import DOA_MAPS, SED_MAPS
+from edge.systems.two_step import DOA_MAPS, SED_MAPS
 from edge.types import FloatArray
 
 Batch = tuple[dict[str, FloatArray], FloatArray]

@@ -15,12 +15,12 @@ import numpy as np
 from convert.augment import Augmentation, rotate_samples
 from convert.capsules import encode
 from convert.datasets import Recording, read_samples
-from convert.systems.two_step_sizes import DOA_MAPS, TwoStepSizes
+from convert.systems.two_step_sizes import TwoStepSizes
 from convert.tracks import SLOTS, label_tracks
 from edge.accdoa import AXES
 from edge.features import MICROPHONES, FeatureExtractor
 from edge.stft import Stft, StftSettings
-from edge.systems.two_step import BeamMaps
+from edge.systems.two_step import DOA_MAPS, BeamMaps
 from edge.types import AudioBlock, FloatArray
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from math import prod
 
 from convert.attention import NORMS
 
-DOA_MAPS, SED_MAPS = slice(0, 7), slice(7, 9)  # of the features of kind `two_step`
 ACTIVATIONS = ("relu6", "relu", "gelu")
 _COUNTS = (
     "tracks",

@@ -21,8 +21,8 @@ from convert.augment import Augmentation
 from convert.datasets import FeatureCache, check_room
 from convert.processes import conversations
 from convert.systems.two_step_hearing import Hearing, Told, heard_windows, window_type
-from convert.systems.two_step_sizes import DOA_MAPS, SED_MAPS
 from edge.features import FeatureExtractor
+from edge.systems.two_step import DOA_MAPS, SED_MAPS
 from edge.types import FloatArray
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ def digests(flatbuffer, threads):
 
 
 def tensors(flatbuffer):
-    """All tensors of a net by number, after one call; its operations: name, inputs, outputs; scales, zero points."""
+    """All tensors of a net by number, after one call; its operations: name, inputs, outputs."""
     interpreter = Interpreter(model_content=flatbuffer, num_threads=1, experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
     rng = np.random.default_rng(0)
@@ -54,10 +54,8 @@ def tensors(flatbuffer):
     interpreter.invoke()
     steps = [(op["op_name"], op["inputs"].tolist(), op["outputs"].tolist()) for op in interpreter._get_ops_details()]
     used = {number for _, *ends in steps for end in ends for number in end if number >= 0}
-    details = {detail["index"]: detail["quantization"] for detail in interpreter.get_tensor_details()}
-    scales = json.dumps({number: [float(scale), int(zero)] for number, (scale, zero) in details.items()})
     found = {str(number): interpreter.get_tensor(number) for number in used}
-    return found | {"steps": json.dumps(steps), "scales": scales}
+    return found | {"steps": json.dumps(steps)}
 
 
 def operations(interpreter):

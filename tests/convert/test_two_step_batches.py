@@ -17,11 +17,11 @@ from convert.systems.two_step_batches import (
     batch_maker,
     stage_target,
 )
-from convert.systems.two_step_sizes import DOA_MAPS, SED_MAPS
 from convert.tracks import label_tracks
 from edge.annotations import Label
 from edge.features import FEATURES, FeatureSettings
 from edge.geometry import unit_vector
+from edge.systems.two_step import DOA_MAPS, SED_MAPS
 
 LABELS, BANDS, TRACKS, NAMES = 8, 6, 3, ("hiss", "tone", "bark")
 CLASSES = len(NAMES)

@@ -38,6 +38,9 @@ TINY = TwoStepSizes(
     fusion_dense_units=8,
 )
 AT_FRAME_RATE = replace(TINY, norm="layer", fusion_activation="gelu", fusion_pools=((1, 2), (5, 2)))
+SMALL_HEAD = replace(
+    EDGE_SIZES, doa_hidden=32, sed_hidden=32, fusion_pools=((5, 4), (1, 4), (1, 2)), fusion_dense_units=128
+)
 ALONE = {"fuse_doa": False, "fuse_beams": False, "fuse_sed": False}
 
 
@@ -246,12 +249,12 @@ def test_an_int8_net_has_no_float_tensor(unsettle: Unsettle) -> None:
 
 
 def test_the_gated_head_says_where_a_class_would_be_times_how_sure_it_is() -> None:
-    net = build_fusion(EDGE_SIZES, 13)
+    net = build_fusion(SMALL_HEAD, 13)
     rng = np.random.default_rng(0)
     given = {name: rng.normal(size=(2, *x.shape[1:])).astype(np.float32) for name, x in net.input.items()}
     parts = keras.Model(net.input, [net.get_layer(name).output for name in ("direction", "active", "output")])
     direction, active, output = (ops.convert_to_numpy(each) for each in parts(given))
-    assert np.abs(direction).max() < 0.99 and 0.1 < active.mean() < 0.5  # nothing is decided at the start
+    assert np.abs(direction).max() < 0.9 and 0.1 < active.mean() < 0.5  # nothing is decided at the start
     wanted = direction.reshape(2, 50, 3, 3, 13) * active.reshape(2, 50, 3, 1, 13)
     np.testing.assert_allclose(output.reshape(wanted.shape), wanted, atol=1e-6)
 
