@@ -13,7 +13,7 @@ def test_a_net_without_xnnpack_would_be_noticed(monkeypatch):
     plain = functools.partial(
         edge.litert.Interpreter, experimental_op_resolver_type=kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     )
-    monkeypatch.setattr(answers, "Interpreter", plain)
+    monkeypatch.setattr("edge.nets.Interpreter", plain)
     flatbuffer = load_bundle("etri-edge").flatbuffers["sad"]
     with pytest.raises(RuntimeError, match="XNNPACK is off"):
         answers.digests(flatbuffer, 1)
