@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.board import load_board
+from edge.device.board import load_board
 
 REFERENCE = Path(__file__).parent / "reference"
 STEP_BUDGET_MS = 100.0
@@ -26,7 +26,7 @@ _ONE_THREAD = "one thread to four from ncnn's and TFLite's benchmarks"
 class Board:
     """A board and how much longer one thread of it takes for int8 convolutions, at least and at most."""
 
-    profile: str  # see edge/board.py
+    profile: str  # see edge/device/board.py
     factor: tuple[float, float]
     source: str
 

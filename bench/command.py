@@ -36,8 +36,8 @@ def run_bench(args: argparse.Namespace) -> int:
     from bench.plot import check_matplotlib, write_plot
     from bench.report import BenchSettings, bench, lines, pace_json, soak_json
     from bench.soak import soak
-    from edge.bundle import load_bundle
-    from edge.config import DEFAULT_MODEL
+    from edge.nets.bundle import load_bundle
+    from edge.run_settings import DEFAULT_MODEL
 
     if args.float_model is not None and not args.peers:
         raise ValueError("got --float-model, wanted --peers with it")

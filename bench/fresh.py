@@ -38,12 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     model, threads = sys.argv[1:] if argv is None else argv
     import edge.commands  # noqa: F401  what the command imports is part of its start
     from bench.steps import exhaust
-    from edge.array import load_array
-    from edge.bundle import load_bundle
-    from edge.capture import open_source
-    from edge.features import FOA_CHANNELS
-    from edge.machine import rss_mb
-    from edge.runtime import build_pipeline, build_system
+    from edge.arrays.profile import load_array
+    from edge.audio.sources import open_source
+    from edge.frontend.maps import FOA_CHANNELS
+    from edge.nets.bundle import load_bundle
+    from edge.runtime.machine import rss_mb
+    from edge.runtime.pipeline import build_pipeline, build_system
 
     bundle = load_bundle(model)
     pipeline = build_pipeline(bundle, load_array("foa"), build_system(bundle, int(threads)))

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from edge.litert import RUNTIME
-from edge.machine import ROOT, board_model, temperature_c
+from edge.nets.interpreter import RUNTIME
+from edge.runtime.machine import ROOT, board_model, temperature_c
 
 _CPU = "sys/devices/system/cpu/cpu0/cpufreq"
 _THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"  # of a Raspberry Pi

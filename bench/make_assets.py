@@ -19,7 +19,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import layers  # noqa: E402
 
-from convert.quantize import to_tflite  # noqa: E402
+from convert.quantize.converter import to_tflite  # noqa: E402
 
 IMAGE = (224, 224, 3)
 CALIBRATION_IMAGES = 32

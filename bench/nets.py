@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from edge.accdoa import AXES
-from edge.bundle import Manifest
 from edge.geometry import unit_vector
-from edge.nets import Net, Past, Raw
-from edge.systems.two_step import ACCDOA_TRACKS
+from edge.nets.bundle import Manifest
+from edge.nets.net import Net, Past, Raw
+from edge.systems.two_step.accdoa import AXES
+from edge.systems.two_step.window import ACCDOA_TRACKS
 
 
 class TimedNet:

@@ -16,10 +16,10 @@ from typing import Any
 from bench.steps import StepTimes, TimedLoop, demo_sound, take_turns
 from bench.timing import as_json
 from edge import BLAS_THREADS
-from edge.bundle import Bundle, load_bundle
-from edge.config import DEFAULT_MODEL
-from edge.litert import RUNTIME
-from edge.nets import LiteRtNet
+from edge.nets.bundle import Bundle, load_bundle
+from edge.nets.interpreter import RUNTIME
+from edge.nets.net import LiteRtNet
+from edge.run_settings import DEFAULT_MODEL
 
 PLAIN = "1 thread"
 

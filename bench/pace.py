@@ -13,14 +13,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bench.steps import demo_sound, exhaust, looped_blocks
-from edge.array import load_array
-from edge.bundle import Bundle
-from edge.clock import StageClock, Timing
-from edge.features import FOA_CHANNELS
-from edge.governor import BudgetSettings, Governor
-from edge.microphone import QUEUE_S, CaptureQueue
-from edge.pacing import paced
-from edge.runtime import build_pipeline, build_system
+from edge.arrays.profile import load_array
+from edge.audio.microphone import QUEUE_S, CaptureQueue
+from edge.audio.pacing import paced
+from edge.frontend.maps import FOA_CHANNELS
+from edge.nets.bundle import Bundle
+from edge.runtime.governor import BudgetSettings, Governor
+from edge.runtime.pipeline import build_pipeline, build_system
+from edge.stage_clock import StageClock, Timing
 
 _BUSY = "while True: pass"
 

@@ -21,8 +21,8 @@ import scipy.fft
 import scipy.signal
 from numpy.typing import NDArray
 
+from edge.frontend.mel import hz_to_mel, mel_to_hz
 from edge.geometry import SPEED_OF_SOUND_M_S
-from edge.mel import hz_to_mel, mel_to_hz
 from edge.types import ComplexArray, FloatArray
 
 SAMPLE_RATE_HZ = 24000

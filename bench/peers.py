@@ -20,10 +20,10 @@ from bench.assets import SELDNET, SELDNET_INPUT, load_asset
 from bench.peer_features import HOP_S, PEER_FEATURES, SAMPLE_RATE_HZ, WINDOW_S, salsa_lite
 from bench.steps import StepTimes, TimedLoop, demo_sound, naive_window_loop, take_turns
 from bench.timing import measure, timing
-from edge.bundle import Bundle, load_bundle
-from edge.config import DEFAULT_MODEL
-from edge.features import FOA_CHANNELS
-from edge.stft import Stft
+from edge.frontend.maps import FOA_CHANNELS
+from edge.frontend.stft import Stft
+from edge.nets.bundle import Bundle, load_bundle
+from edge.run_settings import DEFAULT_MODEL
 from edge.types import AudioBlock, FloatArray
 
 OURS, NAIVE, FLOAT = "this project", "a window for every answer", "float32"

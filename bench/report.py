@@ -16,9 +16,9 @@ from bench.pace import Pace
 from bench.soak import Soak
 from bench.steps import StepTimes, TimedLoop, demo_sound, naive_window_loop, quiet_sound, take_turns
 from bench.timing import as_json, measure, timing
-from edge.bundle import Bundle
-from edge.litert import Interpreter, silent_stderr
-from edge.machine import temperature_c
+from edge.nets.bundle import Bundle
+from edge.nets.interpreter import Interpreter, silent_stderr
+from edge.runtime.machine import temperature_c
 
 YARDSTICK_CALLS_PER_SECOND = 4
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.steps import demo_sound, exhaust, looped_blocks
-from edge.array import load_array
-from edge.bundle import Bundle
-from edge.clock import StageClock
-from edge.machine import rss_mb
-from edge.runtime import build_pipeline, build_system
+from edge.arrays.profile import load_array
+from edge.nets.bundle import Bundle
+from edge.runtime.machine import rss_mb
+from edge.runtime.pipeline import build_pipeline, build_system
+from edge.stage_clock import StageClock
 
 LEAST_SAMPLES = 20
 MOST_STEPS = 600  # from sample to sample: a minute of sound

@@ -13,14 +13,14 @@ import numpy as np
 
 from bench.nets import TimedNet, force_live
 from bench.timing import timing
-from edge.array import load_array
-from edge.bundle import Bundle
-from edge.capture import open_source
-from edge.clock import Timing
-from edge.features import FOA_CHANNELS
-from edge.nets import Net
-from edge.runtime import Pipeline, build_pipeline, build_system
-from edge.systems import coloc_window
+from edge.arrays.profile import load_array
+from edge.audio.sources import open_source
+from edge.frontend.maps import FOA_CHANNELS
+from edge.nets.bundle import Bundle
+from edge.nets.net import Net
+from edge.runtime.pipeline import Pipeline, build_pipeline, build_system
+from edge.stage_clock import Timing
+from edge.systems.coloc import window as coloc_window
 from edge.types import AudioBlock, FloatArray
 
 QUIET_DBFS = -60.0

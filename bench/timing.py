@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from edge.clock import Timing
+from edge.stage_clock import Timing
 
 
 def timing(times_s: Sequence[float]) -> Timing:

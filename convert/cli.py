@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from convert.evaluate_command import add_evaluate_parser
-from convert.export_command import add_export_parser
-from convert.look_ahead_command import add_look_ahead_parser
-from convert.score_command import add_score_parser
-from convert.snapshots_command import add_snapshots_parser
-from convert.train_command import CORES, add_train_parser
-from convert.tune_command import add_tune_parser
+from convert.commands.evaluate import add_evaluate_parser
+from convert.commands.export import add_export_parser
+from convert.commands.look_ahead import add_look_ahead_parser
+from convert.commands.score import add_score_parser
+from convert.commands.snapshots import add_snapshots_parser
+from convert.commands.train import CORES, add_train_parser
+from convert.commands.tune import add_tune_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument(
         "--array", default="foa", metavar="NAME|FILE.toml", help="that hears them (default: %(default)s)"
     )
-    scenes.add_argument("--settings", type=Path, metavar="FILE.toml", help="see convert.scene_events.SceneSettings")
+    scenes.add_argument("--settings", type=Path, metavar="FILE.toml", help="see convert.scenes.events.SceneSettings")
     scenes.set_defaults(run=_scenes)
 
     add_train_parser(commands)
@@ -68,18 +68,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _synth(args: argparse.Namespace) -> int:
-    from convert.synth import write_clip_library
+    from convert.clips.synth.classes import write_clip_library
 
     write_clip_library(args.out, args.per_class, args.seed)
     return 0
 
 
 def _scenes(args: argparse.Namespace) -> int:
-    from convert.clips import load_clip_library, merge_libraries
-    from convert.scene_events import SceneSettings
-    from convert.scenes import make_scenes
-    from edge.array import load_array
-    from edge.config import build, read_toml
+    from convert.clips.library import load_clip_library, merge_libraries
+    from convert.scenes.events import SceneSettings
+    from convert.scenes.render import make_scenes
+    from edge.arrays.profile import load_array
+    from edge.settings import build, read_toml
 
     settings = build(SceneSettings, read_toml(args.settings), str(args.settings)) if args.settings else SceneSettings()
     library = merge_libraries([load_clip_library(folder, args.split) for folder in args.clips])

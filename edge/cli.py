@@ -45,7 +45,7 @@ class _Version(argparse.Action):
     """Names the TFLite runtime too, which takes its time to load."""
 
     def __call__(self, parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> None:
-        from edge.litert import RUNTIME
+        from edge.nets.interpreter import RUNTIME
 
         print(f"seld-edge {__version__} ({RUNTIME})")
         parser.exit()

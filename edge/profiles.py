@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
-from edge.config import build, read_toml
+from edge.settings import build, read_toml
 
 Profile = TypeVar("Profile")
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from edge.geometry import foa_gains, unit_vector
-from edge.nets import LiteRtNet
+from edge.nets.net import LiteRtNet
 from edge.types import AudioBlock
 
 # Modules of tests/edge that several tests share: what fails there is told as in a test.

@@ -31,8 +31,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
 
-from edge.bundle import MANIFEST, STATISTICS
-from edge.wav import write_wav
+from edge.audio.wav import write_wav
+from edge.nets.bundle import MANIFEST, STATISTICS
 from tests.fuzz_cases import ARRAYS, COMMANDS, CSVS, RAWS, RUNS, SETTINGS, WAVS, Strategy, bent, manifests
 from tests.fuzz_doors import TINY, Broken, array_file, bundle, command, csv_file, raw_samples, settings_file, wav_file
 

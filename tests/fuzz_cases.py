@@ -11,12 +11,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
-from edge.array import ArrayProfile, shipped_arrays
-from edge.bundle import MANIFEST
-from edge.capture import RAW_TYPES, RawFormat
-from edge.config import RunSettings, read_toml
-from edge.decode import DecodeSettings
-from edge.systems.coloc_settings import ColocSettings
+from edge.arrays.profile import ArrayProfile, shipped_arrays
+from edge.audio.sources import RAW_TYPES, RawFormat
+from edge.events.decoder import DecodeSettings
+from edge.nets.bundle import MANIFEST
+from edge.run_settings import RunSettings
+from edge.settings import read_toml
+from edge.systems.coloc.settings import ColocSettings
 from tests.fuzz_doors import TINY
 
 Strategy = st.SearchStrategy[Any]

@@ -21,15 +21,15 @@ from unittest import mock
 
 import numpy as np
 
-from edge.annotations import read_annotations
-from edge.array import foa_encoder, load_array
-from edge.bundle import MANIFEST, STATISTICS, load_bundle
-from edge.capture import RawFormat, open_source
+from edge.arrays.profile import foa_encoder, load_array
+from edge.audio.sources import RawFormat, open_source
+from edge.audio.wav import read_wav
 from edge.cli import main as seld_edge
-from edge.config import read_settings
-from edge.runtime import build_pipeline, build_system
+from edge.nets.bundle import MANIFEST, STATISTICS, load_bundle
+from edge.run_settings import read_settings
+from edge.runtime.pipeline import build_pipeline, build_system
+from edge.scoring.annotations import read_annotations
 from edge.types import AudioBlock
-from edge.wav import read_wav
 
 TINY = Path(__file__).parent / "golden" / "tiny-bundle"
 STATISTICS_HASH = json.loads((TINY / MANIFEST).read_text())["statistics_sha256"]
@@ -71,7 +71,7 @@ def bundle(case: tuple[bytes, bytes | None]) -> None:
     shutil.copyfile(TINY / STATISTICS, folder / STATISTICS)
     if statistics is not None:
         written("wild/" + STATISTICS, statistics)
-        with mock.patch("edge.bundle._digest", lambda content: TINY_HASHES.get(content, STATISTICS_HASH)):
+        with mock.patch("edge.nets.bundle._digest", lambda content: TINY_HASHES.get(content, STATISTICS_HASH)):
             loaded = load_bundle("wild")
     else:
         loaded = load_bundle("wild")

@@ -6,7 +6,7 @@ The tiny bundle is CoLoC in int8 with nets set by hand instead of trained, so th
 with answers that are known: the localizer's direction is the mean intensity vector and is empty once it is told of a
 direction, the classifier hears whether the lower or the upper half of the bands is louder. Its step nets answer the
 same with the delays of real ones; their recurrences add a tenth of the label before. The tiny nets carry a state; the
-state of `drifting.tflite` has another scale at its output than at its input, which `edge.nets` has to refuse.
+state of `drifting.tflite` has another scale at its output than at its input, which `edge.nets.net` has to refuse.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from convert.ladder import KerasNet
-from convert.quantize import pinned, to_tflite
-from convert.recording import RecordingNet
-from edge.bundle import Bundle, Manifest, write_bundle
+from convert.quantize.converter import pinned, to_tflite
+from convert.quantize.ladder import KerasNet
+from convert.quantize.recording import RecordingNet
 from edge.geometry import unit_vector
-from edge.nets import SHARED_PREFIX, LiteRtNet
-from edge.systems.coloc_streaming import LONGEST_HOP, Pass
+from edge.nets.bundle import Bundle, Manifest, write_bundle
+from edge.nets.net import SHARED_PREFIX, LiteRtNet
+from edge.systems.coloc.streaming import LONGEST_HOP, Pass
 
 GOLDEN = Path(__file__).parent / "golden"
 LABELS, HOP_LABELS, FRAMES_PER_LABEL, BANDS, EMBEDDING = 10, 2, 5, 64, 6

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from convert.synth import synthesize
+from convert.clips.synth.classes import synthesize
 from convert.systems import SYSTEMS
-from edge.array import load_array
-from edge.bundle import find_bundle, load_bundle, read_manifest, shipped_bundles
+from edge.arrays.profile import load_array
+from edge.audio.wav import read_wav
+from edge.frontend.stft import Stft
 from edge.geometry import angle_between_deg, foa_gains, unit_vector
-from edge.runtime import build_pipeline, build_system
-from edge.stft import Stft
-from edge.systems.coloc_streaming import CONVOLUTION_LABELS, NETS, Pass
+from edge.nets.bundle import find_bundle, load_bundle, read_manifest, shipped_bundles
+from edge.runtime.pipeline import build_pipeline, build_system
+from edge.systems.coloc.streaming import CONVOLUTION_LABELS, NETS, Pass
 from edge.types import AudioBlock, Event, FrameRow
-from edge.wav import read_wav
 
 DIRECTIONS = [(azimuth, elevation) for elevation in (-40, -10, 20, 50) for azimuth in (-160, -100, -30, 30, 110)]
 SOUNDS = ("telephone", "music", "dog_bark", "water_tap")  # those that need no espeak-ng

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.nets import LiteRtNet
+from edge.nets.net import LiteRtNet
 
 ASSETS = Path(__file__).parent
 MOBILENET_V2 = "mobilenet_v2_224_int8.tflite"

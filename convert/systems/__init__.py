@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 
-from convert.lesson import Lesson
-from convert.systems import coloc, etri, two_step
+from convert.systems.coloc import system as coloc_system
+from convert.systems.etri import system as etri_system
+from convert.systems.two_step import system as two_step_system
+from convert.training.lesson import Lesson
 
 if TYPE_CHECKING:
-    from convert.datasets import FeatureCache
-    from convert.recipes import Recipe
-    from convert.run import Run
-    from edge.nets import Net
+    from convert.data.cache import FeatureCache
+    from convert.training.recipes import Recipe
+    from convert.training.run import Run
+    from edge.nets.net import Net
     from edge.types import FloatArray
 
 Examples = dict[str, list[dict[str, "FloatArray"]]]  # inputs by net
@@ -79,4 +81,8 @@ class TrainableSystem(Protocol):
         ...
 
 
-SYSTEMS: dict[str, TrainableSystem] = {"coloc": coloc, "etri": etri, "two_step": two_step}
+SYSTEMS: dict[str, TrainableSystem] = {
+    "coloc": coloc_system,
+    "etri": etri_system,
+    "two_step": two_step_system,
+}

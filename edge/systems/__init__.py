@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from edge.array import ArrayProfile
-from edge.bundle import Bundle
-from edge.clock import StageClock
-from edge.nets import Net
-from edge.systems import coloc, etri, two_step
+from edge.arrays.profile import ArrayProfile
+from edge.nets.bundle import Bundle
+from edge.nets.net import Net
+from edge.stage_clock import StageClock
+from edge.systems.coloc.build import from_bundle as coloc_from_bundle
+from edge.systems.etri.window import from_bundle as etri_from_bundle
+from edge.systems.two_step.window import from_bundle as two_step_from_bundle
 from edge.types import Spectra, TrackFrames
 
 
@@ -62,7 +64,7 @@ class System(Protocol):
 Builder = Callable[[Bundle, Mapping[str, Net], Mapping[str, Any]], System]
 
 SYSTEMS: dict[str, Builder] = {
-    "coloc": coloc.from_bundle,
-    "etri": etri.from_bundle,
-    "two_step": two_step.from_bundle,
+    "coloc": coloc_from_bundle,
+    "etri": etri_from_bundle,
+    "two_step": two_step_from_bundle,
 }

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.array import foa_encoder, load_array
-from edge.bundle import load_bundle, shipped_bundles
-from edge.capture import open_source
-from edge.litert import Interpreter
-from edge.nets import open_interpreter
-from edge.runtime import build_pipeline, build_system, run
-from edge.stft import Stft
+from edge.arrays.profile import foa_encoder, load_array
+from edge.audio.sources import open_source
+from edge.frontend.stft import Stft
+from edge.nets.bundle import load_bundle, shipped_bundles
+from edge.nets.interpreter import Interpreter
+from edge.nets.net import open_interpreter
+from edge.runtime.pipeline import build_pipeline, build_system, run
 from edge.types import AudioBlock, Event
 
 CALLS = 2  # of each net, which hands its states on

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from edge.bundle import shipped_bundles
 from edge.geometry import angle_between_deg, unit_vector
+from edge.nets.bundle import shipped_bundles
 from tests.arm64.boards import ROOT
 
 ANSWERS = Path(__file__).with_name("answers.py")
@@ -49,7 +49,7 @@ class BoardTests:
     def test_every_operation_gives_the_same_bytes_but_softmax(self, here, there):
         """Given the same. SOFTMAX is TFLite's own, and looks exponentials up in a table on ARM: see OFF_SHARE.
 
-        Products of two tensors are the same because the nets have none between two steps: see convert/ties.py.
+        Products of two tensors are the same because the nets have none between two steps: see convert/quantize/ties.py.
         """
         compared = collections.Counter()
         apart = []  # of SOFTMAX

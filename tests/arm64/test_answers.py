@@ -3,17 +3,17 @@ import importlib
 
 import pytest
 
-import edge.litert
-from edge.bundle import load_bundle
+import edge.nets.interpreter
+from edge.nets.bundle import load_bundle
 from tests.arm64 import answers
 
 
 def test_a_net_without_xnnpack_would_be_noticed(monkeypatch):
-    kinds = importlib.import_module(edge.litert.Interpreter.__module__).OpResolverType
+    kinds = importlib.import_module(edge.nets.interpreter.Interpreter.__module__).OpResolverType
     plain = functools.partial(
-        edge.litert.Interpreter, experimental_op_resolver_type=kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        edge.nets.interpreter.Interpreter, experimental_op_resolver_type=kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     )
-    monkeypatch.setattr("edge.nets.Interpreter", plain)
+    monkeypatch.setattr("edge.nets.net.Interpreter", plain)
     flatbuffer = load_bundle("etri-edge").flatbuffers["sad"]
     with pytest.raises(RuntimeError, match="XNNPACK is off"):
         answers.digests(flatbuffer, 1)

@@ -1,5 +1,5 @@
 from bench.machine import machine_record, throttling
-from edge.machine import rss_mb, temperature_c
+from edge.runtime.machine import rss_mb, temperature_c
 
 FILES = {
     "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from bench.nets import ForcedNet, TimedNet, force_live
-from edge.bundle import load_bundle
 from edge.geometry import angle_between_deg
-from edge.nets import LiteRtNet
-from edge.runtime import build_system
+from edge.nets.bundle import load_bundle
+from edge.nets.net import LiteRtNet
+from edge.runtime.pipeline import build_system
 from edge.types import Spectra
 
 

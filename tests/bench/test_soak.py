@@ -2,7 +2,7 @@ import pytest
 
 from bench.pace import run_paced
 from bench.soak import SoakSample, slope, soak
-from edge.bundle import load_bundle
+from edge.nets.bundle import load_bundle
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from bench.steps import TURN_S, TimedLoop, looped_blocks, naive_window_loop, quiet_sound, take_turns
-from edge.bundle import load_bundle
-from edge.systems import coloc_streaming, coloc_window
+from edge.nets.bundle import load_bundle
+from edge.systems.coloc import streaming as coloc_streaming
+from edge.systems.coloc import window as coloc_window
 
 
 @pytest.fixture(scope="module")

@@ -11,25 +11,25 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert import export, ladder
-from convert.augment import Augmentation
 from convert.cli import main
-from convert.clips import load_clip_library
-from convert.datasets import FeatureCache
+from convert.clips.library import load_clip_library
+from convert.data.augment import Augmentation
+from convert.data.cache import FeatureCache
 from convert.losses import ColocLosses
-from convert.recipes import RECIPES, Recipe
-from convert.scene_events import SceneSettings
-from convert.scenes import make_scenes
-from convert.systems import coloc_examples
-from convert.systems.coloc_nets import CrnnSizes
-from convert.train import TrainSettings
-from edge.annotations import Label, write_annotations
-from edge.bundle import Bundle
-from edge.decode import DecodeSettings
-from edge.features import FEATURES, FeatureSettings
+from convert.quantize import export, ladder
+from convert.scenes.events import SceneSettings
+from convert.scenes.render import make_scenes
+from convert.systems.coloc import examples as coloc_examples
+from convert.systems.coloc.nets import CrnnSizes
+from convert.training.recipes import RECIPES, Recipe
+from convert.training.trainer import TrainSettings
+from edge.audio.wav import write_wav
+from edge.events.decoder import DecodeSettings
+from edge.frontend.maps import FEATURES, FeatureSettings
+from edge.frontend.stft import StftSettings
 from edge.geometry import foa_gains, unit_vector
-from edge.stft import StftSettings
-from edge.wav import write_wav
+from edge.nets.bundle import Bundle
+from edge.scoring.annotations import Label, write_annotations
 
 RATE_HZ = 24000
 TINY_SIZES = CrnnSizes(frames=30, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)

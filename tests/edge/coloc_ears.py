@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from edge.array import foa_encoder, load_array
-from edge.decode import Decoder, DecodeSettings
-from edge.features import FeatureExtractor, FeatureSettings
-from edge.runtime import Pipeline
-from edge.stft import Stft, StftSettings
-from edge.systems.coloc_settings import ColocSettings
-from edge.systems.coloc_streaming import ColocStreaming
-from edge.systems.coloc_window import ColocWindow
+from edge.arrays.profile import foa_encoder, load_array
+from edge.events.decoder import Decoder, DecodeSettings
+from edge.frontend.maps import FeatureExtractor, FeatureSettings
+from edge.frontend.stft import Stft, StftSettings
+from edge.runtime.pipeline import Pipeline
+from edge.systems.coloc.settings import ColocSettings
+from edge.systems.coloc.streaming import ColocStreaming
+from edge.systems.coloc.window import ColocWindow
 
 
 class Ear:

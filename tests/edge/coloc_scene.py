@@ -5,10 +5,11 @@ import functools
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.features import FeatureExtractor, FeatureSettings
-from edge.stft import StftSettings
-from edge.systems import coloc_streaming, coloc_window
-from edge.systems.coloc_settings import ColocSettings
+from edge.frontend.maps import FeatureExtractor, FeatureSettings
+from edge.frontend.stft import StftSettings
+from edge.systems.coloc import streaming as coloc_streaming
+from edge.systems.coloc import window as coloc_window
+from edge.systems.coloc.settings import ColocSettings
 from edge.types import Spectra
 
 ORIGIN = (0.0, 0.0, 0.0)
@@ -34,7 +35,7 @@ class Scene:
 
     The embedding of a direction is the direction and a one, all plus two; the localizer finds out from their mean what
     is known, and names the next. The nets refuse what no correct loop would give. Those of the streaming mode know the
-    delays that `edge.systems.coloc_streaming` speaks of.
+    delays that `edge.systems.coloc.streaming` speaks of.
     """
 
     stft = StftSettings(sample_rate_hz=40, window_samples=4, hop_samples=2, nfft=4, frames_per_label=2)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from edge.audio.wav import write_wav
 from edge.cli import main
-from edge.wav import write_wav
 from tests.edge import coloc_scene
 
 

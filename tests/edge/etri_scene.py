@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge.array import foa_encoder, load_array
-from edge.bundle import Bundle, Manifest
-from edge.decode import Decoder, DecodeSettings
-from edge.features import FeatureSettings
+from edge.arrays.profile import foa_encoder, load_array
+from edge.events.decoder import Decoder, DecodeSettings
+from edge.frontend.maps import FeatureSettings
+from edge.frontend.stft import Stft, StftSettings
 from edge.geometry import azimuth_elevation_deg
-from edge.runtime import Pipeline, build_system
-from edge.stft import Stft, StftSettings
-from edge.systems.etri import NETS, Etri
-from edge.systems.etri_settings import EtriSettings
+from edge.nets.bundle import Bundle, Manifest
+from edge.runtime.pipeline import Pipeline, build_system
+from edge.systems.etri.settings import EtriSettings
+from edge.systems.etri.window import NETS, Etri
 from edge.types import FeatureFrames, Spectra
 from tests.edge import scenes
 from tests.edge.scenes import NAMES, SILENCE, STRENGTHS

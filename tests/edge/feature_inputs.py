@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from edge.features import FeatureSettings
-from edge.stft import Stft, StftSettings
+from edge.frontend.maps import FeatureSettings
+from edge.frontend.stft import Stft, StftSettings
 from edge.types import AudioBlock
 
 STFT = StftSettings()

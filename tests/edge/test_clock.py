@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.clock import StageClock, Timing
+from edge.stage_clock import StageClock, Timing
 
 MS = 1_000_000
 

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.capture import RawFormat
-from edge.config import MicrophoneSettings, PrometheusSettings, RunSettings, build, read_settings, read_toml
-from edge.governor import BudgetSettings
-from edge.line_file import RotationSettings
-from edge.mqtt_link import MqttSettings
+from edge.audio.sources import RawFormat
+from edge.outputs.line_file import RotationSettings
+from edge.outputs.mqtt_link import MqttSettings
+from edge.run_settings import MicrophoneSettings, PrometheusSettings, RunSettings, read_settings
+from edge.runtime.governor import BudgetSettings
+from edge.settings import build, read_toml
 
 EVERYTHING = """
 model = "my-model"

@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.array import load_array
-from edge.beamform import Beamformer
-from edge.bundle import Bundle, Manifest
-from edge.features import FeatureExtractor, FeatureSettings, logmel, mel_bank
+from edge.arrays.profile import load_array
+from edge.frontend.beams import Beamformer
+from edge.frontend.maps import FeatureExtractor, FeatureSettings, logmel, mel_bank
+from edge.frontend.stft import StftSettings
 from edge.geometry import unit_vector
-from edge.runtime import build_pipeline, build_system
-from edge.stft import StftSettings
-from edge.systems.two_step import FUSED, NETS, TwoStep
-from edge.systems.two_step_settings import TwoStepSettings
+from edge.nets.bundle import Bundle, Manifest
+from edge.runtime.pipeline import build_pipeline, build_system
+from edge.systems.two_step.settings import TwoStepSettings
+from edge.systems.two_step.window import FUSED, NETS, TwoStep
 from edge.types import Spectra
 from tests.edge import scenes
 from tests.edge.scenes import BELL, NAMES, SILENCE, STRENGTHS

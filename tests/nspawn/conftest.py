@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.wav import read_wav
+from edge.audio.wav import read_wav
 
 ROOT = Path(__file__).parents[2]
 FAKEMIC = ROOT / "tests" / "fakemic" / "fakemic.c"

@@ -1,0 +1,1 @@
+"""Sounds that this project synthesizes."""

@@ -1,0 +1,1 @@
+"""The subcommands of `seld-convert`, one file each."""

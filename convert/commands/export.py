@@ -1,0 +1,43 @@
+"""`seld-convert export`: a run -> an int8 bundle with its scores and card; or one of random weights for benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convert.commands.train import add_set_option
+from convert.tensorflow_import import import_tensorflow
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_export_parser(subparsers: Subparsers) -> None:
+    """Add the `export` command and its options to a command line; `args.run` is `run_export`."""
+    parser = subparsers.add_parser("export", help="an int8 bundle from a run, if the ladder passes")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", type=Path, metavar="RUN", dest="run_folder", help="what `train` has written")
+    source.add_argument("--random", metavar="MODEL", help="random weights of this recipe instead: for benchmarks")
+    add_set_option(parser)
+    parser.add_argument("--scenes", type=Path, metavar="DIR", help="scenes for the ladder and the scores of a run")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle")
+    parser.set_defaults(run=run_export)
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write the bundle; return 0. Raises ValueError, and writes nothing, if a check of the ladder fails."""
+    if args.run_folder is not None and args.scenes is None:
+        raise ValueError("got --run without --scenes, wanted scenes for the ladder and the scores")
+    if args.run_folder is not None and args.set:
+        raise ValueError("got --set with --run, wanted it with --random: a run knows its recipe")
+    import_tensorflow()
+    from convert.quantize.export import export, export_random
+    from convert.training.recipes import changed, find_recipe, parse_changes
+    from convert.training.run import open_run
+
+    if args.random is not None:
+        export_random(changed(find_recipe(args.random), parse_changes(args.set)), args.out)
+    else:
+        export(open_run(args.run_folder), args.scenes, args.out)
+    return 0

@@ -1,0 +1,1 @@
+"""Recordings with labels -> feature caches -> training chunks."""

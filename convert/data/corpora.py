@@ -1,0 +1,113 @@
+"""Data set folders as people download them -> recordings with labels and splits.
+
+| data set | audio | labels | split |
+|---|---|---|---|
+| STARSS22, STARSS23 | `{foa,mic}_dev/dev-{train,test}-{sony,tau}/*.wav` | `metadata_dev/` alike, `*.csv` | folder |
+| TNSSE 2021 | `{foa,mic}_dev/dev-{train,val,test}/*.wav` | `metadata_dev/` alike | folder |
+| TNSSE 2020 | `{foa,mic}_dev/foldN_*.wav` | `metadata_dev/foldN_*.csv` | fold: 1 test, 2 val, 3-6 train |
+| DCASE synthetic mixtures | `{foa,mic}_dev/dev-train-synth/*.wav` | `metadata_dev/` alike | folder: train |
+| own scenes | `*.wav` | `*.csv` beside them, `scenes.json` with the class names | none |
+
+A label csv says classes by number, so every data set brings its list of names; `CORPORA` holds those of the DCASE
+challenges. Names are brought to one spelling here, so that data sets can be mixed. The channels of `foa` are W, Y, Z, X
+in ACN/SN3D, those of `mic` four capsules of an Eigenmike em32.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from convert.data.cache import Recording, read_array, read_class_names, scene_names
+from edge.arrays.profile import load_array
+
+_STARSS = (
+    "female_speech",
+    "male_speech",
+    "clapping",
+    "telephone",
+    "laughter",
+    "domestic",
+    "footsteps",
+    "door",
+    "music",
+    "musical_instrument",
+    "water_tap",
+    "bell",
+    "knock",
+)
+_TNSSE_2021 = (
+    "alarm",
+    "baby_cry",
+    "crash",
+    "dog_bark",
+    "female_scream",
+    "female_speech",
+    "footsteps",
+    "knock",
+    "male_scream",
+    "male_speech",
+    "telephone",
+    "piano",
+)
+CORPORA: Mapping[str, tuple[str, ...]] = {
+    "starss22": _STARSS,
+    "starss23": _STARSS,
+    "dcase2022_synth": _STARSS,
+    "tnsse2020": (*_TNSSE_2021, "engine", "fire"),
+    "tnsse2021": _TNSSE_2021,
+}
+AUDIO = {"foa": "foa", "mic": "em32_tetra"}  # format -> array
+_FOLDS_2020 = {1: "test", 2: "val"}  # the others train
+
+
+def find_recordings(folder: Path, corpus: str | None = None, audio: str = "foa") -> list[Recording]:
+    """All recordings of a data set folder, sorted by path.
+
+    corpus: a name of CORPORA, or None for own scenes. audio: "foa" or "mic", which of the two formats to take.
+
+    Raises ValueError naming the folder or file if the layout is not the data set's or a wav has no labels.
+    """
+    if corpus is None:
+        return _own_scenes(folder)
+    if corpus not in CORPORA:
+        raise ValueError(f"{folder}: got data set {corpus!r}, wanted one of {', '.join(CORPORA)}")
+    if audio not in AUDIO:
+        raise ValueError(f"{folder}: got audio {audio!r}, wanted one of {', '.join(AUDIO)}")
+    array = load_array(AUDIO[audio])
+    audio_root, label_root = folder / f"{audio}_dev", folder / "metadata_dev"
+    for root in (audio_root, label_root):
+        if not root.is_dir():
+            raise ValueError(f"{folder}: got no {root.name}/, wanted the layout of {corpus}")
+    wavs = sorted(audio_root.rglob("*.wav"))
+    if not wavs:
+        raise ValueError(f"{audio_root}: got no .wav file, wanted the recordings of {corpus}")
+    recordings = []
+    for wav in wavs:
+        relative = wav.relative_to(audio_root)
+        csv = (label_root / relative).with_suffix(".csv")
+        if not csv.is_file():
+            raise ValueError(f"{wav}: got no labels, wanted {csv}")
+        recordings.append(Recording(wav, csv, _split(relative, corpus), CORPORA[corpus], array))
+    return recordings
+
+
+def _split(relative: Path, corpus: str) -> str:
+    if corpus == "tnsse2020":
+        fold = re.match(r"fold(\d+)_", relative.name)
+        if fold is None:
+            raise ValueError(f"{relative}: got no fold in the name, wanted foldN_...wav")
+        return _FOLDS_2020.get(int(fold[1]), "train")
+    folder = re.match(r"dev-(train|val|test)\b", relative.parts[0])
+    if folder is None or len(relative.parts) < 2:
+        raise ValueError(f"{relative}: got no split, wanted a folder dev-train..., dev-val... or dev-test...")
+    return folder[1]
+
+
+def _own_scenes(folder: Path) -> list[Recording]:
+    class_names, array = read_class_names(folder), read_array(folder)
+    return [
+        Recording(folder / f"{name}.wav", folder / f"{name}.csv", None, class_names, array)
+        for name in scene_names(folder)
+    ]

@@ -1,0 +1,42 @@
+"""Labels -> stacked-tracks, the form of the truth that CoLoC trains on (section 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.geometry import unit_vector
+from edge.scoring.annotations import Label
+
+SLOTS = 3  # N, the most events at a time (section 3.4)
+
+
+def label_tracks(labels: Sequence[Label], frames: int, empty_class: int) -> NDArray[np.float32]:
+    """Labels -> stacked-tracks (SLOTS, frames, 4); one regular track for each (class, track) pair."""
+    rows: dict[tuple[int, int], NDArray[np.float32]] = {}
+    for label in sorted(labels, key=lambda item: (item.frame, item.class_index, item.track)):
+        if label.frame < frames:
+            row = rows.setdefault((label.class_index, label.track), np.zeros((frames, 4), np.float32))
+            row[label.frame, :3] = unit_vector(label.azimuth_deg, label.elevation_deg)
+            row[label.frame, 3] = label.class_index
+    tracks = np.stack(list(rows.values())) if rows else np.zeros((0, frames, 4), np.float32)
+    return stack_tracks(tracks, SLOTS, empty_class)
+
+
+def stack_tracks(tracks: NDArray[np.float32], slots: int, empty_class: int) -> NDArray[np.float32]:
+    """Tracks (tracks, labels, 4) of x, y, z, class -> stacked-tracks (slots, labels, 4) (section 2.2, figure 1).
+
+    In every frame the occupied cells move down, in order; cells above are zero with class `empty_class`. An origin in
+    xyz marks an empty cell. Events beyond `slots` in a frame are dropped (section 3.4).
+    """
+    count, labels = tracks.shape[:2]
+    occupied = np.any(tracks[..., :3] != 0, axis=-1)
+    order = np.argsort(~occupied, axis=0, kind="stable")  # occupied cells first, otherwise as they were
+    stacked = np.take_along_axis(tracks, order[..., None], axis=0)
+    stacked[~np.take_along_axis(occupied, order, axis=0)] = (0.0, 0.0, 0.0, empty_class)
+    result = np.zeros((slots, labels, 4), dtype=np.float32)
+    result[..., 3] = empty_class
+    result[: min(slots, count)] = stacked[:slots]
+    return result

@@ -1,0 +1,1 @@
+"""Bundles on labelled scenes -> scores, tables, plots."""

@@ -1,0 +1,1 @@
+"""Keras layers and blocks that survive int8 conversion."""

@@ -1,0 +1,1 @@
+"""Keras nets -> int8 bundles."""

@@ -1,0 +1,109 @@
+"""A finished training run -> a bundle for the device, written only if the ladder passes."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from convert.evaluation.evaluate import Prediction, labelled_scenes, predict, score_predictions
+from convert.quantize.card import write_card
+from convert.quantize.converter import pinned, to_tflite
+from convert.quantize.ladder import KerasNet, NetCheck, RungCheck, check_net, check_rung
+from convert.training.recipes import Recipe
+from convert.training.run import Run, random_run
+from edge.nets.bundle import Bundle, write_bundle
+from edge.nets.net import SHARED_PREFIX, LiteRtNet, Net
+from edge.scoring.annotations import Label
+from edge.scoring.metrics import SeldScores
+
+log = logging.getLogger(__name__)
+CHECKED_SHARE = 0.4  # as many examples for the checks as for the calibration, times this
+RANDOM_SHARE = 0.05  # of the usual examples, for nets of which only the speed matters
+
+
+def convert_nets(
+    run: Run, precisions: Sequence[str] = ("float32", "int8"), share: float = 1.0
+) -> tuple[dict[str, Bundle], list[NetCheck]]:
+    """Bundles of a run (in memory), and each net's check against Keras. `share` is that of the usual examples."""
+    models = run.keras_nets()
+    trained: dict[str, KerasNet] = {name: KerasNet(model) for name, model in models.items()}
+    calibration, held_out = (
+        run.system.examples(run, trained, part, seed) for part, seed in ((share, 1), (CHECKED_SHARE * share, 2))
+    )
+    deployed = run.deployed_nets(models)
+    bundles, checks = {}, []
+    for precision in precisions:
+        flatbuffers: dict[str, bytes] = {}
+        shared: dict[str, tuple[float, int]] = {}  # scales of tensors that are handed on, by stage and name
+        for name, model in deployed.items():
+            log.info("converting %s to %s", name, precision)
+            stage, examples = name.partition("_")[0], calibration[name]
+            for tensor in (tensor.name for tensor in model.inputs if tensor.name.startswith(SHARED_PREFIX)):
+                examples = pinned(examples, tensor, shared[stage + tensor]) if precision == "int8" else examples
+            flatbuffers[name] = to_tflite(model, examples if precision == "int8" else None)
+            net = LiteRtNet(flatbuffers[name])
+            shared |= {stage + tensor: detail["quantization"] for tensor, detail in net.outputs.items()}
+            checks.append(check_net(name, precision, trained[name], net, held_out[name]))
+            print(checks[-1], flush=True)
+        bundles[precision] = Bundle(run.manifest(precision), flatbuffers, run.cache.mean, run.cache.deviation)
+    return bundles, checks
+
+
+def climb(
+    run: Run, bundles: Mapping[str, Bundle], wavs: Sequence[Path], truth: Mapping[str, Sequence[Label]]
+) -> tuple[dict[str, dict[str, dict[str, SeldScores]]], list[RungCheck]]:
+    """Scores by mode and rung on labelled scenes through the device's loop, and each rung's check against Keras."""
+    rungs: dict[str, dict[str, Net]] = {
+        "keras": {name: KerasNet(model) for name, model in run.keras_nets().items()},
+        **{
+            precision: {name: LiteRtNet(flatbuffer) for name, flatbuffer in bundle.flatbuffers.items()}
+            for precision, bundle in bundles.items()
+        },
+    }
+    scores: dict[str, dict[str, dict[str, SeldScores]]] = {}
+    checks = []
+    for mode, settings in run.system.MODES.items():
+        predictions: dict[str, dict[str, Prediction]] = {}
+        scores[mode] = {}
+        for rung, nets in rungs.items():
+            predictions[rung] = predict(bundles["int8"], wavs, nets, settings, description=f"{mode}, {rung}")
+            scores[mode][rung] = score_predictions(truth, predictions[rung], len(run.cache.class_names))
+        for precision in bundles:
+            micro = scores[mode]["keras"]["2022_micro"], scores[mode][precision]["2022_micro"]
+            checks.append(check_rung(f"{mode}, {precision}", predictions["keras"], predictions[precision], *micro))
+            print(checks[-1], flush=True)
+    return scores, checks
+
+
+def export(run: Run, scenes: Path, out: Path) -> None:
+    """Convert, check and write the int8 bundle with its scores and card. Raises ValueError if a check fails."""
+    wavs, truth = labelled_scenes(scenes, run.cache.class_names)
+    bundles, net_checks = convert_nets(run)
+    scores, rung_checks = climb(run, bundles, wavs, truth)
+    checks: Sequence[NetCheck | RungCheck] = [*net_checks, *rung_checks]
+    failed = [str(check) for check in checks if not check.passed]
+    if failed:
+        raise ValueError(f"{run.recipe.name}: nothing written, the ladder failed: {'; '.join(failed)}")
+    table = {
+        mode: {rung: {rules: _plain(result) for rules, result in each.items()} for rung, each in rungs.items()}
+        for mode, rungs in scores.items()
+    }
+    bundle = bundles["int8"]
+    manifest = replace(bundle.manifest, scores={"scenes": len(wavs), **table})
+    write_bundle(out, replace(bundle, manifest=manifest))
+    write_card(out, manifest, run.recipe, run.file, run.folder, [str(check) for check in checks])
+
+
+def export_random(recipe: Recipe, out: Path) -> None:
+    """Write an int8 bundle of a recipe with random weights, for benchmarks: a trained one that hears all is as fast."""
+    with tempfile.TemporaryDirectory() as folder:
+        bundles, _ = convert_nets(random_run(recipe, Path(folder)), ("int8",), RANDOM_SHARE)
+    bundle = bundles["int8"]
+    write_bundle(out, replace(bundle, manifest=replace(bundle.manifest, name=f"{recipe.name}-random")))
+
+
+def _plain(result: SeldScores) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in asdict(result).items() if name != "per_class"}

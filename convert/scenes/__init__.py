@@ -1,0 +1,1 @@
+"""Clips -> labelled scenes: rooms, arrays, ambience."""

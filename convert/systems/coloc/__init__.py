@@ -1,0 +1,1 @@
+"""CoLoC in Keras: nets, targets, training stages."""

@@ -1,0 +1,1 @@
+"""ETRI in Keras: nets, targets, training stages."""

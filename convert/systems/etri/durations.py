@@ -1,0 +1,43 @@
+"""Training data -> lengths of ETRI's median filters, "based on the average duration per class" (section 5)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.data.cache import FeatureCache
+from convert.systems.etri.batches import stage_target
+from edge.systems.etri.settings import LONGEST_FILTER_LABELS
+
+# Of the mean duration, chosen on development scenes; a median keeps what lasts longer than half of it.
+SAD_SHARE, SED_SHARE = 0.1, 0.25
+
+
+def median_lengths(
+    cache: FeatureCache, sad_share: float = SAD_SHARE, sed_share: float = SED_SHARE
+) -> tuple[int, dict[str, int]]:
+    """Odd lengths in label frames for SAD and, by class, for SED: shares of the mean duration of what was heard."""
+    activity = class_activity(cache)
+    lengths = {
+        name: _odd(sed_share * mean_duration(active, cache.first_labels))
+        for name, active in zip(cache.class_names, activity.T, strict=True)
+    }
+    anything = np.max(activity, axis=1)
+    return _odd(sad_share * mean_duration(anything, cache.first_labels)), lengths
+
+
+def class_activity(cache: FeatureCache) -> NDArray[np.bool_]:
+    """(labels, classes): which classes are active in any slot."""
+    return stage_target("sed", cache.tracks, len(cache.class_names)) > 0
+
+
+def mean_duration(active: NDArray[np.bool_], first_labels: tuple[int, ...]) -> float:
+    """Mean length of the runs of True in (labels,), in label frames; no run goes on in the next recording. Or 0."""
+    begins = active & ~np.concatenate([[False], active[:-1]])
+    inside = [first for first in first_labels[:-1] if active[first]]
+    begins[inside] = True
+    return float(active.sum() / begins.sum()) if begins.any() else 0.0
+
+
+def _odd(labels: float) -> int:
+    return int(min(2 * (max(labels, 1.0) // 2) + 1, LONGEST_FILTER_LABELS))

@@ -1,0 +1,168 @@
+"""ETRI in Keras: the nets SAD, SED and DOAE (Park, Suh and Jeong, DCASE 2020 Task 3, section 3).
+
+The text has lost how they are built, but for this: a U-shaped feature pyramid after PoolNet, free of the choice of a
+pooling size; "a dense layer" and sigmoid in SED, tanh in DOAE; TrellisNet as the global guidance of DOAE; SED has
+2,143,950 parameters, DOAE 2,360,796 (14 classes, 256 bands). Reconstructed from that, from PoolNet
+(`convert.layers.poolnet`) and from TrellisNet (`convert.layers.trellis`):
+
+* filters: 32 at full size, then 64, 64 and 128 at 1/2, 1/4 and 1/8 of it, two convolutions each, each with bias and
+  norm; TrellisNet with 256 units and weight norm on the mean over the bands of the top level. Of about 100,000 SED nets
+  of this kind with powers of two for filters (other levels, convolutions, biases, norms and heads) and their DOAE nets,
+  this pair meets both counts best: SED has 2,143,758 (192 less than the paper's), DOAE 2,360,316 (480 less);
+* the head: one dense layer on all bands of each row of the finest level. Its answers go back to frame rate, bilinear,
+  and are averaged over each label frame; the activation comes last. All of this but the activation is linear, so it is
+  as if the maps had gone back to frame rate, at a fraction of the work;
+* DOAE of `etri-edge` does not say angles: what the pyramid finds is how much of the sound in each place is of each
+  class, and the device weighs the active intensity with that (`edge.systems.etri.masks`). The dense layer and tanh of
+  the paper have to learn the angles of a vector from examples of each class alone, and did not in the time there was;
+* guidance of DOAE has no frequency: each level gets it through Conv3x1, the same in every band;
+* the dilations of TrellisNet: 1, 1, 2, 4, 8, which sees 17 rows of 8 frames, most of a window;
+* SAD is SED with one output ("the rest of the settings are the same as the SAD network", section 3.2.2).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import keras
+from keras import layers, ops
+
+from convert.layers.blocks import conv_block
+from convert.layers.poolnet import POOLS, decoder, normed_conv, pyramid_pooling
+from convert.layers.trellis import TrellisNet
+from edge.systems.etri.masks import INTENSITY, STEADY_LABELS
+from edge.systems.etri.window import NETS
+
+
+@dataclass(frozen=True, slots=True)
+class EtriSizes:
+    """Sizes of the three nets. Filters are those at full size, then those of each level of the pyramid."""
+
+    frames: int = 200
+    bands: int = 64
+    frames_per_label: int = 5
+    sad_filters: tuple[int, ...] = (8, 8, 12, 16)
+    sed_filters: tuple[int, ...] = (16, 24, 32, 48)
+    doae_filters: tuple[int, ...] = (16, 24, 32, 48)
+    convolutions: int = 1  # at each level
+    trellis_units: int = 64
+    trellis_dilations: tuple[int, ...] = (1, 1, 2, 4, 8)
+    doae_masks: bool = True  # DOAE says where each class is in the spectrogram, and not its angles
+    dropout: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.frames_per_label < 1 or self.frames < 1 or self.frames % self.frames_per_label:
+            raise ValueError(f"got frames {self.frames}, wanted a multiple of frames_per_label {self.frames_per_label}")
+        for name in ("sad_filters", "sed_filters", "doae_filters"):
+            filters = getattr(self, name)
+            if len(filters) < 2 or min(filters) < 1:
+                raise ValueError(f"got {name} {filters}, wanted at least two, all positive")
+            step = 2 ** (len(filters) - 1)
+            least = step * max(POOLS)  # the largest average pool still fits the top of the pyramid
+            if any(size % step or size < least for size in (self.frames, self.bands)):
+                raise ValueError(
+                    f"got frames {self.frames}, bands {self.bands} for {len(filters) - 1} levels of {name}, "
+                    f"wanted multiples of {step}, {least} or more"
+                )
+        if min(self.convolutions, self.trellis_units) < 1 or not 0.0 <= self.dropout < 1.0:
+            raise ValueError(
+                f"got convolutions {self.convolutions}, trellis_units {self.trellis_units}, dropout {self.dropout}, "
+                "wanted at least 1, at least 1 and one from 0 to below 1"
+            )
+
+    @property
+    def labels(self) -> int:
+        """Label frames in a window."""
+        return self.frames // self.frames_per_label
+
+
+EDGE_SIZES = EtriSizes()  # trains on two cores
+PAPER_SIZES = EtriSizes(
+    bands=256,
+    frames_per_label=10,
+    sad_filters=(32, 64, 64, 128),
+    sed_filters=(32, 64, 64, 128),
+    doae_filters=(32, 64, 64, 128),
+    convolutions=2,
+    trellis_units=256,
+    doae_masks=False,
+)
+
+
+def build_sad(sizes: EtriSizes, deployed: bool = False) -> keras.Model:
+    """SAD: `features` (frames, bands, 3) -> `output` (labels, 1), the probability that anything sounds."""
+    return build_net("sad", sizes, 1, deployed)
+
+
+def build_sed(sizes: EtriSizes, classes: int, deployed: bool = False) -> keras.Model:
+    """SED: `features` (frames, bands, 3) -> `output` (labels, K), the probability of each class."""
+    return build_net("sed", sizes, classes, deployed)
+
+
+def build_doae(sizes: EtriSizes, classes: int, deployed: bool = False) -> keras.Model:
+    """DOAE: `features` (frames, bands, 10) -> `output` (labels, 2 K), K azimuths, K elevations in degrees / 180.
+
+    With `doae_masks`, `masks` (frames / 2, bands / 2, K) in its place: see `edge.systems.etri.masks`.
+    """
+    return build_net("doae", sizes, 2 * classes, deployed)
+
+
+def build_net(name: str, sizes: EtriSizes, outputs: int, deployed: bool) -> keras.Model:
+    """The net of that name: encoder, global guidance, decoder and head.
+
+    `deployed` is the form for the converter: norms folded (`layers.fold_norms`), no dropout.
+    """
+    maps = NETS[name].stop - NETS[name].start
+    filters: tuple[int, ...] = getattr(sizes, f"{name}_filters")
+    features = keras.Input((sizes.frames, sizes.bands, maps), name="features")
+    x = conv_block(features, filters[0], (2, 2), sizes.dropout, "encoder0", deployed)
+    levels: list[keras.KerasTensor] = []
+    for level, count in enumerate(filters[1:], 1):
+        if levels:
+            x = layers.MaxPooling2D(2, name=f"encoder{level}_pool")(x)
+            x = x if deployed else layers.Dropout(sizes.dropout, name=f"encoder{level}_dropout")(x)
+        for number in range(sizes.convolutions):
+            x = normed_conv(x, count, f"encoder{level}_{number + 1}", deployed)
+        levels.append(x)
+    x = decoder(levels, _guidance(name, levels[-1], sizes, deployed), "decoder", deployed)
+    x = layers.Dropout(sizes.dropout, name="dropout")(x) if not deployed else x
+    if name == "doae" and sizes.doae_masks:
+        masks = layers.Conv2D(outputs // 2, 1, activation="sigmoid", dtype="float32", name="masks")(x)
+        return keras.Model({"features": features}, {"masks": masks}, name=name)
+    x = _to_labels(layers.Reshape((x.shape[1], 1, -1))(x), sizes, outputs)
+    activation = "tanh" if name == "doae" else "sigmoid"
+    x = layers.Activation(activation, dtype="float32", name="output")(x)
+    return keras.Model({"features": features}, {"output": x}, name=name)
+
+
+def with_angles(doae: keras.Model, sizes: EtriSizes) -> keras.Model:
+    """DOAE with masks -> the same with an answer in angles (labels, 2 K), for training: `edge.systems.etri.masks`."""
+    features, masks = doae.input["features"], doae.output["masks"]
+    rows, bands = masks.shape[1:3]
+    pool = sizes.frames // rows, sizes.bands // bands
+    heard = layers.AveragePooling2D(pool)(features[..., INTENSITY])
+    x = ops.repeat(ops.matmul(ops.transpose(masks, (0, 1, 3, 2)), heard), pool[0], axis=1)  # (frames, K, 3)
+    x = layers.AveragePooling2D((sizes.frames_per_label, 1))(x)
+    x = layers.AveragePooling2D((STEADY_LABELS, 1), 1, padding="same")(x)
+    left, up, front = x[..., 0], x[..., 1], x[..., 2]  # in the order of the maps: y, z, x
+    azimuth = ops.arctan2(left, front)
+    elevation = ops.arctan2(up, ops.sqrt(ops.square(left) + ops.square(front) + 1e-9))
+    return keras.Model(features, layers.Concatenate()([azimuth / math.pi, elevation / math.pi]), name="doae")
+
+
+def _guidance(name: str, top: keras.KerasTensor, sizes: EtriSizes, deployed: bool) -> keras.KerasTensor:
+    """The top of the pyramid (t, f, c) -> global guidance: (t, f, c) by pooling or, in DOAE, (t, 1, units)."""
+    if name != "doae":
+        return pyramid_pooling(top, "guidance", deployed)
+    x = ops.mean(top, axis=2)
+    x = TrellisNet(sizes.trellis_units, sizes.trellis_dilations, name="trellis")(x)
+    return ops.expand_dims(x, 2)
+
+
+def _to_labels(x: keras.KerasTensor, sizes: EtriSizes, outputs: int) -> keras.KerasTensor:
+    """Rows (t, 1, n) of the finest level -> (labels, outputs) by one dense layer."""
+    x = layers.Dense(outputs, name="dense")(x)
+    x = ops.image.resize(x, (sizes.frames, 1), interpolation="bilinear")
+    x = layers.AveragePooling2D((sizes.frames_per_label, 1))(x)
+    return layers.Reshape((sizes.labels, outputs))(x)

@@ -1,0 +1,1 @@
+"""Two-step in Keras: nets, targets, training stages."""

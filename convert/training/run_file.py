@@ -1,0 +1,56 @@
+"""`run.json` of a training run: which model, made of what, and how each stage was trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from convert.training.trainer import TrainSettings
+from edge.settings import build
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """What `run.json` says."""
+
+    model: str  # name of the recipe
+    sources: list[dict[str, Any]]  # what the data were made of: rows of source, licence, clips
+    training: dict[str, TrainSettings]  # schedule of each stage that was trained
+    changes: dict[str, Any] = field(default_factory=dict)  # of the recipe, see `recipes.changed`
+    arrays: tuple[str, ...] = ("foa",)  # of the recordings, the most heard first
+
+
+def write_run(folder: Path, run: RunFile) -> None:
+    """Write `run.json` into a run. Stages of the same model that were trained there before keep their schedule."""
+    path = folder / RUN_FILE
+    before = read_run(folder) if path.is_file() else run
+    training = (before.training if before.model == run.model else {}) | run.training
+    folder.mkdir(parents=True, exist_ok=True)
+    table = {
+        "model": run.model,
+        "sources": run.sources,
+        "training": {key: asdict(each) for key, each in training.items()},
+        "changes": run.changes,
+        "arrays": run.arrays,
+    }
+    path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+def read_run(folder: Path) -> RunFile:
+    """Read `run.json`. Raises ValueError if there is none in the folder, or something else than `write_run` writes."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        raise ValueError(f"{folder}: got no {RUN_FILE}, wanted a folder that `seld-convert train` wrote")
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        model, sources, training = table["model"], list(table["sources"]), table["training"]
+        training = {str(stage): dict(schedule) for stage, schedule in training.items()}
+        changes, arrays = dict(table.get("changes", {})), tuple(map(str, table.get("arrays", ("foa",))))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{path}: got something else, wanted JSON with model, training and sources") from None
+    schedules = {stage: build(TrainSettings, each, f"{path}: training: {stage}") for stage, each in training.items()}
+    return RunFile(str(model), sources, schedules, changes, arrays)

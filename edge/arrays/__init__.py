@@ -1,0 +1,1 @@
+"""Microphone arrays: what a device delivers -> first-order ambisonics (FOA)."""

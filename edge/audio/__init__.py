@@ -1,0 +1,1 @@
+"""Microphone, pipe or file -> blocks of samples at the model's rate."""

@@ -1,0 +1,1 @@
+"""The machine around the loop: boards, installation, system files, channel check."""

@@ -1,0 +1,1 @@
+"""Decoded tracks -> events and their records."""

@@ -1,0 +1,1 @@
+"""Blocks of samples -> spectra -> the maps that the nets see."""

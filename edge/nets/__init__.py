@@ -1,0 +1,1 @@
+"""Quantized nets and the bundles that hold them."""

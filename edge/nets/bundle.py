@@ -1,0 +1,207 @@
+"""A trained system in a folder: `manifest.json`, TFLite nets and feature statistics. Refuses what does not fit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.events.decoder import DecodeSettings
+from edge.frontend.maps import FeatureExtractor, FeatureSettings
+from edge.frontend.stft import StftSettings
+from edge.nets.net import LiteRtNet
+from edge.settings import build
+from edge.types import FloatArray
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+STATISTICS = "statistics.npy"
+
+_MOST = 1e6  # that normalised features or their mean may be: float32 holds the rest
+
+
+@dataclass(frozen=True, slots=True)
+class NetFile:
+    """One net of a bundle: where it lies and what it takes and gives (shapes without the batch axis)."""
+
+    file: str
+    sha256: str
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a bundle says of itself."""
+
+    format: int
+    name: str
+    system: str
+    precision: str  # "int8" or "float32"
+    class_names: tuple[str, ...]
+    statistics_sha256: str
+    nets: Mapping[str, Any]  # name -> NetFile
+    stft: StftSettings = field(default_factory=StftSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the system
+    arrays: tuple[str, ...] = ("foa",)  # that it was trained for, the most heard first
+    scores: Mapping[str, Any] = field(default_factory=dict)  # as measured when it was exported
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise ValueError(f"got format {self.format}, wanted {FORMAT}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A checked bundle, its files in memory."""
+
+    manifest: Manifest
+    flatbuffers: Mapping[str, bytes]  # net name -> TFLite model
+    mean: FloatArray  # (bands, maps)
+    deviation: FloatArray
+
+    def extractor(self) -> FeatureExtractor:
+        """The features that the nets were trained on."""
+        return FeatureExtractor(self.manifest.features, self.manifest.stft, self.mean, self.deviation)
+
+    def nets(self, threads: int = 1) -> Mapping[str, LiteRtNet]:
+        """The nets, each made ready when it is first asked for: a system takes those of its mode."""
+        return _Nets(self, threads)
+
+
+class _Nets(Mapping[str, LiteRtNet]):
+    """Nets of a bundle by name. Raises ValueError if a net's tensors are not those of the manifest."""
+
+    def __init__(self, bundle: Bundle, threads: int) -> None:
+        self._bundle, self._threads = bundle, threads
+        self._ready: dict[str, LiteRtNet] = {}
+
+    def __getitem__(self, name: str) -> LiteRtNet:
+        if name not in self._ready:
+            self._ready[name] = self._loaded(name)
+        return self._ready[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bundle.flatbuffers)
+
+    def __len__(self) -> int:
+        return len(self._bundle.flatbuffers)
+
+    def _loaded(self, name: str) -> LiteRtNet:
+        net = LiteRtNet(self._bundle.flatbuffers[name], self._threads)
+        wanted = NetFile(**self._bundle.manifest.nets[name])
+        for kind, described, shapes in (
+            ("inputs", wanted.inputs, net.input_shapes),
+            ("outputs", wanted.outputs, net.output_shapes),
+        ):
+            got = {tensor: list(shape) for tensor, shape in shapes.items()}
+            if got != dict(described):
+                raise ValueError(f"{self._bundle.manifest.name}: {name}: got {kind} {got}, wanted {dict(described)}")
+        return net
+
+
+def shipped_bundles() -> dict[str, Path]:
+    """Bundles that come with the package, by name."""
+    root = Path(str(resources.files("edge"))) / "bundles"
+    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{MANIFEST}"))}
+
+
+def find_bundle(name: str) -> Path:
+    """Folder of a bundle given by the name of a shipped one or by its path."""
+    shipped = shipped_bundles()
+    if name in shipped:
+        return shipped[name]
+    if not (Path(name) / MANIFEST).is_file():
+        raise ValueError(
+            f"model {name!r}: got no such bundle, wanted {', '.join(shipped) or 'none shipped'} or a folder"
+        )
+    return Path(name)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle, without its nets."""
+    path = folder / MANIFEST
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(table, dict):
+        raise ValueError(f"{path}: got {type(table).__name__}, wanted an object")
+    manifest = build(Manifest, table, str(path))
+    for name, net in manifest.nets.items():
+        if not isinstance(net, dict):
+            raise ValueError(f"{path}: nets: {name}: got {net!r}, wanted an object")
+        build(NetFile, net, f"{path}: nets: {name}")
+    return manifest
+
+
+def load_bundle(name: str) -> Bundle:
+    """Read and check a bundle, by name or folder. Raises ValueError, one line, if anything is missing or changed."""
+    folder = find_bundle(name)
+    manifest = read_manifest(folder)
+    files = {key: NetFile(**value) for key, value in manifest.nets.items()}
+    flatbuffers = {key: _checked_bytes(folder, net.file, net.sha256) for key, net in files.items()}
+    raw = _checked_bytes(folder, STATISTICS, manifest.statistics_sha256)
+    try:
+        statistics = np.load(BytesIO(raw), allow_pickle=False)
+    except Exception as error:  # of many kinds, about bytes that are no array: even those of tokenize
+        raise ValueError(f"{folder / STATISTICS}: {error}") from None
+    if not isinstance(statistics, np.ndarray) or statistics.dtype != np.float32 or statistics.shape[:1] != (2,):
+        raise ValueError(f"{folder / STATISTICS}: got no mean and deviation, wanted two arrays of float32")
+    mean, deviation = statistics
+    if not np.all(np.abs(mean) <= _MOST) or not np.all((deviation >= 1 / _MOST) & (deviation <= _MOST)):
+        raise ValueError(f"{folder / STATISTICS}: got values that nothing can be normalised with")
+    return Bundle(manifest, flatbuffers, mean, deviation)
+
+
+def write_bundle(folder: Path, bundle: Bundle) -> None:
+    """Write nets, statistics and manifest; the hashes in `bundle.manifest` are replaced by those of the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    nets = {}
+    for name, flatbuffer in bundle.flatbuffers.items():
+        net = LiteRtNet(flatbuffer)
+        (folder / f"{name}.tflite").write_bytes(flatbuffer)
+        nets[name] = asdict(
+            NetFile(
+                file=f"{name}.tflite",
+                sha256=_digest(flatbuffer),
+                inputs=net.input_shapes,
+                outputs=net.output_shapes,
+            )
+        )
+    np.save(folder / STATISTICS, np.stack([bundle.mean, bundle.deviation]).astype(np.float32))
+    table = asdict(bundle.manifest) | {
+        "nets": nets,
+        "statistics_sha256": _digest((folder / STATISTICS).read_bytes()),
+    }
+    (folder / MANIFEST).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _checked_bytes(folder: Path, file: str, sha256: str) -> bytes:
+    path = folder / file
+    if Path(file).name != file:
+        raise ValueError(f"{folder}: got file name {file!r}, wanted one inside the bundle")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    if _digest(content) != sha256:
+        raise ValueError(
+            f"{path}: got sha256 {_digest(content)[:12]}..., wanted {sha256[:12]}...: the file was changed"
+        )
+    return content

@@ -1,0 +1,1 @@
+"""Events -> files, programs and brokers."""

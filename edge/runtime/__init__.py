@@ -1,0 +1,1 @@
+"""The loop around the stages: pipeline, governor, statistics, supervision."""

@@ -1,0 +1,75 @@
+"""Tables of TOML or JSON -> frozen dataclasses. Unknown keys and values of the wrong type are errors."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+Settings = TypeVar("Settings")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a table. Raises ValueError naming the file if it cannot be read or parsed."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid TOML: {error}".replace("\n", " ")) from None
+
+
+def build(kind: type[Settings], table: Mapping[str, Any], where: str) -> Settings:
+    """A dataclass from a table. Raises ValueError beginning with `where` for unknown, missing or wrong entries."""
+    types = get_type_hints(kind)
+    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
+    values = {}
+    for key, value in table.items():
+        if key not in known:
+            raise ValueError(f"{where}: got unknown key {key!r}, wanted one of {', '.join(known)}")
+        values[key] = _checked(types[key], value, f"{where}: {key}")
+    for name, item in known.items():
+        if name not in values and item.default is MISSING and item.default_factory is MISSING:
+            raise ValueError(f"{where}: got no {name!r}, wanted one")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _checked(kind: Any, value: Any, where: str) -> Any:
+    """`value` as the annotated type, or ValueError."""
+    if is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{where}: got {value!r}, wanted a table")
+        return build(kind, value, where)  # type: ignore[arg-type]
+    origin = get_origin(kind)
+    if origin is UnionType:
+        return None if value is None else _checked(get_args(kind)[0], value, where)
+    if origin is tuple:
+        return _checked_tuple(get_args(kind), value, where)
+    if origin is not None:  # Mapping[str, ...]
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{where}: got {value!r}, wanted a table")
+        return dict(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) < 2**63 else math.inf
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{where}: got {value!r}, wanted {kind.__name__}")
+    if kind is float and not math.isfinite(value):
+        raise ValueError(f"{where}: got {value}, wanted a finite number")
+    return value
+
+
+def _checked_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    open_ended = kinds[-1] is Ellipsis
+    if not isinstance(value, list | tuple) or (not open_ended and len(value) != len(kinds)):
+        raise ValueError(f"{where}: got {value!r}, wanted a list{'' if open_ended else f' of {len(kinds)}'}")
+    each = [kinds[0]] * len(value) if open_ended else kinds
+    return tuple(
+        _checked(kind, item, f"{where}[{index}]") for index, (kind, item) in enumerate(zip(each, value, strict=True))
+    )

@@ -1,0 +1,1 @@
+"""Two-step on the device (Yu 2025)."""

@@ -1,0 +1,113 @@
+"""The model card: every number in it is one that was handed over."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from convert.quantize.card import write_card
+from convert.training.recipes import find_recipe
+from convert.training.run_file import RunFile
+from convert.training.trainer import TrainSettings
+from edge.nets.bundle import Manifest
+
+SCORES = {
+    "scenes": 7,
+    "window": {
+        "keras": {"2022_macro": {"er": 0.5, "f": 0.25, "le": 12.34, "lr": 0.75, "seld": 0.4}},
+        "int8": {
+            "2022_macro": {"er": 0.51, "f": 0.24, "le": 12.5, "lr": 0.74, "seld": 0.41},
+            "2020": {"er": 0.1, "f": 0.9, "le": 5.0, "lr": 0.95, "seld": 0.07},
+        },
+    },
+    "streaming": {"int8": {"2020": {"er": 0.2, "f": 0.8, "le": 6.0, "lr": 0.9, "seld": 0.1}}},
+}
+SOURCES = [
+    {"source": "FSD50K", "licence": "CC0-1.0", "clips": 12},
+    {"source": "seld-edge synth", "licence": "CC0-1.0", "clips": 960},
+]
+
+
+TRAINING = {"localizer": TrainSettings(steps=1234), "classifier": TrainSettings(steps=77)}
+
+
+def write(folder: Path, sources: list[dict[str, object]] = SOURCES, curves: bool = True) -> str:
+    manifest = Manifest(1, "small", "coloc", "int8", ("bell", "dog"), "", {}, scores=SCORES)
+    run = folder / "run"
+    for path in (run, folder / "out"):
+        path.mkdir()
+    for stage in TRAINING:
+        (run / f"{stage}.csv").write_text(f"log of the {stage}")
+    if curves:
+        (run / "curves.png").write_bytes(b"a picture")
+    file = RunFile("coloc-edge", sources, TRAINING)
+    write_card(folder / "out", manifest, find_recipe("coloc-edge"), file, run, ["ok first", "ok second"])
+    return (folder / "out" / "CARD.md").read_text()
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> str:
+    return write(tmp_path)
+
+
+def rows(card: str, heading: str) -> list[list[str]]:
+    """Cells of the table under a heading, without its head."""
+    _, _, rest = card.partition(f"## {heading}\n")
+    lines = [line for line in rest.partition("\n## ")[0].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_it_says_what_the_model_is(card: str) -> None:
+    assert card.startswith("# small\n\nSystem `coloc`, int8. 2 classes: bell, dog.")
+    recipe = find_recipe("coloc-edge")
+    for value in (recipe.sizes.filters, recipe.augmentation.equalizer_db, recipe.features.kind):
+        assert str(value) in card
+
+
+def test_it_has_the_schedule_of_each_stage(card: str) -> None:
+    for stage, schedule in TRAINING.items():
+        assert re.search(rf"schedule of the {stage}: .*'steps': {schedule.steps}", card)
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        (SOURCES, "rooms simulated by `seld-convert scenes`; no recorded room, no real microphone array"),
+        ([{"source": "starss23", "licence": "-", "clips": 90, "corpus": True}], "recordings of starss23"),
+        (
+            [*SOURCES, {"source": "starss23", "licence": "-", "clips": 90, "corpus": True}],
+            "rooms simulated by `seld-convert scenes`; recordings of starss23",
+        ),
+    ],
+)
+def test_it_says_whether_rooms_were_recorded(sources: list[dict[str, object]], said: str, tmp_path: Path) -> None:
+    assert f"- scenes: {said}\n" in write(tmp_path, sources)
+
+
+def test_it_names_every_source_with_its_licence(card: str) -> None:
+    assert rows(card, "Sounds it learnt from") == [[str(value) for value in row.values()] for row in SOURCES]
+
+
+def test_it_has_a_row_of_scores_for_each_mode_rung_and_rules(card: str) -> None:
+    assert rows(card, "Scores") == [
+        ["window", "keras", "2022_macro", "0.500", "0.250", "12.3", "0.750", "0.400"],
+        ["window", "int8", "2022_macro", "0.510", "0.240", "12.5", "0.740", "0.410"],
+        ["window", "int8", "2020", "0.100", "0.900", "5.0", "0.950", "0.070"],
+        ["streaming", "int8", "2020", "0.200", "0.800", "6.0", "0.900", "0.100"],
+    ]
+    assert "On 7 scenes" in card
+
+
+def test_it_shows_the_ladder_and_keeps_the_logs(card: str, tmp_path: Path) -> None:
+    assert "```\nok first\nok second\n```" in card
+    for stage in ("localizer", "classifier"):
+        assert (tmp_path / "out" / f"training-{stage}.csv").read_text() == f"log of the {stage}"
+
+
+def test_it_shows_the_curves_where_there_are_any(card: str, tmp_path: Path) -> None:
+    assert "](training-curves.png)" in card
+    assert (tmp_path / "out" / "training-curves.png").read_bytes() == b"a picture"
+    (tmp_path / "without").mkdir()
+    assert "curves.png" not in write(tmp_path / "without", curves=False)

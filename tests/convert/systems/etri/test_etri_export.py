@@ -1,0 +1,161 @@
+"""ETRI from training to a bundle that runs: the same commands as for CoLoC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.cli import main
+from convert.data.augment import Augmentation
+from convert.losses import EtriLosses
+from convert.quantize import ladder
+from convert.quantize.export import export_random
+from convert.quantize.ladder import KerasNet
+from convert.systems.etri import system as etri
+from convert.systems.etri.nets import EtriSizes
+from convert.training.recipes import RECIPES, Recipe, find_recipe
+from convert.training.run import Run, open_run
+from convert.training.trainer import TrainSettings, read_log
+from edge.arrays.profile import load_array
+from edge.audio.sources import open_source
+from edge.events.decoder import DecodeSettings
+from edge.frontend.maps import FeatureSettings
+from edge.nets.bundle import Bundle, load_bundle
+from edge.runtime.pipeline import build_pipeline, build_system
+from edge.types import AudioBlock
+
+SIZES = EtriSizes(
+    frames=40, bands=16, sad_filters=(4, 4), sed_filters=(4, 4), doae_filters=(4, 4), trellis_units=4
+)  # windows of 8 label frames
+TINY = Recipe(
+    name="tiny-etri",
+    system="etri",
+    sizes=SIZES,
+    augmentation=Augmentation(rotated_share=1.0, speed=(0.9, 1.1)),
+    losses=EtriLosses(),
+    features=FeatureSettings("etri", SIZES.bands),
+    training=TrainSettings(steps=2, batch_size=4, warmup_steps=1, checkpoint_steps=1),
+    device={"window_labels": 8, "hop_labels": 6, "path_labels": 5},
+    decode=DecodeSettings(on=0.2, off=0.1),
+)
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A recipe with short windows; `find_recipe` knows it."""
+    monkeypatch.setitem(RECIPES, TINY.name, TINY)
+    return TINY
+
+
+@pytest.fixture(scope="module")
+def folder(scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A run of two steps, scored on development data."""
+    run = tmp_path_factory.mktemp("etri") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, TINY.name, TINY)
+        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+            patch.setenv(name, "1")
+        options = ["--data", str(scenes_folder), "--dev", str(scenes_folder), "--out", str(run)]
+        assert main(["train", "--model", TINY.name, *options, "--jobs", "1", "--threads", "1"]) == 0
+        yield run
+
+
+@pytest.fixture
+def run(recipe: Recipe, folder: Path) -> Run:
+    """That run."""
+    return open_run(folder)
+
+
+def test_every_stage_is_trained_and_scored(run: Run) -> None:
+    assert tuple(run.file.training) == etri.STAGES
+    for stage, score in (("sad", "dev_f_percent"), ("sed", "dev_f_percent"), ("doae", "dev_doa_deg")):
+        rows = read_log(run.folder / f"{stage}.csv")
+        assert [row["step"] for row in rows] == ["1", "2"]
+        assert float(rows[-1]["dev_loss"]) > 0.0 and score in rows[-1]
+
+
+def test_scenes_too_short_to_be_played_faster_are_refused_at_once(
+    recipe: Recipe, scenes_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", str(scenes_folder), "--out", str(tmp_path / "run"), "--jobs", "1", "--threads", "1"]
+    assert main(["train", "--model", recipe.name, *options, "--set", "augmentation.speed=[0.9, 9.0]"]) == 2
+    assert "wanted at least 72" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_examples_are_windows_of_the_maps_that_a_net_sees(run: Run) -> None:
+    examples = etri.examples(run, {}, 0.02, seed=0)
+    assert {name: len(each) for name, each in examples.items()} == dict.fromkeys(etri.STAGES, 4)
+    assert {name: each[0]["features"].shape for name, each in examples.items()} == {
+        "sad": (40, 16, 3),
+        "sed": (40, 16, 3),
+        "doae": (40, 16, 10),
+    }
+
+
+def test_deployed_nets_answer_as_the_trained_ones(run: Run) -> None:
+    trained = run.keras_nets()
+    deployed = run.deployed_nets(trained)
+    for name, examples in etri.examples(run, {}, 0.01, seed=0).items():
+        answer = "masks" if name == "doae" else "output"
+        wanted, got = (KerasNet(nets[name])(**examples[0])[answer] for nets in (trained, deployed))
+        np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+def test_filters_of_the_bundle_are_those_of_the_data(run: Run) -> None:
+    settings = run.manifest("int8").settings
+    assert settings["hop_labels"] == 6
+    assert settings["sad_median_labels"] % 2 == 1
+    assert set(settings["sed_median_labels"]) == set(run.cache.class_names)
+
+
+@pytest.mark.slow
+def test_a_bundle_is_exported_and_runs_the_same_for_any_block_size(
+    recipe: Recipe, folder: Path, scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(etri, "CALIBRATION_WINDOWS", 20)
+    monkeypatch.setitem(ladder.LEAST_SNR_DB, "int8", -100.0)
+    monkeypatch.setattr(ladder, "MOST_F_LOST", 1.0)
+    monkeypatch.setattr(ladder.RungCheck, "passed", True)  # nothing is heard after two steps
+    out = tmp_path / "bundle"
+    assert main(["export", "--run", str(folder), "--scenes", str(scenes_folder), "--out", str(out)]) == 0
+    bundle = load_bundle(str(out))
+    assert "| window | int8 | 2020 |" in (out / "CARD.md").read_text()
+    wav = sorted(scenes_folder.glob("*.wav"))[0]
+    assert answers(bundle, wav, 2400) == answers(bundle, wav, 777)
+
+
+def answers(bundle: Bundle, wav: Path, size: int) -> list[tuple[int, bytes]]:
+    """What its system says about a file that comes in blocks of this size."""
+    array = load_array("foa")
+    system = build_system(bundle)
+    heard = []
+    step = system.step
+    system.step = lambda spectra: [heard.append((t.start, t.activity.tobytes())) or t for t in step(spectra)]
+    pipeline = build_pipeline(bundle, array, system)
+    with open_source(str(wav), array.channels, bundle.manifest.stft.sample_rate_hz) as source:
+        samples = np.concatenate([block.samples for block in source])
+    for start in range(0, len(samples), size):
+        list(pipeline.push(AudioBlock(samples[start : start + size], start)))
+    return heard
+
+
+@pytest.mark.slow
+def test_with_random_weights_everything_sounds(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(etri, "CALIBRATION_WINDOWS", 20)
+    export_random(replace(recipe, device={**recipe.device, "post_sed": False}), tmp_path / "random")
+    bundle = load_bundle(str(tmp_path / "random"))
+    nets = bundle.nets()
+    noise = np.random.default_rng(0).normal(size=(40, 16, 3)).astype(np.float32)
+    assert min(nets["sad"](features=noise)["output"].min(), nets["sed"](features=noise)["output"].min()) > 0.9
+
+
+@pytest.mark.parametrize("name", ["etri-edge", "etri-paper"])
+def test_recipes_fit_their_systems(name: str) -> None:
+    recipe = find_recipe(name)
+    assert recipe.stft.frames_per_label == recipe.sizes.frames_per_label
+    assert etri.net_settings(recipe.device) == {"window_labels": recipe.sizes.labels}

@@ -1,0 +1,394 @@
+"""What `seld-edge apply` does to the files of a system, and that all of it can be undone."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.arrays.profile import load_array, shipped_arrays
+from edge.cli import main
+from edge.device.apply import apply, undo
+from edge.device.backup import FOLDER
+from edge.device.board import load_board, shipped_boards
+from edge.device.install import SETTINGS_PATH, UNIT_PATH, shipped
+from edge.device.system_files import ASOUND_PATH, BOARD_PATH, BOOT_PATH, RULES_PATH, SHARED, system_files
+from edge.run_settings import read_settings
+
+USB, HAT = "respeaker_usb4", "seeed_4mic"
+ALSA_CONF = Path("/usr/share/alsa/alsa.conf")
+ARECORD, UDEVADM, ANALYZE = (shutil.which(name) for name in ("arecord", "udevadm", "systemd-analyze"))
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr("edge.device.backup.os.fsync", lambda number: None)
+
+
+@pytest.fixture
+def pi(tmp_path):
+    """The files of a Raspberry Pi, and what others wrote there: not all of it UTF-8, or with a last line that ends."""
+    texts = {
+        "proc/device-tree/model": b"Raspberry Pi 4 Model B Rev 1.4\0",
+        BOOT_PATH: b"# caf\xe9\r\ndtparam=audio=on\r\n[pi4]\narm_boost=1",
+        ASOUND_PATH: b"pcm.mine { type null }\n",
+        SETTINGS_PATH: b'array = "foa" # for now\nsinks = ["null"]\n\n[mqtt]\nhost = "broker"\n',
+    }
+    for path, text in texts.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(text)
+    (tmp_path / SETTINGS_PATH).chmod(0o640)
+    return tmp_path
+
+
+@pytest.fixture
+def apply_to(pi):
+    def run(array=USB, board="4", write=True):
+        apply(system_files(load_board(board), load_array(array), array), pi, write)
+
+    return run
+
+
+def tree(root):
+    """All below a folder: text and rights of files, None for folders."""
+    return {
+        str(path.relative_to(root)): None if path.is_dir() else (path.read_bytes(), path.stat().st_mode)
+        for path in sorted(root.rglob("*"))
+    }
+
+
+def patch(before, diff):
+    """Have `patch` change a tree by a diff."""
+    words = ["patch", "-p0", "-s", "--binary", "--fuzz=0"]
+    done = subprocess.run(words, input=diff, cwd=before, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b""), done
+
+
+# Showing and writing
+
+
+def test_without_write_it_is_only_shown(pi, apply_to, capsys, caplog):
+    before = tree(pi)
+    apply_to(write=False)
+    assert tree(pi) == before
+    said = capsys.readouterr().out
+    for path in (ASOUND_PATH, SETTINGS_PATH):
+        assert f"--- {pi / path}\n+++ {pi / path}\n" in said
+    for path in (RULES_PATH, BOARD_PATH):
+        assert f"--- /dev/null\n+++ {pi / path}\n" in said
+    assert str(pi / BOOT_PATH) not in said and str(FOLDER) not in said
+    assert '-array = "foa" # for now\n+array = "respeaker_usb4" # for now\n' in said
+    assert "nothing is written yet: --write does it" in caplog.text
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="no patch here")
+@pytest.mark.parametrize("array", [USB, HAT])
+def test_what_is_shown_is_what_is_written(tmp_path, pi, apply_to, capsysbinary, array):
+    copy = tmp_path / "copy"
+    shutil.copytree(pi, copy, ignore=shutil.ignore_patterns("copy"))
+    (copy / BOOT_PATH).write_bytes(b"of ASCII\n")  # what is not UTF-8 is shown with a replacement character
+    (pi / BOOT_PATH).write_bytes(b"of ASCII\n")
+    apply_to(array, write=False)
+    patch(copy, capsysbinary.readouterr().out.replace(f"{pi}/".encode(), b""))
+    apply_to(array)
+    for path in (*SHARED, RULES_PATH, BOARD_PATH, SETTINGS_PATH):
+        there, here = ((root / path).read_bytes() if (root / path).exists() else None for root in (copy, pi))
+        assert there == here, path
+
+
+def test_usb_arrays_get_a_rule_and_hats_what_they_need_at_boot(pi, apply_to, caplog):
+    apply_to(USB)
+    assert (pi / RULES_PATH).exists() and b"seld-edge" not in (pi / BOOT_PATH).read_bytes()
+    apply_to(HAT)
+    assert not (pi / RULES_PATH).exists()
+    boot = (pi / BOOT_PATH).read_bytes()
+    assert boot.startswith(b"# caf\xe9\r\ndtparam=audio=on\r\n[pi4]\narm_boost=1\n# >>> seld-edge")
+    assert b"\n[all]\ndtparam=i2c_arm=on\ndtparam=i2s=on\ndtoverlay=seeed-4mic-voicecard\n# <<< seld-edge\n" in boot
+    assert f"{pi / BOOT_PATH} takes effect when the machine is started again" in caplog.text
+    assert b"pcm.seeed_4mic {" in (pi / ASOUND_PATH).read_bytes()
+    assert b"respeaker" not in (pi / ASOUND_PATH).read_bytes()
+    apply_to("foa")
+    assert "array foa says nothing of its sound card" in caplog.text
+    assert (pi / ASOUND_PATH).read_bytes() == b"pcm.mine { type null }\n"
+
+
+def test_the_settings_of_the_service_follow_and_are_otherwise_kept(pi, apply_to, tmp_path):
+    apply_to(USB)
+    was = (pi / SETTINGS_PATH).read_text()
+    assert was == 'array = "respeaker_usb4" # for now\nsinks = ["null"]\n\n[mqtt]\nhost = "broker"\n'
+    assert (pi / SETTINGS_PATH).stat().st_mode & 0o777 == 0o640
+    text = Path(shipped_boards()["4"]).read_text().replace("threads = 1", "threads = 2").replace("100.0", "50.0")
+    (tmp_path / "mine.toml").write_text(text)
+    apply_to(USB, board=str(tmp_path / "mine.toml"))
+    got = read_settings(pi / SETTINGS_PATH)
+    assert (got.threads, got.budget.step_ms, got.mqtt.host) == (2, 50.0, "broker")
+    assert (got.array, got.sinks) == ("respeaker_usb4", ("null",))
+
+
+def test_where_there_is_nothing_yet(tmp_path, capsys):
+    apply(system_files(load_board("5"), load_array(HAT), HAT), tmp_path, write=True)
+    assert read_settings(tmp_path / SETTINGS_PATH).array == HAT
+    assert (tmp_path / SETTINGS_PATH).read_text() == shipped("config.toml").replace('"foa"', '"seeed_4mic"')
+    assert undo(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("array", [USB, HAT, "foa"])
+def test_a_second_time_nothing_changes(pi, apply_to, capsys, caplog, array):
+    apply_to(array)
+    before = tree(pi)
+    capsys.readouterr()
+    apply_to(array)
+    assert (capsys.readouterr().out, tree(pi)) == ("", before)
+    assert "nothing to change" in caplog.text
+
+
+def test_settings_that_are_wrong_stop_it_before_anything_is_written(pi, apply_to):
+    (pi / SETTINGS_PATH).write_text("thread = 2\n")
+    before = tree(pi)
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(pi / SETTINGS_PATH))}: .*got unknown key 'thread'"):
+        apply_to()
+    assert tree(pi) == before
+
+
+def test_a_link_is_followed_but_not_out_of_the_prefix(pi, apply_to):
+    """The driver of the HAT makes /etc/asound.conf a link at every boot."""
+    asound = pi / ASOUND_PATH
+    asound.rename(pi / "etc/asound_4mic.conf")
+    asound.symlink_to("asound_4mic.conf")
+    before = tree(pi)
+    apply_to(HAT)
+    assert asound.is_symlink() and "pcm.seeed_4mic" in (pi / "etc/asound_4mic.conf").read_text()
+    assert undo(pi)
+    assert asound.is_symlink() and tree(pi) == before
+    refused = {"/etc/passwd": "got a link to /etc/passwd, wanted it below", "asound.conf": "got links in a circle"}
+    for target, said in refused.items():
+        asound.unlink()
+        asound.symlink_to(target)
+        with pytest.raises(ValueError, match=said):
+            apply_to(HAT)
+
+
+def test_the_running_system_is_told(monkeypatch, tmp_path, pi, apply_to):
+    """Of `/` only: another prefix is another system."""
+    told = []
+    monkeypatch.setattr(
+        "edge.device.apply.carry_out", lambda steps, prefix, dry_run: told.append((steps, prefix, dry_run))
+    )
+    apply_to(USB)
+    ((steps, prefix, dry_run),) = told
+    assert (prefix, dry_run) == (pi, False)
+    assert [step.words for step in steps] == [
+        ("udevadm", "control", "--reload"),
+        ("udevadm", "trigger", "--action=add", "--subsystem-match=sound"),
+        ("systemctl", "daemon-reload"),
+        ("systemctl", "--no-block", "try-restart", "seld-edge.service"),
+    ]
+
+
+# Undoing
+
+
+@pytest.mark.parametrize("arrays", [[USB], [HAT], [USB, HAT], [HAT, USB, "foa", HAT]])
+def test_undo_puts_all_back(pi, apply_to, capsys, caplog, arrays):
+    before = tree(pi)
+    for array, board in zip(arrays, ("zero2w", "4", "5", "3b"), strict=False):
+        apply_to(array, board)
+    capsys.readouterr()
+    assert undo(pi)
+    assert tree(pi) == before
+    assert f"--- {pi / BOARD_PATH}\n+++ /dev/null\n" in capsys.readouterr().out
+    assert undo(pi)
+    assert tree(pi) == before and "nothing to undo" in caplog.text
+
+
+@settings(max_examples=15)
+@given(st.lists(st.tuples(st.sampled_from([ASOUND_PATH, BOOT_PATH]), st.binary(max_size=30)), max_size=2))
+def test_undo_puts_back_whatever_bytes_there_were(tmp_path_factory, texts):
+    root = tmp_path_factory.mktemp("pi")
+    for path, text in texts:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(text)
+    before = tree(root)
+    apply(system_files(load_board("4"), load_array(HAT), HAT), root, write=True)
+    for path, text in dict(texts).items():
+        assert (root / path).read_bytes().startswith(text)
+    assert undo(root)
+    assert tree(root) == before
+
+
+def test_what_others_have_changed_since_is_not_lost(pi, apply_to, caplog):
+    apply_to(HAT)
+    for path in (ASOUND_PATH, BOOT_PATH, SETTINGS_PATH):
+        with (pi / path).open("ab") as file:
+            file.write(b"# added later\n")
+    assert not undo(pi)
+    assert (pi / ASOUND_PATH).read_bytes() == b"pcm.mine { type null }\n# added later\n"
+    assert (pi / BOOT_PATH).read_bytes() == b"# caf\xe9\r\ndtparam=audio=on\r\n[pi4]\narm_boost=1\n# added later\n"
+    assert (pi / SETTINGS_PATH).read_text().endswith('host = "broker"\n# added later\n')
+    saved = pi / FOLDER / SETTINGS_PATH
+    assert f"{pi / SETTINGS_PATH} stays: somebody has changed it since; as it was before: {saved}" in caplog.text
+    assert saved.read_text().startswith('array = "foa" # for now\n')
+    assert not (pi / BOARD_PATH).exists()
+
+
+def test_what_others_changed_between_two_applications_is_not_lost_either(pi, apply_to):
+    apply_to(USB)
+    for path in (ASOUND_PATH, SETTINGS_PATH):
+        with (pi / path).open("ab") as file:
+            file.write(b"# added later\n")
+    apply_to(HAT)
+    assert not undo(pi)
+    assert (pi / ASOUND_PATH).read_bytes() == b"pcm.mine { type null }\n# added later\n"
+    assert (pi / SETTINGS_PATH).read_text().endswith("# added later\n")
+
+
+def test_a_write_that_breaks_off_can_be_undone(pi, apply_to, monkeypatch):
+    """As after a power cut: some files are the new ones, the others still the old ones."""
+
+    def broken(path, target):
+        if target.name == "board.conf":
+            raise OSError(28, "No space left on device")
+        return replace(path, target)
+
+    before, replace = tree(pi), Path.replace
+    monkeypatch.setattr(Path, "replace", broken)
+    with pytest.raises(OSError, match="No space left"):
+        apply_to(HAT)
+    monkeypatch.undo()
+    assert b"pcm.seeed_4mic" in (pi / ASOUND_PATH).read_bytes() and not (pi / BOARD_PATH).exists()
+    assert undo(pi)
+    assert tree(pi) == before
+
+
+def test_what_is_kept_is_for_root_only(pi, apply_to):
+    apply_to()
+    assert (pi / FOLDER).stat().st_mode & 0o777 == 0o700  # settings may hold a password
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"made": [], "files": {"a": {}}}', '{"files": 3}', "[" * 100_000])
+def test_an_index_that_is_none(pi, text):
+    (pi / FOLDER).mkdir(parents=True)
+    (pi / FOLDER / "index.json").write_text(text)
+    with pytest.raises(ValueError, match=r"index\.json: got something else, wanted the index of"):
+        undo(pi)
+
+
+# What the system makes of it
+
+
+@pytest.mark.skipif(ARECORD is None or not ALSA_CONF.exists(), reason="no alsa-utils here")
+@pytest.mark.parametrize("array", [USB, HAT])
+def test_alsa_reads_the_definitions(pi, apply_to, tmp_path, array):
+    def arecord(asound, *words):
+        (tmp_path / "asound").write_text(asound)
+        (tmp_path / "alsa.conf").write_text(f"<{ALSA_CONF}>\n<{tmp_path / 'asound'}>\n")
+        with_it = {"ALSA_CONFIG_PATH": str(tmp_path / "alsa.conf"), "PATH": "/usr/bin", "LC_ALL": "C"}
+        return subprocess.run([ARECORD, *words], env=with_it, capture_output=True, text=True, timeout=60, check=False)
+
+    apply_to(array)
+    text, profile = (pi / ASOUND_PATH).read_text(), load_array(array)
+    listed = arecord(text, "-L")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    hint = f"microphone array {array}, {profile.channels} channels at {profile.native_rate_hz} Hz"
+    assert f"{array}\n    {hint}\n" in listed.stdout
+    assert "Unexpected char" in arecord(text.replace("slave {", "slave"), "-L").stderr
+    words = re.search(rf"arecord (-D {array} -f \w+ -r \d+ -c \d)\n", text)[1].split()
+    card = profile.card.id or array
+    assert f"Cannot get card index for {card}" in arecord(text, *words, "--samples=1", "/dev/null").stderr
+    silent = re.sub(r'"hw:[^"]*"', '"null"', text)  # instead of the card, which is not here
+    recorded = arecord(silent, *words, "-t", "raw", "--samples=1000", tmp_path / "a.raw")
+    assert recorded.returncode == 0, recorded.stderr
+    width = {"s16le": 2, "s32le": 4}[profile.format]
+    assert (tmp_path / "a.raw").stat().st_size == 1000 * profile.channels * width
+    through = arecord(silent, "-v", "-D", array, "-f", "FLOAT_LE", "-r", "24000", "-c", "4", "--samples=9", "/dev/null")
+    assert re.search(rf"rate +: {profile.native_rate_hz}\n", through.stderr), through.stderr
+
+
+@pytest.mark.skipif(UDEVADM is None, reason="no udevadm here")
+def test_udev_has_nothing_to_say_against_the_rule(pi, apply_to):
+    apply_to(USB)
+    verified = subprocess.run([UDEVADM, "verify", pi / RULES_PATH], capture_output=True, text=True, timeout=60)
+    if "nknown command" in verified.stderr:
+        pytest.skip("this udevadm cannot verify: it came with systemd 254")
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_the_rule_matches_the_array_and_names_it(pi, apply_to):
+    apply_to(USB)
+    rules = [line for line in (pi / RULES_PATH).read_text().splitlines() if not line.startswith("#")]
+    assert len(rules) == 2 and all(re.fullmatch(r'(?:[\w{}]+(?:==|\+?=)"[^"]+"(?:, |$))+', rule) for rule in rules)
+    for rule in rules:
+        assert 'ATTRS{idVendor}=="2886", ATTRS{idProduct}=="0018"' in rule
+    assert 'ATTR{id}="respeaker_usb4"' in rules[0] and "try-restart seld-edge.service" in rules[1]
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here")
+def test_systemd_has_nothing_to_say_against_the_drop_in(pi, apply_to):
+    unit = pi / UNIT_PATH
+    unit.parent.mkdir(parents=True)
+    unit.write_text(shipped(unit.name).replace("/opt/seld-edge/.venv/bin/seld-edge", "/bin/true"))
+    apply_to(USB)
+    verified = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, timeout=60, check=False)
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+    with (pi / BOARD_PATH).open("a") as file:
+        file.write("CPUGovernor=performance\n")
+    broken = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, timeout=60, check=False)
+    assert "Unknown key" in broken.stderr
+
+
+def test_the_drop_in_governs_the_clock_and_leaves_cores_alone(pi, apply_to, tmp_path):
+    """Its command is run here, with a folder in place of /sys."""
+    apply_to(USB, "zero2w")
+    lines = (pi / BOARD_PATH).read_text().splitlines()
+    assert "CPUAffinity=2 3" in lines
+    command = next(line for line in lines if line.startswith("ExecStartPre=-+/bin/sh -c '"))
+    governors = [tmp_path / f"policy{n}" / "scaling_governor" for n in (0, 4)]
+    for path in governors:
+        path.parent.mkdir()
+        path.write_text("ondemand\n")
+    script = command.split("'")[1].replace("/sys/devices/system/cpu/cpufreq", str(tmp_path))
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert [path.read_text() for path in governors] == ["performance\n"] * 2
+
+
+# The command
+
+
+def test_the_command(pi, capsys):
+    at = ("--prefix", str(pi))
+    before = tree(pi)
+    assert main(["apply", "--array", USB, *at]) == 0
+    assert "for the board 4:" in capsys.readouterr().out  # recognised
+    assert tree(pi) == before
+    assert main(["apply", "--array", USB, "--board", "zero2w", "--write", *at]) == 0
+    assert "echo performance" in (pi / BOARD_PATH).read_text()
+    with (pi / SETTINGS_PATH).open("a") as file:
+        file.write("# mine\n")
+    assert main(["apply", "--undo", *at]) == 1  # the settings stay
+    assert main(["apply", "--array", "foa", "--write", *at]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "got no --array, wanted the one that is to be heard"),
+        (["--array", "zylia"], "array 'zylia': got no such profile, wanted"),
+        (["--array", USB, "--board", "6"], "board '6': got no such profile, wanted"),
+        (
+            ["--array", "{tmp}/mine.toml", "--board", "4"],
+            "got array in .*mine.toml, wanted it where the service sees it",
+        ),
+        (["--array", USB], "got no model of a board in .*, wanted --board 3b, 4, 5, zero2w"),
+    ],
+)
+def test_what_it_refuses(tmp_path, capsys, words, message):
+    (tmp_path / "mine.toml").write_text(shipped_arrays()[USB].read_text())
+    words = [word.format(tmp=tmp_path) for word in words]
+    assert main(["apply", *words, "--prefix", str(tmp_path / "empty")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and re.fullmatch(rf"seld-edge: [^\n]*{message}[^\n]*\n", captured.err)

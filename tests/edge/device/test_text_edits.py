@@ -1,0 +1,110 @@
+import tomllib
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from edge.device.install import shipped
+from edge.device.text_edits import with_block, with_toml_value, without_block
+
+FOREIGN = st.text(st.sampled_from("ab#=[]{}<>\"' \r\n\té\udcff"), max_size=60)
+SETTINGS = st.text(st.sampled_from("a=1.5\"'[]#{} \r\n_budgetstepmsrhy"), max_size=60)
+
+
+@given(FOREIGN, FOREIGN)
+def test_what_is_not_ours_survives_and_the_end_is_as_the_beginning(text, inside):
+    once = with_block(text, inside)
+    assert once.startswith(text)
+    assert with_block(once, inside) == once
+    assert without_block(once) in (text, text + "\n")
+
+
+@given(FOREIGN, FOREIGN, FOREIGN)
+def test_another_block_takes_the_place_of_the_first(before, after, inside):
+    text = with_block(before, "first") + after
+    changed = with_block(text, inside)
+    assert changed == with_block(before, inside) + after
+    assert without_block(changed) == without_block(text)
+
+
+def test_a_block_whose_lines_were_made_those_of_windows():
+    text = with_block("# mine\n", "a\nb").replace("\n", "\r\n") + "more\r\n"
+    assert without_block(text) == "# mine\r\nmore\r\n"
+    assert with_block(text, "c").count("# >>> seld-edge") == 1
+
+
+def test_half_a_block_is_left_alone():
+    text = with_block("", "a").partition("# <<<")[0]
+    assert without_block(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('array = "foa" # of mine\nthreads = 2\n', 'array = "b" # of mine\nthreads = 2\n'),
+        ("array='foa'", 'array="b"'),
+        ('# array = "a"\n\nthreads = 2\n', '# array = "a"\n\narray = "b"\nthreads = 2\n'),
+        ("", 'array = "b"\n'),
+        ("# nothing", '# nothing\narray = "b"\n'),
+        ('[mqtt]\narray = "x"\n', 'array = "b"\n[mqtt]\narray = "x"\n'),
+        ("array = 'b'\r\n", "array = 'b'\r\n"),
+        ('array = "foa"\r\n# b\r\n', 'array = "b"\r\n# b\r\n'),
+    ],
+)
+def test_setting_a_value(text, wanted):
+    assert with_toml_value(text, "array", "b") == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("[budget]\nstep_ms = 80 # mine\n", "[budget]\nstep_ms = 50.0 # mine\n"),
+        ("[budget]\n# step_ms = 100.0\n", "[budget]\nstep_ms = 50.0\n# step_ms = 100.0\n"),
+        (
+            "[budget] # mine\nmisses = 3\n[decode]\non = 1",
+            "[budget] # mine\nstep_ms = 50.0\nmisses = 3\n[decode]\non = 1",
+        ),
+        ("[decode]\non = 1", "[decode]\non = 1\n\n[budget]\nstep_ms = 50.0\n"),
+        ("[budget]", "[budget]\nstep_ms = 50.0\n"),
+        ("budget.step_ms = 50.0\n", "budget.step_ms = 50.0\n"),
+    ],
+)
+def test_setting_a_value_of_a_table(text, wanted):
+    assert with_toml_value(text, "budget.step_ms", 50.0) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("budget = { step_ms = 80.0 }\n", "budget.step_ms", 50.0),
+        ("budget = 3\n", "budget.step_ms", 50.0),
+        ("budget.step_ms = 80.0\n", "budget.step_ms", 50.0),
+        ('array = """foa"""\n', "array", "b"),
+        ('text = """\narray = "x"\n"""\n', "array", "b"),
+    ],
+)
+def test_unusual_forms_are_left_to_their_author(text, key, value):
+    with pytest.raises(
+        ValueError, match=rf"^got {key} in an unusual form, wanted a line `\w+ = .*`: write it by hand$"
+    ):
+        with_toml_value(text, key, value)
+
+
+def test_what_is_no_toml():
+    with pytest.raises(ValueError, match=r"^not valid TOML: "):
+        with_toml_value("array = ", "array", "b")
+
+
+@given(SETTINGS, st.sampled_from(["array", "budget.step_ms"]), st.text(max_size=8) | st.floats(0, 9))
+@example(shipped("config.toml"), "array", 'odd "name" é \x7f')
+def test_nothing_but_the_value_changes(text, key, value):
+    try:
+        changed = with_toml_value(text, key, value)
+    except ValueError as error:
+        assert "\n" not in str(error)
+        return
+    was, now = (tomllib.loads(each.replace("\r\n", "\n")) for each in (text, changed))
+    table, _, name = key.rpartition(".")
+    (was.setdefault(table, {}) if table else was)[name] = value
+    assert now == was
+    assert with_toml_value(changed, key, value) == changed

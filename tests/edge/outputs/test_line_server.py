@@ -1,0 +1,183 @@
+import json
+import socket
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from edge.outputs import line_server
+from edge.outputs.line_file import SinkError
+from edge.outputs.line_server import LineServer
+from edge.outputs.sinks import open_sink
+from edge.types import Event, FrameRow
+
+BELL = Event("bell", 1.0, 2.5, 30.0, -20.0, 0.9)
+
+
+def eventually(condition, timeout_s=10.0):
+    end_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end_s, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def clients_of(server):
+    return len(server._clients)
+
+
+@pytest.fixture
+def opened(request):
+    servers = []
+
+    def open_server(address):
+        servers.append(LineServer(address, None))
+        return servers[-1]
+
+    yield open_server
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def connected():
+    sockets = []
+
+    def connect(server, path=None):
+        before = clients_of(server)
+        made = socket.socket(socket.AF_UNIX) if path else socket.socket()
+        made.connect(str(path) if path else ("127.0.0.1", server.port))
+        made.settimeout(10.0)
+        sockets.append(made)
+        eventually(lambda: clients_of(server) == before + 1)
+        return made
+
+    yield connect
+    for made in sockets:
+        made.close()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_every_client_gets_every_event(opened, connected, tmp_path, kind):
+    path = tmp_path / "events" if kind == "unix" else None
+    server = opened(f"unix:{path}" if path else "tcp:0")
+    server.emit(BELL)  # to nobody
+    clients = [connected(server, path) for _ in range(3)]
+    for number in range(5):
+        server.emit(FrameRow(number, 0, 0, 1, 2))
+        server.emit(Event("bell", float(number), 9.0, 30.0, None, 0.9))
+    for client in clients:
+        with client.makefile() as lines:
+            got = [json.loads(lines.readline()) for _ in range(5)]
+        assert [record["onset_s"] for record in got] == [0.0, 1.0, 2.0, 3.0, 4.0]
+        assert (got[0]["class"], got[0]["elevation_deg"], got[0]["time"]) == ("bell", None, None)
+    assert server.dropped == 0
+
+
+def test_a_live_source_gives_the_time(connected):
+    server = open_sink("lines:tcp:0", lambda onset_s: datetime(2024, 5, 1, second=int(onset_s), tzinfo=UTC))
+    client = connected(server)
+    server.emit(BELL)
+    with client.makefile() as lines:
+        assert json.loads(lines.readline())["time"] == "2024-05-01T00:00:01.000Z"
+    server.close()
+
+
+def test_a_client_that_goes_disturbs_nobody(opened, connected):
+    server = opened("tcp:0")
+    leaving, staying = connected(server), connected(server)
+    leaving.sendall(b"what it says is ignored\n")
+    leaving.close()
+    eventually(lambda: clients_of(server) == 1)
+    server.emit(BELL)
+    with staying.makefile() as lines:
+        assert json.loads(lines.readline())["class"] == "bell"
+
+
+def test_a_slow_client_misses_whole_lines(opened, connected, caplog):
+    server = opened("tcp:0")
+    slow, quick = connected(server), connected(server)
+    line_bytes = 140
+    many = 40 * line_server.WAITING_BYTES // line_bytes
+    got = 0
+    with quick.makefile() as lines:
+        for number in range(many):
+            server.emit(Event("bell", float(number), 2.5, 30.0, -20.0, 0.9))
+            if number % 100 == 99:
+                got += len([lines.readline() for _ in range(100)])
+    assert server.dropped > 0
+    assert [record.getMessage() for record in caplog.records] == [
+        "sink lines:tcp:0: a client is too slow and misses lines"
+    ]
+    dropped = server.dropped
+    server.close()
+    with slow.makefile() as lines:
+        onsets = [json.loads(line)["onset_s"] for line in lines.read().splitlines()[:-1]]
+    assert onsets == sorted(onsets) and len(onsets) >= 1000
+    assert got + dropped <= 2 * many
+
+
+def test_closing_lets_clients_read_what_waits(opened, connected):
+    server = opened("tcp:0")
+    client = connected(server)
+    for _ in range(200):
+        server.emit(BELL)
+    server.close()
+    server.close()
+    with client.makefile() as lines:
+        assert len(lines.read().splitlines()) == 200
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", server.port), 1.0)
+
+
+def test_a_client_too_many(opened, connected, monkeypatch, caplog):
+    monkeypatch.setattr(line_server, "MOST_CLIENTS", 2)
+    server = opened("tcp:0")
+    connected(server), connected(server)
+    with socket.create_connection(("127.0.0.1", server.port), 10.0) as third:
+        assert third.recv(1) == b""
+    assert clients_of(server) == 2 and "refused a client, there are 2" in caplog.text
+
+
+def test_loopback_unless_asked(opened):
+    assert opened("tcp:0")._socket.getsockname()[0] == "127.0.0.1"
+    assert opened("tcp:0.0.0.0:0")._socket.getsockname()[0] == "0.0.0.0"
+
+
+def test_a_socket_left_behind_makes_room_and_one_in_use_does_not(opened, tmp_path):
+    path = tmp_path / "events"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+    opened(f"unix:{path}")
+    with pytest.raises(SinkError, match=rf"^sink lines:unix:{path}: Address already in use$"):
+        LineServer(f"unix:{path}", None)
+    assert path.stat().st_mode & 0o777 == 0o666
+
+
+def test_a_closed_server_leaves_no_socket(tmp_path):
+    server = LineServer(f"unix:{tmp_path}/events", None)
+    assert (tmp_path / "events").is_socket()
+    server.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_places_that_cannot_be_listened_at(opened, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for address, cause in (
+        (f"tcp:{opened('tcp:0').port}", r"Address already in use.*"),
+        (f"unix:{tmp_path}/no/events", "No such file or directory"),
+        (f"unix:{tmp_path}/file", "Address already in use"),
+        (f"unix:{tmp_path}/{'a' * 200}", ".*too long"),
+        ("tcp:no.such.host.invalid:0", ".+"),
+        ("tcp:[::zz]:0", ".+"),
+        ("tcp:\ue000:0", ".+"),
+    ):
+        with pytest.raises(SinkError, match=f"^sink lines:{address.replace('[', '.').replace(']', '.')}: {cause}$"):
+            LineServer(address, None)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("address", ["", "tcp:", "tcp:a", "tcp:70000", "tcp:-1", "tcp:٣", "unix:", "udp:1", "1234"])
+def test_addresses_that_are_none(address):
+    with pytest.raises(ValueError, match=f"^sink: got 'lines:{address}', wanted lines:unix:PATH, lines:tcp:PORT or "):
+        LineServer(address, None)

@@ -1,0 +1,333 @@
+"""Against a real mosquitto on a free loopback port, where there is one: no fault is made up."""
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import edge.outputs.mqtt
+from edge.audio.wav import write_wav
+from edge.cli import main
+from edge.outputs.line_file import SinkError
+from edge.outputs.mqtt import Listener, MqttSink
+from edge.outputs.mqtt_link import MqttSettings
+from edge.outputs.outbox import Outbox
+from edge.types import Event, FrameRow
+from tests.edge.mqtt_broker import MOSQUITTO, Broker, Subscriber, eventually, free_port, needs_broker
+
+LISTENER = Listener("coloc-edge", "foa", ("bell", "Female speech"), lambda: {"steps": 7, "temperature_c": None})
+
+
+def bell(number=0):
+    return Event("bell", float(number), number + 0.5, 30.0, -20.0, 0.9)
+
+
+@pytest.fixture
+def broker(tmp_path):
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed")
+    made = Broker(tmp_path)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def subscriber(broker):
+    made = Subscriber(broker.port)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Attempts to connect that follow each other fast."""
+    monkeypatch.setattr("edge.outputs.mqtt_link.SHORTEST_S", 0.1)
+    monkeypatch.setattr("edge.outputs.mqtt_link.LONGEST_S", 0.5)
+
+
+@pytest.fixture
+def opened(tmp_path, quick):
+    """A function that opens sinks; those that are still open are closed in the end."""
+    sinks = []
+
+    def open_mqtt(port, when=None, **settings):
+        defaults = {"host": "127.0.0.1", "prefix": "seld/pi", "client_id": "pi", "outbox": str(tmp_path / "outbox")}
+        sinks.append(MqttSink(MqttSettings(**defaults | {"port": port} | settings), when, LISTENER))
+        return sinks[-1]
+
+    yield open_mqtt
+    for sink in sinks:
+        sink.close()
+
+
+def test_an_event_as_it_is_sent(broker, subscriber, opened):
+    sink = opened(broker.port, lambda onset_s: datetime(2024, 5, 1, 12, tzinfo=UTC) + timedelta(seconds=onset_s))
+    sink.emit(Event("Female speech", 1.0, 2.5, 30.126, None, 0.91239))
+    eventually(subscriber.seqs)
+    assert json.loads(subscriber.said("seld/pi/event/female_speech")[0]) == {
+        "event_type": "heard",
+        "seq": 1,
+        "class": "Female speech",
+        "onset_s": 1.0,
+        "offset_s": 2.5,
+        "azimuth_deg": 30.13,
+        "elevation_deg": None,
+        "score": 0.912,
+        "time": "2024-05-01T12:00:01.000Z",
+    }
+    assert [m.qos for m in subscriber.messages if "/event/" in m.topic] == [1]
+
+
+def test_retained_states(broker, opened):
+    """Who comes later sees the device, its health and what is active; then that it is gone."""
+    early = Subscriber(broker.port, "seld/pi/active/#")
+    sink = opened(broker.port, off_delay_s=0.5)
+
+    def heard():
+        sink.emit(FrameRow(0, 1, 0, 30, 0))
+        return "ON" in early.said("seld/pi/active/female_speech")
+
+    eventually(heard)
+    eventually(lambda: early.said("seld/pi/active/female_speech")[-2:] == ["ON", "OFF"])
+    assert set(early.said("seld/pi/active/bell")) == {"OFF"}
+    early.close()
+    late = Subscriber(broker.port)
+    eventually(lambda: len(late.messages) >= 5)
+    assert all(message.retain for message in late.messages)
+    states = {message.topic: message.payload.decode() for message in late.messages}
+    assert states["seld/pi/availability"] == "online"
+    assert states["seld/pi/active/bell"] == states["seld/pi/active/female_speech"] == "OFF"
+    assert json.loads(states["seld/pi/health"]) == {"steps": 7, "temperature_c": None}
+    assert "bell_event" in json.loads(states["homeassistant/device/pi/config"])["components"]
+    sink.close()
+    eventually(lambda: late.said("seld/pi/availability") == ["online", "offline"])
+    late.close()
+
+
+def test_home_assistant_is_told_to_forget_where_it_is_off(broker, opened):
+    for home_assistant in (True, False):
+        sink = opened(broker.port, home_assistant=home_assistant)
+        sink.emit(bell())
+        sink.close()
+    later = Subscriber(broker.port)
+    eventually(lambda: later.said("seld/pi/availability"))
+    assert later.said("homeassistant/device/pi/config") == []
+    later.close()
+
+
+def test_the_last_will(broker, subscriber, tmp_path):
+    """Of a process that is killed."""
+    code = f"""
+import time
+from edge.outputs.mqtt import Listener, MqttSink, MqttSettings
+from edge.types import Event
+settings = MqttSettings("127.0.0.1", {broker.port}, prefix="seld/pi", outbox={str(tmp_path / "outbox")!r})
+MqttSink(settings, None, Listener()).emit(Event("bell", 0.0, 1.0, 2.0, 3.0, 0.5))
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code]) as child:
+        eventually(subscriber.seqs, 60.0)
+        child.kill()
+    eventually(lambda: subscriber.said("seld/pi/availability") == ["online", "offline"])
+
+
+def restarts(broker, subscriber, sink, count, at, down_s):
+    """So many events, with the broker down for a while at some of them; returns the numbers that came."""
+    for number in range(count):
+        if number in at:
+            broker.stop()
+        if number - 20 in at:
+            time.sleep(down_s)
+            broker.start()
+        sink.emit(bell(number))
+        if number % 20 == 0:
+            time.sleep(0.01)
+    eventually(lambda: len(set(subscriber.seqs())) == count, 100.0)
+    return subscriber.seqs()
+
+
+def in_order(seqs, count):
+    """Every number, the first time in order. Returns how many came again."""
+    first = list(dict.fromkeys(seqs))
+    assert first == list(range(1, count + 1))
+    return len(seqs) - count
+
+
+def test_every_event_in_order_through_restarts_of_the_broker(broker, subscriber, opened):
+    sink = opened(broker.port)
+    seqs = restarts(broker, subscriber, sink, 400, {100, 250}, 0.3)
+    assert in_order(seqs, 400) <= 2 * edge.outputs.mqtt.WINDOW
+    assert sink.dropped == 0
+
+
+@pytest.mark.slow
+def test_ten_thousand_events_through_restarts_of_the_broker(broker, subscriber, opened, monkeypatch):
+    monkeypatch.setattr(edge.outputs.mqtt, "QUEUED_EVENTS", 20_000)
+    sink = opened(broker.port)
+    seqs = restarts(broker, subscriber, sink, 10_000, {3000, 6000}, 2.0)
+    again = in_order(seqs, 10_000)
+    assert again <= 2 * edge.outputs.mqtt.WINDOW
+    assert sink.dropped == 0
+
+
+def test_what_waits_outlives_the_process(broker, subscriber, opened, tmp_path, caplog):
+    """Killed twice with nobody to send to; then all of it is sent, in order."""
+    outbox = tmp_path / "outbox"
+    code = f"""
+import os, signal, sys, time
+from edge.outputs.mqtt import Listener, MqttSink, MqttSettings
+from edge.types import Event
+sink = MqttSink(MqttSettings("127.0.0.1", {free_port()}, outbox={str(outbox)!r}), None, Listener())
+for number in range(10):
+    sink.emit(Event("bell", 0.0, 1.0, 2.0, 3.0, 0.5))
+while sink._outbox.waiting < int(sys.argv[1]): time.sleep(0.01)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for waiting in ("10", "20"):
+        subprocess.run([sys.executable, "-c", code, waiting], capture_output=True, timeout=60, check=False)
+    sink = opened(broker.port)
+    sink.emit(bell())
+    eventually(lambda: len(subscriber.seqs()) == 21)
+    assert in_order(subscriber.seqs(), 21) == 0
+    sink.close()
+    left = Outbox(outbox, 10**6)
+    assert (left.acknowledged, left.waiting) == (21, 0)
+    left.close()
+
+
+def test_closing_without_a_broker_keeps_what_waits(opened, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(edge.outputs.mqtt, "CLOSE_S", 0.3)
+    sink = opened(free_port())
+    for number in range(5):
+        sink.emit(bell(number))
+    eventually(lambda: caplog.records)
+    sink.close()
+    sink.close()
+    refused, waiting = (record.getMessage() for record in caplog.records)
+    assert "Connection refused; events wait in" in refused and "5 events wait in" in waiting
+    left = Outbox(tmp_path / "outbox", 10**6)
+    assert [json.loads(entry.text)["onset_s"] for entry in left.pending(0, 9)] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    left.close()
+
+
+def test_the_loop_never_waits(opened, monkeypatch):
+    """With a worker that does nothing: what the queue cannot take is dropped and counted."""
+    monkeypatch.setattr(MqttSink, "_turn", lambda self: time.sleep(0.2))
+    monkeypatch.setattr(edge.outputs.mqtt, "CLOSE_S", 0.1)
+    sink = opened(free_port())
+    began_s = time.monotonic()
+    for number in range(edge.outputs.mqtt.QUEUED_EVENTS + 500):
+        sink.emit(bell(number))
+    assert time.monotonic() - began_s < 5.0
+    assert sink.dropped == 500
+
+
+def test_two_runs_do_not_share_an_outbox(opened):
+    port = free_port()
+    opened(port)
+    with pytest.raises(SinkError, match="in use by another process"):
+        opened(port)
+
+
+def test_run_sends_its_events(broker, subscriber, tmp_path, tiny_bundle, sounds):
+    """The whole command, with what it says about itself."""
+    write_wav(tmp_path / "scene.wav", sounds, 24000)
+    settings = f"""
+sinks = ["mqtt:"]
+[mqtt]
+host = "127.0.0.1"
+port = {broker.port}
+prefix = "seld/pi"
+outbox = "{tmp_path}/outbox"
+"""
+    (tmp_path / "a.toml").write_text(settings)
+    args = ["run", "--config", tmp_path / "a.toml", "--source", tmp_path / "scene.wav", "--model", tiny_bundle]
+    assert main([str(arg) for arg in args]) == 0
+    eventually(lambda: subscriber.said("seld/pi/availability") == ["online", "offline"])
+    assert subscriber.seqs() == [1, 2]
+    assert json.loads(subscriber.said("seld/pi/event/low")[0])["onset_s"] == 1.0
+    health = json.loads(subscriber.said("seld/pi/health")[0])
+    assert {"steps", "late_steps", "lost_samples", "dropped", "temperature_c", "rss_mb"} <= health.keys()
+
+
+@needs_broker
+def test_a_wrong_password_is_said_once_and_tried_again(tmp_path, opened, caplog, monkeypatch):
+    monkeypatch.setattr(edge.outputs.mqtt, "CLOSE_S", 0.3)
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "seld", "right"], check=True, capture_output=True)
+    broker = Broker(tmp_path, f"password_file {passwords}")
+    broker.start()
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not this\n")
+    subscriber = Subscriber(broker.port, user=("seld", "right"))
+    try:
+        with caplog.at_level(logging.INFO):
+            sink = opened(broker.port, user="seld", password_file=str(wrong))
+            for number in range(3):
+                sink.emit(bell(number))
+            refusals = tmp_path / "mosquitto.log"
+            eventually(lambda: refusals.read_text().count("not authorised") >= 3)
+        lines = [record.getMessage() for record in caplog.records]
+        assert len(lines) == 1 and "refused: Not authorized; events wait in" in lines[0]
+        assert "not this" not in caplog.text and subscriber.seqs() == []
+        sink.close()
+        wrong.write_text("right\r\n")
+        opened(broker.port, user="seld", password_file=str(wrong))
+        eventually(lambda: subscriber.seqs() == [1, 2, 3])
+    finally:
+        subscriber.close()
+        broker.stop()
+
+
+@needs_broker
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_tls(tmp_path, opened, caplog):
+    """A certificate that the ca_file knows is taken, another is refused."""
+    for name in ("broker", "other"):
+        options = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
+        files = ["-keyout", f"{tmp_path}/{name}.key", "-out", f"{tmp_path}/{name}.pem"]
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *options, *files]
+        subprocess.run(command, check=True, capture_output=True)
+    broker = Broker(tmp_path, f"certfile {tmp_path}/broker.pem", f"keyfile {tmp_path}/broker.key")
+    broker.start()
+    subscriber = Subscriber(broker.port, tls=str(tmp_path / "broker.pem"))
+    try:
+        sink = opened(broker.port, host="localhost", tls=True, ca_file=str(tmp_path / "other.pem"))
+        eventually(lambda: "CERTIFICATE_VERIFY_FAILED" in caplog.text)
+        sink.close()
+        opened(broker.port, host="localhost", tls=True, ca_file=str(tmp_path / "broker.pem")).emit(bell())
+        eventually(lambda: subscriber.seqs() == [1])
+    finally:
+        subscriber.close()
+        broker.stop()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"password_file": "/nowhere"}, "mqtt: /nowhere: No such file or directory"),
+        ({"password_file": __file__}, "mqtt: got a password without a user, wanted `user` or SELD_EDGE_MQTT_USER"),
+        ({"password_file": sys.executable}, "mqtt: .*: got bytes that are no UTF-8, wanted a password"),
+        ({"tls": True, "ca_file": "/nowhere"}, "mqtt: /nowhere: no certificates: No such file or directory"),
+        ({"tls": True, "ca_file": __file__}, "mqtt: .*: no certificates: .*"),
+    ],
+)
+def test_files_that_cannot_be_used(opened, tmp_path, settings, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        opened(free_port(), **settings)
+    Outbox(tmp_path / "outbox", 10**6).close()  # nobody holds it
+
+
+@pytest.mark.parametrize("version", [None, object()])
+def test_without_paho(opened, monkeypatch, version):
+    monkeypatch.setitem(sys.modules, "paho.mqtt", None if version is None else type("paho", (), {"client": version}))
+    with pytest.raises(
+        ValueError, match=r"^paho-mqtt is (not installed|too old: .*): pip install 'seld-edge\[mqtt\]'$"
+    ):
+        opened(free_port())

@@ -1,0 +1,236 @@
+import os
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.outputs import outbox as outbox_module
+from edge.outputs.line_file import SinkError
+from edge.outputs.outbox import SEGMENTS, Entry, Outbox
+from tests.edge.disk import full_disk
+
+
+def texts(outbox, after=0, most=10**6):
+    return [entry.text for entry in outbox.pending(after, most)]
+
+
+def segments(folder):
+    return sorted(folder.glob("*.log"))
+
+
+def crash(outbox):
+    """What is left of an outbox whose process was killed."""
+    os.close(outbox._done_fd)
+    if outbox._tail_fd is not None:
+        os.close(outbox._tail_fd)
+
+
+def test_lines_wait_in_order_until_they_are_acknowledged(tmp_path):
+    outbox = Outbox(tmp_path / "a" / "outbox", 10**6)
+    assert [outbox.append(text) for text in ("one", "", "drei ü", "four")] == [1, 2, 3, 4]
+    assert outbox.pending(0, 2) == [Entry(1, "one"), Entry(2, "")]
+    assert outbox.pending(2, 10) == [Entry(3, "drei ü"), Entry(4, "four")]
+    outbox.acknowledge(1)
+    assert (texts(outbox), outbox.acknowledged, outbox.waiting) == (["", "drei ü", "four"], 1, 3)
+    outbox.acknowledge(4)
+    outbox.acknowledge(2)  # late
+    assert (texts(outbox), outbox.acknowledged, outbox.waiting) == ([], 4, 0)
+    outbox.close()
+
+
+def test_another_process_goes_on(tmp_path):
+    outbox = Outbox(tmp_path, 10**6)
+    for number in range(5):
+        outbox.append(str(number))
+    outbox.acknowledge(2)
+    outbox.close()
+    outbox = Outbox(tmp_path, 10**6)
+    assert outbox.append("5") == 6
+    assert texts(outbox) == ["2", "3", "4", "5"]
+    outbox.acknowledge(6)
+    outbox.close()
+    outbox = Outbox(tmp_path, 10**6)
+    assert (texts(outbox), outbox.append("6")) == ([], 7)
+    outbox.close()
+
+
+def test_the_oldest_make_room_and_are_counted(tmp_path, caplog):
+    outbox = Outbox(tmp_path, 16_000)
+    for number in range(2000):
+        outbox.append(f"line {number}")
+    left = texts(outbox)
+    assert left == [f"line {number}" for number in range(2000 - len(left), 2000)]
+    assert outbox.dropped == 2000 - len(left) > 0
+    assert len(segments(tmp_path)) == SEGMENTS and sum(path.stat().st_size for path in segments(tmp_path)) <= 16_000
+    assert "full, dropped the oldest" in caplog.text
+    outbox.acknowledge(2000)
+    assert len(segments(tmp_path)) == 1
+    outbox.close()
+
+
+def test_what_was_acknowledged_is_not_counted_as_dropped(tmp_path):
+    outbox = Outbox(tmp_path, 16_000)
+    for number in range(1, 2001):
+        outbox.append(f"line {number}")
+        outbox.acknowledge(number - 10)
+    assert (outbox.dropped, len(texts(outbox)), outbox.waiting) == (0, 10, 10)
+    outbox.close()
+
+
+def test_one_process_at_a_time(tmp_path):
+    outbox = Outbox(tmp_path, 10**6)
+    with pytest.raises(SinkError, match=rf"^outbox {tmp_path}: in use by another process$"):
+        Outbox(tmp_path, 10**6)
+    outbox.close()
+    Outbox(tmp_path, 10**6).close()
+
+
+def test_folders_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SinkError, match=r"^outbox .*/file: File exists$"):
+        Outbox(tmp_path / "file", 10**6)
+    with pytest.raises(SinkError, match=r"^outbox .*/file/a: Not a directory$"):
+        Outbox(tmp_path / "file" / "a", 10**6)
+
+
+def test_lines_only(tmp_path):
+    outbox = Outbox(tmp_path, 10**6)
+    with pytest.raises(ValueError, match=r"^got 'a\\nb', wanted one line$"):
+        outbox.append("a\nb")
+    outbox.close()
+
+
+def test_a_full_disk_is_told_of_once_however_much_the_broker_acknowledges(tmp_path, caplog):
+    outbox = Outbox(tmp_path, 10**6)
+    outbox.append("one")
+    with full_disk(segments(tmp_path)[0].stat().st_size):
+        for number in range(2, 6):
+            outbox.append(str(number))
+            outbox.acknowledge(number)
+        assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == ["lines wait in memory"]
+    outbox.append("six")
+    outbox.close()
+    assert caplog.records[-1].getMessage().endswith("written again") and len(caplog.records) == 2
+
+
+def test_a_full_disk(tmp_path, caplog):
+    """Lines wait in memory, in order, and go to the disk when there is room."""
+    outbox = Outbox(tmp_path, 10**6)
+    for text in ("one", "two"):
+        outbox.append(text)
+    with full_disk(segments(tmp_path)[0].stat().st_size + 5):
+        for text in ("three", "four"):
+            outbox.append(text)
+        assert texts(outbox) == ["one", "two", "three", "four"]
+        outbox.acknowledge(3)
+        assert texts(outbox) == ["four"]
+    outbox.append("five")
+    outbox.close()
+    assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == [
+        "lines wait in memory",
+        "written again",
+    ]
+    outbox = Outbox(tmp_path, 10**6)
+    assert texts(outbox) == ["four", "five"]
+    outbox.close()
+
+
+def test_a_disk_that_stays_full(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(outbox_module, "HELD_LINES", 3)
+    outbox = Outbox(tmp_path, 10**6)
+    with full_disk():
+        for number in range(8):
+            outbox.append(str(number))
+        assert (texts(outbox), outbox.dropped) == (["5", "6", "7"], 5)
+        outbox.close()
+    assert "3 lines could not be written and are lost" in caplog.text
+
+
+@pytest.mark.parametrize("junk", [b"\0" * 50, b"00000000 \n", b"half a li", b"\xff\n\xff", b"12345678 9 text\n"])
+def test_what_a_power_cut_tore_is_skipped_and_said(tmp_path, junk, caplog):
+    outbox = Outbox(tmp_path, 10**6)
+    outbox.append("one")
+    outbox.close()
+    with segments(tmp_path)[0].open("ab") as file:
+        file.write(junk)
+    outbox = Outbox(tmp_path, 10**6)
+    assert "torn by a power cut" in caplog.text
+    assert outbox.append("two") == 2
+    crash(outbox)
+    outbox = Outbox(tmp_path, 10**6)
+    assert outbox.pending(0, 10) == [Entry(1, "one"), Entry(2, "two")]
+    outbox.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 30, b"1", b"00000000000000000009 00000000\n", b"\xff" * 30])
+def test_not_knowing_what_was_acknowledged_sends_all_again(tmp_path, content):
+    outbox = Outbox(tmp_path, 10**6)
+    for text in ("one", "two"):
+        outbox.append(text)
+    outbox.acknowledge(1)
+    outbox.close()
+    (tmp_path / "acknowledged").write_bytes(content)
+    outbox = Outbox(tmp_path, 10**6)
+    assert (texts(outbox), outbox.append("three")) == (["one", "two"], 3)
+    outbox.close()
+
+
+def test_other_files_are_left_alone(tmp_path):
+    for name in ("5.log", "notes.txt", "x.log", "\u0665" * 20 + ".log"):
+        (tmp_path / name).write_text("mine")
+    outbox = Outbox(tmp_path, 10**6)
+    outbox.append("one")
+    outbox.acknowledge(1)
+    outbox.close()
+    assert (tmp_path / "5.log").read_text() == "mine" and texts(Outbox(tmp_path, 10**6)) == []
+
+
+STEPS = st.lists(
+    st.tuples(st.just("append"), st.text(st.characters(exclude_characters="\n", codec="utf-8"), max_size=30))
+    | st.tuples(st.just("acknowledge"), st.integers(0, 12))
+    | st.tuples(st.just("read"), st.integers(0, 5))
+    | st.tuples(st.just("close") | st.just("crash") | st.just("fill"), st.integers(0, 0))
+    | st.tuples(st.just("power cut"), st.integers(0, 60)),
+    max_size=60,
+)
+
+
+@given(steps=STEPS, max_bytes=st.sampled_from([200, 2000, 10**6]))
+def test_any_history_keeps_order_and_loses_only_what_was_dropped(tmp_path_factory, steps, max_bytes):
+    """Against a list. A power cut takes bytes off the end: lines may go, but only the last ones since the sync."""
+    folder = tmp_path_factory.mktemp("outbox")
+    outbox, waiting, dropped, done, sent = Outbox(folder, max_bytes), [], 0, 0, 0
+    for step, value in steps:
+        match step:
+            case "append" | "fill":
+                for text in [value] if step == "append" else [f"line {n}" for n in range(20)]:
+                    waiting.append(Entry(outbox.append(text), text))
+            case "acknowledge":
+                done = min(done + value, outbox.acknowledged + outbox.waiting)
+                outbox.acknowledge(done)
+                waiting = [entry for entry in waiting if entry.number > done]
+                sent = max(sent, done)
+            case "read":
+                found = outbox.pending(sent, value)
+                assert found == [entry for entry in waiting if entry.number > sent][:value]
+                sent = found[-1].number if found else sent
+            case _:
+                dropped, sent = 0, done
+                if step == "close":
+                    outbox.close()
+                else:
+                    crash(outbox)
+                if step == "power cut" and (paths := segments(folder)):
+                    size = paths[-1].stat().st_size
+                    os.truncate(paths[-1], max(0, size - value))
+                outbox = Outbox(folder, max_bytes)
+                if step == "power cut":
+                    left = outbox.pending(0, 10**6)
+                    assert left == waiting[: len(left)]
+                    assert sum(len(entry.text.encode()) + 10 for entry in waiting[len(left) + 1 :]) <= value
+                    waiting = left
+        waiting, dropped = waiting[outbox.dropped - dropped :], outbox.dropped
+        assert outbox.pending(0, 10**6) == waiting
+        assert all(a.number < b.number for a, b in pairwise(waiting))
+    crash(outbox)
