@@ -11,8 +11,7 @@ import numpy as np
 from edge.geometry import unit_vector
 from edge.nets.bundle import Manifest
 from edge.nets.net import Net, Past, Raw
-from edge.systems.two_step.accdoa import AXES
-from edge.systems.two_step.window import ACCDOA_TRACKS
+from edge.systems.two_step.accdoa import ACCDOA_TRACKS, AXES
 
 
 class TimedNet:

@@ -23,7 +23,7 @@ from convert.quantize.recording import RecordingNet
 from edge.geometry import unit_vector
 from edge.nets.bundle import Bundle, Manifest, write_bundle
 from edge.nets.net import SHARED_PREFIX, LiteRtNet
-from edge.systems.coloc.streaming import LONGEST_HOP, Pass
+from edge.systems.coloc.passes import LONGEST_HOP, Pass
 
 GOLDEN = Path(__file__).parent / "golden"
 LABELS, HOP_LABELS, FRAMES_PER_LABEL, BANDS, EMBEDDING = 10, 2, 5, 64, 6

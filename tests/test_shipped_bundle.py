@@ -14,7 +14,8 @@ from edge.frontend.stft import Stft
 from edge.geometry import angle_between_deg, foa_gains, unit_vector
 from edge.nets.bundle import find_bundle, load_bundle, read_manifest, shipped_bundles
 from edge.runtime.pipeline import build_pipeline, build_system
-from edge.systems.coloc.streaming import CONVOLUTION_LABELS, NETS, Pass
+from edge.systems.coloc.passes import CONVOLUTION_LABELS, Pass
+from edge.systems.coloc.streaming import NETS
 from edge.types import AudioBlock, Event, FrameRow
 
 DIRECTIONS = [(azimuth, elevation) for elevation in (-40, -10, 20, 50) for azimuth in (-160, -100, -30, 30, 110)]

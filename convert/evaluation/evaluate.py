@@ -37,8 +37,7 @@ class _Recorder:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        self.clock, self.levels, self.settings = system.clock, system.levels, system.settings
-        self.set_array = system.set_array
+        self.clock, self.levels, self.settings, self.array = system.clock, system.levels, system.settings, system.array
         self.heard: list[TrackFrames] = []
 
     @property
@@ -75,7 +74,7 @@ def predict(
 ) -> dict[str, Prediction]:
     """Run the device's loop over wav files; predictions by file stem. `nets` replaces the bundle's own."""
     profile = array or load_array(bundle.manifest.arrays[0])
-    recorder = _Recorder(build_system(bundle, overrides=overrides, nets=nets))
+    recorder = _Recorder(build_system(bundle, overrides=overrides, nets=nets, array=profile))
     pipeline = build_pipeline(bundle, profile, recorder, decode)
     predictions = {}
     for path in tqdm(wavs, desc=description, unit="scene", disable=None):

@@ -58,8 +58,9 @@ def _run(args: argparse.Namespace) -> int:
     settings = read()
     bundle = load_bundle(settings.model)
     array = load_array(settings.array)
-    system = build_system(bundle, settings.threads, settings.system)
-    pipeline = build_pipeline(bundle, array, system, settings.decode, StageClock(settings.budget.step_ms))
+    clock = StageClock(settings.budget.step_ms)
+    system = build_system(bundle, settings.threads, settings.system, array=array, clock=clock)
+    pipeline = build_pipeline(bundle, array, system, settings.decode)
     if not array.heard_as(bundle.manifest.arrays):
         trained, flat = ", ".join(bundle.manifest.arrays), " is flat and" if array.planar else ""
         log.warning(
@@ -126,7 +127,7 @@ def _file(args: argparse.Namespace) -> int:
         )
     bundle = load_bundle(settings.model)
     array = load_array(settings.array)
-    pipeline = build_pipeline(bundle, array, build_system(bundle, settings.threads))
+    pipeline = build_pipeline(bundle, array, build_system(bundle, settings.threads, array=array))
     args.out.mkdir(parents=True, exist_ok=True)
     for path in args.wavs:
         pipeline.reset()

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from types import FrameType, TracebackType
 from typing import Any
 
-from edge.arrays.profile import ArrayProfile, Encoder, foa_encoder
+from edge.arrays.profile import ArrayProfile, Encoder, foa_encoder, load_array
 from edge.events.decoder import Decoder, DecodeSettings
 from edge.frontend.stft import Stft
 from edge.nets.bundle import Bundle
@@ -19,7 +19,7 @@ from edge.outputs.sinks import Sink
 from edge.runtime.governor import BudgetSettings, Governor
 from edge.settings import build
 from edge.stage_clock import StageClock
-from edge.systems import SYSTEMS, System
+from edge.systems import System, find_builder
 from edge.types import AudioBlock, Event, FrameRow, Spectra, TrackFrames
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,6 @@ class Pipeline:
         stft: Stft,
         system: System,
         decoder: Decoder,
-        clock: StageClock | None = None,
         label_samples: int = 2400,
     ) -> None:
         self._encode = encode
@@ -45,7 +44,7 @@ class Pipeline:
         self._system = system
         self._decoder = decoder
         self._label_samples = label_samples
-        self.clock = system.clock = clock or StageClock()
+        self.clock = system.clock
         self.governor: Governor | None = None  # is told of every step
         self.answers = 0  # that the system gave
         self.lost_samples = 0
@@ -134,12 +133,30 @@ def build_system(
     threads: int = 1,
     overrides: Mapping[str, Any] | None = None,
     nets: Mapping[str, Net] | None = None,
+    array: ArrayProfile | None = None,
+    clock: StageClock | None = None,
 ) -> System:
-    """The system of a bundle. `overrides` replace its settings, `nets` its nets (by Keras' own, say)."""
+    """Build the system of a bundle.
+
+    Args:
+        bundle: Manifest, statistics and nets.
+        threads: Of the bundle's own nets.
+        overrides: Settings of the system that replace those of the bundle.
+        nets: Nets by name that replace those of the bundle: the same nets in Keras, say.
+        array: The array that is listened to; the first one that the bundle was trained for if not given.
+        clock: Measures the stages of the system, and of the pipeline that it becomes part of.
+
+    Raises:
+        ValueError: No system has the name that the bundle states, or the bundle does not fit it.
+    """
     manifest = bundle.manifest
-    if manifest.system not in SYSTEMS:
-        raise ValueError(f"{manifest.name}: got system {manifest.system!r}, wanted one of {', '.join(SYSTEMS)}")
-    return SYSTEMS[manifest.system](bundle, bundle.nets(threads) if nets is None else nets, overrides or {})
+    return find_builder(manifest)(
+        bundle,
+        bundle.nets(threads) if nets is None else nets,
+        overrides or {},
+        load_array(manifest.arrays[0]) if array is None else array,
+        clock or StageClock(),
+    )
 
 
 def decode_settings(bundle: Bundle, overrides: Mapping[str, Any]) -> DecodeSettings:
@@ -152,18 +169,27 @@ def build_pipeline(
     array: ArrayProfile,
     system: System,
     overrides: Mapping[str, Any] | None = None,
-    clock: StageClock | None = None,
 ) -> Pipeline:
-    """Assemble the loop of a bundle around its system. `overrides` replace its decoder settings."""
+    """Assemble the loop of a bundle around its system, with the clock that the system was built with.
+
+    Args:
+        bundle: Says how sounds become features and how tracks are decoded.
+        array: The array that is listened to.
+        system: Built by `build_system` for that array.
+        overrides: Settings of the decoder that replace those of the bundle.
+
+    Raises:
+        ValueError: A setting is unknown or out of range, or the system was built for another array.
+    """
     manifest = bundle.manifest
-    system.set_array(array)
+    if system.array != array:
+        raise ValueError(f"{manifest.name}: got a system for array {system.array.name}, wanted one for {array.name}")
     decode = decode_settings(bundle, overrides or {})
     return Pipeline(
         foa_encoder(array, manifest.stft.sample_rate_hz, manifest.features.microphones),
         Stft(manifest.stft, manifest.features.channels),
         system,
         Decoder(decode, manifest.class_names, manifest.stft.label_s, array.planar),
-        clock,
         manifest.stft.label_samples,
     )
 

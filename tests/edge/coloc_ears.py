@@ -7,9 +7,11 @@ from edge.events.decoder import Decoder, DecodeSettings
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import Stft, StftSettings
 from edge.runtime.pipeline import Pipeline
+from edge.stage_clock import StageClock
 from edge.systems.coloc.settings import ColocSettings
 from edge.systems.coloc.streaming import ColocStreaming
 from edge.systems.coloc.window import ColocWindow
+from edge.systems.label_stepper import LabelStepper
 
 
 class Ear:
@@ -93,6 +95,7 @@ def pipeline_with_ears(mode):
         nets |= {f"{stage}_blocks": EarBlocks(), f"{stage}_recurrence": EarRecurrence(answer)}
     settings = ColocSettings(mode, window_labels=10, hop_labels=2, look_ahead_labels=2)
     kind = {"window": ColocWindow, "streaming": ColocStreaming}[mode]
-    system = kind(nets, FeatureExtractor(FeatureSettings(), stft), stft, 2, settings)
+    stepper = LabelStepper(FeatureExtractor(FeatureSettings(), stft), stft, StageClock())
+    system = kind(nets, stepper, 2, settings, load_array("foa"))
     decoder = Decoder(DecodeSettings(), ("low", "high"), 0.1)
     return Pipeline(foa_encoder(load_array("foa")), Stft(stft, 4), system, decoder)

@@ -5,11 +5,15 @@ import functools
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
+from edge.arrays.profile import load_array
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import StftSettings
+from edge.stage_clock import StageClock
 from edge.systems.coloc import streaming as coloc_streaming
 from edge.systems.coloc import window as coloc_window
+from edge.systems.coloc.passes import LONGEST_HOP
 from edge.systems.coloc.settings import ColocSettings
+from edge.systems.label_stepper import LabelStepper
 from edge.types import Spectra
 
 ORIGIN = (0.0, 0.0, 0.0)
@@ -35,7 +39,7 @@ class Scene:
 
     The embedding of a direction is the direction and a one, all plus two; the localizer finds out from their mean what
     is known, and names the next. The nets refuse what no correct loop would give. Those of the streaming mode know the
-    delays that `edge.systems.coloc.streaming` speaks of.
+    delays that `edge.systems.coloc.passes` states.
     """
 
     stft = StftSettings(sample_rate_hz=40, window_samples=4, hop_samples=2, nfft=4, frames_per_label=2)
@@ -53,7 +57,8 @@ class Scene:
     def system(self, **changes):
         settings = ColocSettings(**changes)
         kind = {"window": coloc_window.ColocWindow, "streaming": coloc_streaming.ColocStreaming}[settings.mode]
-        return kind(self.nets, self.extractor, self.stft, self.classes, settings)
+        stepper = LabelStepper(self.extractor, self.stft, StageClock())
+        return kind(self.nets, stepper, self.classes, settings, load_array("foa"))
 
     def count(self, name):
         return sum(call[0] == name for call in self.calls)
@@ -208,7 +213,7 @@ class FakeNet:
         assert NOTHING not in numbers
         for before, after in zip([past["state_forward"].item(), *numbers[:-1]], numbers, strict=True):
             check_follows(before, after)
-        hops = min(coloc_streaming.LONGEST_HOP, len(numbers))
+        hops = min(LONGEST_HOP, len(numbers))
         past["state_forward"] = numbers[None, :hops, None]
         return {"output": self.outputs(numbers[:hops], embeddings[:hops])}
 

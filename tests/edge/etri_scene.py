@@ -11,8 +11,10 @@ from edge.frontend.stft import Stft, StftSettings
 from edge.geometry import azimuth_elevation_deg
 from edge.nets.bundle import Bundle, Manifest
 from edge.runtime.pipeline import Pipeline, build_system
+from edge.stage_clock import StageClock
 from edge.systems.etri.settings import EtriSettings
 from edge.systems.etri.window import NETS, Etri
+from edge.systems.label_stepper import LabelStepper
 from edge.types import FeatureFrames, Spectra
 from tests.edge import scenes
 from tests.edge.scenes import NAMES, SILENCE, STRENGTHS
@@ -95,7 +97,8 @@ class Scene(scenes.Scene):
     stft, net, net_names, slots = TINY, FakeNet, NETS, 2
 
     def system(self, look_ahead_labels=1, **changes):
-        system = Etri(self.nets, Numbers(look_ahead_labels), TINY, NAMES, EtriSettings(**changes))
+        stepper = LabelStepper(Numbers(look_ahead_labels), TINY, StageClock())
+        system = Etri(self.nets, stepper, NAMES, EtriSettings(**changes), load_array("foa"))
         self.calls.clear()
         return system
 

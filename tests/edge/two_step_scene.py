@@ -13,6 +13,9 @@ from edge.frontend.stft import StftSettings
 from edge.geometry import unit_vector
 from edge.nets.bundle import Bundle, Manifest
 from edge.runtime.pipeline import build_pipeline, build_system
+from edge.stage_clock import StageClock
+from edge.systems.label_stepper import LabelStepper
+from edge.systems.two_step.beams import BeamMaps
 from edge.systems.two_step.settings import TwoStepSettings
 from edge.systems.two_step.window import FUSED, NETS, TwoStep
 from edge.types import Spectra
@@ -119,9 +122,11 @@ class Scene(scenes.Scene):
         super().__init__(sounds)
         self.fused, self.array = fused, array
 
-    def system(self, **changes):
-        array, nets = load_array(self.array), self.nets
-        return TwoStep(nets, extractor(), TINY, len(NAMES), TwoStepSettings(**changes), array, self.fused)
+    def system(self, clock=None, **changes):
+        features, settings = extractor(), TwoStepSettings(**changes)
+        stepper = LabelStepper(features, TINY, clock or StageClock())
+        beam_maps = BeamMaps(load_array(self.array), TINY, features)
+        return TwoStep(self.nets, stepper, len(NAMES), settings, beam_maps, self.fused)
 
     def tracks_at(self, number):
         """Three vectors. Silence it has not learnt: a track is there."""
@@ -196,4 +201,5 @@ def ear_fused(features, beams=None, *, doa, sed):
 
 def pipeline_with_ears(array="foa", shapes=SHAPES, **ears):
     nets = {"doa": Ear(ear_located), "sed": Ear(ear_classified), "fusion": Ear(ear_fused)} | ears
-    return build_pipeline(bundle(shapes), load_array(array), build_system(bundle(shapes), nets=nets))
+    profile = load_array(array)
+    return build_pipeline(bundle(shapes), profile, build_system(bundle(shapes), nets=nets, array=profile))

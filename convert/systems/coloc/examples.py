@@ -12,12 +12,15 @@ from convert.data.augment import Augmentation, augmented
 from convert.data.tracks import SLOTS
 from convert.quantize.recording import RecordingNet
 from convert.systems.coloc.batches import batch_maker
+from edge.arrays.profile import load_array
 from edge.nets.bundle import Bundle
 from edge.nets.net import Net
 from edge.settings import build
+from edge.stage_clock import StageClock
 from edge.systems.coloc import streaming as coloc_streaming
 from edge.systems.coloc.settings import ColocSettings
 from edge.systems.coloc.streaming import ColocStreaming
+from edge.systems.label_stepper import LabelStepper
 from edge.types import FloatArray
 
 if TYPE_CHECKING:
@@ -81,7 +84,9 @@ def _streamed(run: Run, nets: Mapping[str, Net], threshold: float, seed: int) ->
     settings = replace(settings_of(run), mode="streaming", max_overlap=SLOTS, threshold=threshold)
     bundle = Bundle(run.manifest("float32"), {}, run.cache.mean, run.cache.deviation)
     classes, rng = len(run.cache.class_names), np.random.default_rng(seed)
-    system = ColocStreaming(recorders, bundle.extractor(), run.recipe.stft, classes, settings)
+    stepper = LabelStepper(bundle.extractor(), run.recipe.stft, StageClock())
+    array = load_array(bundle.manifest.arrays[0])
+    system = ColocStreaming(recorders, stepper, classes, settings, array)
     for recorder in recorders.values():
         recorder.examples.clear()  # what it asked to begin with
     labels = min(STREAMED_LABELS, int(np.diff(run.cache.first_labels).min()))

@@ -1,7 +1,7 @@
 """The step nets of CoLoC: what was trained on windows, cut into nets that take one label frame and carry their past.
 
 They are built in the form for the converter and take their weights from a trained stage. Along time every size but the
-carried ones is free, so that one net also takes a whole clip at once: `edge.systems.coloc.streaming` says what the nets
+carried ones is free, so that one net also takes a whole clip at once: `edge.systems.coloc.passes` says what the nets
 do, and tests hold the two against each other, bit by bit.
 """
 
@@ -13,7 +13,7 @@ from keras import layers, ops
 
 from convert.layers.blocks import folded_weights
 from convert.systems.coloc.nets import ENCODER_CHANNELS, CrnnSizes
-from edge.systems.coloc.streaming import LONGEST_HOP
+from edge.systems.coloc.passes import LONGEST_HOP
 
 
 def build_steps(sizes: CrnnSizes, trained: keras.Model, look_ahead: int) -> dict[str, keras.Model]:

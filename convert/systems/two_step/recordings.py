@@ -20,7 +20,8 @@ from convert.systems.two_step.sizes import TwoStepSizes
 from edge.frontend.maps import MICROPHONES, FeatureExtractor
 from edge.frontend.stft import Stft, StftSettings
 from edge.systems.two_step.accdoa import AXES
-from edge.systems.two_step.window import DOA_MAPS, BeamMaps
+from edge.systems.two_step.beams import BeamMaps
+from edge.systems.two_step.window import DOA_MAPS
 from edge.types import AudioBlock, FloatArray
 
 if TYPE_CHECKING:

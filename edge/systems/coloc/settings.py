@@ -1,4 +1,4 @@
-"""How the nets of CoLoC are asked, in both modes."""
+"""Settings of CoLoC on the device, in both modes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,27 @@ MODES = ("streaming", "window")
 
 @dataclass(frozen=True, slots=True)
 class ColocSettings:
-    """How the nets are asked. The defaults are the paper's, but for `max_overlap`, which it has as 3 or 2."""
+    """How the nets are asked. The defaults are the paper's, except for `max_overlap`, which the paper has as 3 or 2.
 
-    mode: str = "window"  # each window anew, or every frame once
+    Attributes:
+        mode: "window" computes overlapping windows as in the paper; "streaming" computes each label frame once.
+        max_overlap: Most sources at one time.
+        threshold: Length of a direction vector above which a source is there.
+        perturbation_deg: Window mode: random turn of directions before they are encoded (section 3.3). The paper has
+            5; 0 keeps the device deterministic.
+        window_labels: Label frames of a window, also those that an encoder takes at once.
+        hop_labels: Window mode: label frames in the middle of a window that are answered.
+        look_ahead_labels: Streaming mode: label frames that the backward half of the recurrence looks ahead, as its net
+            was exported.
+    """
+
+    mode: str = "window"
     max_overlap: int = 2
-    threshold: float = 0.5  # length of a direction vector above which something is there
-    perturbation_deg: float = 0.0  # window mode, section 3.3: 5 there; 0 keeps the device deterministic
+    threshold: float = 0.5
+    perturbation_deg: float = 0.0
     window_labels: int = 50
-    hop_labels: int = 10  # window mode
-    look_ahead_labels: int = 5  # streaming mode: of the recurrence, as its net was exported
+    hop_labels: int = 10
+    look_ahead_labels: int = 5
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -33,3 +45,8 @@ class ColocSettings:
             raise ValueError(f"got threshold {self.threshold}, wanted one between 0 and 1")
         if not 0 <= self.look_ahead_labels <= 100:
             raise ValueError(f"got look_ahead_labels {self.look_ahead_labels}, wanted 0 to 100")
+
+    @property
+    def track_levels(self) -> tuple[str, ...]:
+        """Descriptions of the levels of quality that both modes have: `max_overlap` tracks, down to one."""
+        return tuple(f"{count} {'tracks' if count > 1 else 'track'}" for count in range(self.max_overlap, 0, -1))

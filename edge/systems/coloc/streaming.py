@@ -1,241 +1,239 @@
-"""CoLoC on the device, label frame by label frame: every frame is computed once, and the past is carried.
+"""CoLoC label frame by label frame: spectra -> directions with class probabilities, each frame computed once.
 
-Each stage is three nets. The *front* convolves the features, which no condition changes, once for all who ask. The
-*blocks* add the condition and finish the convolutions. The *recurrence* is a latency-controlled bidirectional GRU: its
-forward state is carried, its backward half begins `look_ahead_labels` later (Zhang et al. 2016, arXiv 1510.08983).
+Sequential set generation (Kapka, DCASE 2022 Task 3, section 2.3): the localizer names one direction after the other,
+each time told which ones it has named; then the classifier says what sounds from each (section 2.4). `passes` describes
+the nets.
 
-An answer about a label frame so needs `delay` more of them: `CONVOLUTION_LABELS` for the convolutions, and the
-look-ahead. The localizer that is told of one direction follows the one that is told of none by as much, and the
-classifiers follow the last localizer: `latency_s` is the sum. Whoever is not asked about anything in its range does not
-run. Where nothing sounds, the first localizer's recurrence answers about `LONGEST_HOP` label frames at a time, the last
-of them with so much less look-ahead.
+An answer of a pass about a label frame needs `Pass.delay` more of them. The localizer pass that is told of one
+direction follows the pass that is told of none by as many, and the classifier passes follow the last localizer pass:
+`latency_s` is the sum. A pass of which no answer is wanted does not run. Where nothing sounds, the recurrence of the
+first localizer pass answers about `LONGEST_HOP` label frames at a time, the last of them with so much less look-ahead.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge.frontend.maps import FeatureExtractor
-from edge.frontend.stft import StftSettings
+from edge.arrays.profile import ArrayProfile
 from edge.nets.net import Net, Raw
+from edge.systems.coloc.passes import LONGEST_HOP, Front, Pass
 from edge.systems.coloc.settings import ColocSettings
-from edge.systems.stepping import LabelLoop
-from edge.types import FloatArray, TrackFrames
+from edge.systems.label_stepper import LabelStepper
+from edge.types import FloatArray, Spectra, TrackFrames
 
-CONVOLUTION_LABELS = 3  # each of the three convolutions looks one label frame ahead, the first one frame of one
-LONGEST_HOP = 2  # answers that one run of a recurrence can give
 NETS = tuple(
     f"{stage}_{part}" for stage in ("localizer", "classifier") for part in ("encoder", "front", "blocks", "recurrence")
 )
 
 
-class Pass:
-    """One stage under one condition, label after label: blocks and recurrence with a past of their own."""
+class _Stage:
+    """The nets of a stage: an encoder of directions, a front, and a pass for each slot."""
 
-    def __init__(self, blocks: Net, recurrence: Net, look_ahead: int) -> None:
-        self._blocks, self._recurrence = blocks, recurrence
-        self.delay = CONVOLUTION_LABELS + look_ahead
-        self._seen: deque[Raw] = deque(maxlen=look_ahead + 1)
-        self._ready: deque[FloatArray] = deque()
-        self._condition: FloatArray | None = None  # that was pushed last; whoever has a new one gives a new array
-        self.reset()
+    def __init__(self, name: str, nets: Mapping[str, Net], settings: ColocSettings) -> None:
+        blocks, recurrence = nets[f"{name}_blocks"], nets[f"{name}_recurrence"]
+        self.front = Front(nets[f"{name}_front"])
+        self.passes = [Pass(blocks, recurrence, settings.look_ahead_labels) for _ in range(settings.max_overlap)]
+        self._encoder, self._window_labels = nets[f"{name}_encoder"], settings.window_labels
+        self.origin = self.embeddings(np.zeros((1, 3), np.float32))[0]  # stands for "no direction"
+
+    def embeddings(self, directions: FloatArray) -> FloatArray:
+        """Embeddings (k, size) of directions (k, 3), by a net that takes as many as a window has label frames."""
+        padded = np.zeros((self._window_labels, 3), np.float32)
+        padded[: len(directions)] = directions
+        return self._encoder(direction=padded)["embedding"][: len(directions)]
 
     def reset(self) -> None:
-        """Forget the past: the label that comes next is the first one."""
-        self._past, self._memory = self._blocks.fresh(), self._recurrence.fresh()
-        self._pushed = 0
-        self._asked_until: int | None = None
-        self._seen.clear()
-        self._ready.clear()
-
-    def due(self, label: int, asked: bool) -> bool:
-        """Whether to push `label`: an answer about it, or about one that is still under way, is wanted."""
-        if asked:
-            self._asked_until = label
-        if self._asked_until is None:
-            return False
-        if label > self._asked_until + self.delay:
-            self.reset()
-            return False
-        return True
-
-    def push(self, maps: Raw, condition: FloatArray, hop: int) -> FloatArray | None:
-        """Maps of label c - 1, embeddings (3, n) of c - 2 to c -> the output for label c - delay, once there is one."""
-        if condition is not self._condition:
-            frames = len(maps)
-            self._condition = condition
-            self._repeated = np.repeat(condition, frames, axis=0)[frames - 1 : 2 * frames + 1, None]
-        labels = self._blocks(self._past, shared_maps=maps, condition=self._repeated)["shared_labels"]
-        self._pushed += 1
-        if self._pushed == 1:  # what the third convolution was told is about a label before the first
-            self._past["state_third"] = self._blocks.fresh()["state_third"]
-        if self._pushed < CONVOLUTION_LABELS:
-            return None
-        self._seen.append(labels[0])
-        if len(self._seen) < self._seen.maxlen:  # type: ignore[operator]
-            return None
-        if not self._ready:
-            output = self._recurrence(self._memory, shared_labels=np.stack(self._seen))["output"]
-            self._ready.extend(output[:hop])
-            for name, states in self._memory.items():
-                self._memory[name] = states[:, hop - 1 : hop]  # after the last label that was answered
-        return self._ready.popleft()
+        """Forget the past."""
+        self.front.reset()
+        for each in self.passes:
+            each.reset()
 
 
-class ColocStreaming(LabelLoop):
-    """The sequential loop over the nets of CoLoC, one label frame at a time, behind `step`, `finish` and `reset`."""
+@dataclass(slots=True)
+class _LabelRecord:
+    """What is known of one label frame under way."""
+
+    features: FloatArray  # (frames, bands, maps)
+    direction: FloatArray  # (slots, 3), the first `count` of them found
+    activity: FloatArray  # (slots, classes)
+    embedding_sum: FloatArray  # (size,) of the directions found, for the localizer
+    classifier_conditions: FloatArray  # (slots, size): the embedding of each direction; zeros before it is asked for
+    localizer_maps: Raw = field(default_factory=lambda: np.empty(0))  # of the localizer's front, one label frame later
+    count: int = 0  # directions found
+
+
+class ColocStreaming:
+    """The sequential loop over the nets of CoLoC, one label frame at a time."""
 
     def __init__(
         self,
         nets: Mapping[str, Net],
-        extractor: FeatureExtractor,
-        stft: StftSettings,
+        stepper: LabelStepper,
         classes: int,
         settings: ColocSettings,
+        array: ArrayProfile,
     ) -> None:
-        super().__init__(extractor, stft)
+        """Begin a stream with label frame 0.
+
+        Args:
+            nets: At least those named by `NETS`.
+            stepper: Computes the maps, without look-ahead.
+            classes: How many classes the classifier knows.
+            settings: Of the system.
+            array: The array that is listened to.
+        """
+        self.settings, self.array, self.clock = settings, array, stepper.clock
         self._longest_hop = min(LONGEST_HOP, settings.look_ahead_labels + 1)
-        levels = [f"{count} {'tracks' if count > 1 else 'track'}" for count in range(settings.max_overlap, 0, -1)]
+        self.levels = settings.track_levels
         if self._longest_hop > 1:
-            levels.append(f"1 track, recurrences every {1000 * self._longest_hop * stft.label_s:.0f} ms")
-        self.levels = tuple(levels)
-        self._nets = {name: nets[name] for name in NETS}
-        self.settings, self._classes = settings, classes
-        slots, look_ahead = settings.max_overlap, settings.look_ahead_labels
-        self._localizers, self._classifiers = (
-            [Pass(self._nets[f"{stage}_blocks"], self._nets[f"{stage}_recurrence"], look_ahead) for _ in range(slots)]
-            for stage in ("localizer", "classifier")
-        )
-        self._delay = self._localizers[0].delay
-        self._origins = {
-            stage: self._encoded(stage, np.zeros((1, 3), np.float32))[0] for stage in ("localizer", "classifier")
-        }
-        self._told_nothing = np.stack([self._origins["localizer"]] * 3)
-        self._ring = (slots + 1) * self._delay + CONVOLUTION_LABELS + 1  # labels under way
+            self.levels += (f"1 track, recurrences every {1000 * self._longest_hop * stepper.label_s:.0f} ms",)
+        self._stepper, self._classes = stepper, classes
+        self._localizer, self._classifier = (_Stage(name, nets, settings) for name in ("localizer", "classifier"))
+        self._nothing_known = np.stack([self._localizer.origin] * 3)  # condition of the first localizer pass
+        self._pass_delay = self._localizer.passes[0].delay
+        self._delay_labels = (settings.max_overlap + 1) * self._pass_delay  # of the answer about a label frame
+        # Label frames: the first of the stream, the next one, the one to be answered next, and those under way
+        self._first = self._next = self._answered = 0
+        self._records: deque[_LabelRecord] = deque(maxlen=self._delay_labels + 1)  # the newest is number `_next` - 1
         self.set_level(0)
         self._restart(0)
 
     @property
     def latency_s(self) -> float:
-        """Most time from a sound to the answer about it, computing time aside."""
-        return ((self.settings.max_overlap + 1) * self._delay + 1) * self._stft.label_s
+        """Longest time from a sound to the answer about it, without computing time."""
+        return (self._delay_labels + 1) * self._stepper.label_s
 
     def set_level(self, index: int) -> None:
-        """Work less: index into `levels`, 0 for full quality."""
+        """Go on at the quality `levels[index]`; 0 is full quality."""
         slots = self.settings.max_overlap
         self._tracks, self._hop = max(slots - index, 1), self._longest_hop if index >= slots else 1
 
-    def _rest(self) -> Iterator[TrackFrames]:
-        while self._answered < self._heard:
-            yield from self.advance(self._silence)
+    def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
+        """Take one label frame; yield the answer that it completes. See `edge.systems.System`."""
+        label = self._stepper.label_of(spectra)
+        if label != self._stepper.next_label:
+            yield from self.finish()
+            self._restart(label)
+        for maps in self._stepper.push(spectra):
+            yield from self.advance(maps)
 
-    def _restart(self, label: int) -> None:
-        super()._restart(label)
-        self._first = self._next = self._answered = label
-        slots, size = self.settings.max_overlap, self._ring
-        # of the labels under way, by label modulo the size of the ring
-        self._features: list[FloatArray] = [self._silence] * size
-        self._fronts: list[Raw] = [np.empty(0)] * size  # of the localizer
-        self._count = np.zeros(size, np.int64)  # directions found so far
-        self._direction = np.zeros((size, slots, 3), np.float32)
-        self._embedding_sum = np.zeros((size, len(self._origins["localizer"])), np.float32)
-        self._asked = np.zeros((size, slots, len(self._origins["classifier"])), np.float32)  # of the classifiers
-        self._activity = np.zeros((size, slots, self._classes), np.float32)
-        self._front_past = {stage: self._nets[f"{stage}_front"].fresh() for stage in ("localizer", "classifier")}
-        self._classifier_front_at: int | None = None  # the label that it expects next
-        for each in (*self._localizers, *self._classifiers):
-            each.reset()
+    def finish(self) -> Iterator[TrackFrames]:
+        """End the stream: yield the answers about the rest of it, as if silence followed."""
+        while self._answered < self._stepper.next_label:
+            yield from self.advance(self._stepper.silent_maps)
+        self._restart(self._stepper.next_label)
+
+    def reset(self) -> None:
+        """Forget the past: label frame 0 comes next."""
+        self._restart(0)
 
     def advance(self, maps: FloatArray) -> Iterator[TrackFrames]:
         """Take the maps (frames, bands, maps) of the next label frame; yield the answer that it completes, if any."""
         label, slots = self._next, self.settings.max_overlap
         self._next += 1
-        place = label % self._ring
-        self._features[place] = maps
-        self._count[place] = 0
-        for each in (self._direction, self._embedding_sum, self._asked, self._activity):
-            each[place] = 0.0
-        front = self._nets["localizer_front"](self._front_past["localizer"], features=maps)
-        self._fronts[(label - 1) % self._ring] = front["shared_maps"]
-        for known, localizer in enumerate(self._localizers):
-            self._localize(localizer, known, label - known * self._delay)
+        self._records.append(self._record_of(maps))
+        before = self._localizer.front.push(label, maps)
+        self._record(label - 1).localizer_maps = before
+        for known in range(slots):
+            self._localize(known, label - known * self._pass_delay)
         self.clock.lap("localizer")
-        self._classify(label - slots * self._delay)
+        self._classify(label - slots * self._pass_delay)
         self.clock.lap("classifier")
-        answered = label - (slots + 1) * self._delay
+        answered = label - self._delay_labels
         if answered >= self._first:
-            place, self._answered = answered % self._ring, answered + 1
-            yield TrackFrames(
-                self._activity[place : place + 1].copy(), self._direction[place : place + 1].copy(), answered
-            )
+            self._answered = answered + 1
+            record = self._record(answered)
+            yield TrackFrames(record.activity[None], record.direction[None], answered)
 
-    def _localize(self, localizer: Pass, known: int, label: int) -> None:
-        """Ask for one direction more in frames where `known` were found; `label` is the last of which this is known."""
-        asked = known == 0 or (
-            known < self._tracks and label >= self._first and self._count[label % self._ring] == known
+    def _restart(self, label: int) -> None:
+        self._stepper.restart(label)
+        self._localizer.reset()
+        self._classifier.reset()
+        self._first = self._next = self._answered = label
+        self._records.clear()
+        self._records.append(self._record_of(self._stepper.silent_maps))  # of the label frame before the stream
+
+    def _record_of(self, maps: FloatArray) -> _LabelRecord:
+        slots = self.settings.max_overlap
+        return _LabelRecord(
+            features=maps,
+            direction=np.zeros((slots, 3), np.float32),
+            activity=np.zeros((slots, self._classes), np.float32),
+            embedding_sum=np.zeros_like(self._localizer.origin),
+            classifier_conditions=np.zeros((slots, len(self._classifier.origin)), np.float32),
         )
-        if not localizer.due(label, bool(asked)) or label <= self._first:
+
+    def _record(self, label: int) -> _LabelRecord:
+        """The record of a label frame under way, or of the one before the stream."""
+        return self._records[label - self._next]
+
+    def _localize(self, known: int, label: int) -> None:
+        """Look for one direction more in label frames with `known` of them; `label` is the last where that is known."""
+        if label < self._first:
             return
-        maps = self._fronts[(label - 1) % self._ring]
-        condition = self._told_nothing
+        localizer = self._localizer.passes[known]
+        wanted = known == 0 or (known < self._tracks and self._record(label).count == known)
+        if not localizer.due(label, wanted) or label == self._first:
+            return
+        condition = self._nothing_known
         if known or label - 2 < self._first:
-            condition = np.stack([self._told(each, known) for each in range(label - 2, label + 1)])
-        place = (label - localizer.delay) % self._ring
-        silent = known == 0 and self._count[place - 1] == 0  # so far
-        named = localizer.push(maps, condition, self._longest_hop if silent else self._hop)
-        if named is None or self._count[place] != known:
+            condition = np.stack([self._embedding(each, known) for each in range(label - 2, label + 1)])
+        asked = label - localizer.delay
+        silent = known == 0 and (asked <= self._first or self._record(asked - 1).count == 0)  # so far
+        hop = self._longest_hop if silent else self._hop
+        named = localizer.push(self._record(label - 1).localizer_maps, condition, hop)
+        if named is None or self._record(asked).count != known:
             return
         length = np.sqrt(np.dot(named, named))
         if length > self.settings.threshold:
-            direction = named / length
-            self._direction[place, known] = direction
-            self._count[place] += 1
+            record, direction = self._record(asked), named / length
+            record.direction[known] = direction
+            record.count += 1
             if known + 1 < self.settings.max_overlap:
-                self._embedding_sum[place] += self._encoded("localizer", direction[None])[0]
+                record.embedding_sum += self._localizer.embeddings(direction[None])[0]
 
-    def _told(self, label: int, known: int) -> FloatArray:
-        """The mean embedding of the first `known` directions of a label frame; that of the origin if it has fewer."""
+    def _embedding(self, label: int, known: int) -> FloatArray:
+        """Mean embedding (size,) of the first `known` directions of a label frame; that of the origin if it has fewer.
+
+        Zeros before the stream.
+        """
         if label < self._first:
-            return np.zeros_like(self._origins["localizer"])
-        place = label % self._ring
-        if known == 0 or self._count[place] < known:
-            return self._origins["localizer"]
-        return self._embedding_sum[place] / np.float32(known)
+            return np.zeros_like(self._localizer.origin)
+        record = self._record(label)
+        if known == 0 or record.count < known:
+            return self._localizer.origin
+        return record.embedding_sum / np.float32(known)
 
     def _classify(self, label: int) -> None:
-        """Ask what sounds from the directions found; `label` is the last of which all directions are known."""
+        """Ask what sounds from the directions found; `label` is the last label frame where all directions are known."""
         if label < self._first:
             return
-        place = label % self._ring
-        count = int(self._count[place])
-        self._asked[place] = self._origins["classifier"]
-        if count:
-            self._asked[place, :count] = self._encoded("classifier", self._direction[place, :count])
-        due = [slot for slot, each in enumerate(self._classifiers) if each.due(label, slot < count)]
+        record = self._record(label)
+        record.classifier_conditions[:] = self._classifier.origin
+        if record.count:
+            directions = record.direction[: record.count]
+            record.classifier_conditions[: record.count] = self._classifier.embeddings(directions)
+        passes = self._classifier.passes
+        due = [slot for slot, each in enumerate(passes) if each.due(label, slot < record.count)]
         if not due or label == self._first:
             return
-        maps = self._classifier_front(label)
-        before = [(label - 2) % self._ring, (label - 1) % self._ring, place]
+        maps = self._classifier_maps(label)
         for slot in due:
-            answer = self._classifiers[slot].push(maps, self._asked[before, slot], self._hop)
-            asked_about = (label - self._delay) % self._ring
-            if answer is not None and slot < self._count[asked_about]:
-                self._activity[asked_about, slot] = answer[:-1]
+            condition = [self._record(each).classifier_conditions[slot] for each in range(label - 2, label + 1)]
+            answer = passes[slot].push(maps, np.stack(condition), self._hop)
+            if answer is not None:
+                asked = self._record(label - self._pass_delay)
+                if slot < asked.count:
+                    asked.activity[slot] = answer[:-1]
 
-    def _classifier_front(self, label: int) -> Raw:
-        """Its maps of label - 1. After a pause it begins anew, with what it should have heard last."""
-        front, past = self._nets["classifier_front"], self._front_past["classifier"]
-        if self._classifier_front_at != label:
-            past.update(front.fresh())
-            front(past, features=self._features[(label - 1) % self._ring])
-        self._classifier_front_at = label + 1
-        return front(past, features=self._features[label % self._ring])["shared_maps"]
-
-    def _encoded(self, stage: str, directions: FloatArray) -> FloatArray:
-        """Embeddings (k, n) of directions (k, 3), by a net that takes as many as a window has labels."""
-        padded = np.zeros((self.settings.window_labels, 3), np.float32)
-        padded[: len(directions)] = directions
-        return self._nets[f"{stage}_encoder"](direction=padded)["embedding"][: len(directions)]
+    def _classifier_maps(self, label: int) -> Raw:
+        """What the front of the classifier gives of `label` - 1. After a pause the front begins anew with that."""
+        front = self._classifier.front
+        if front.next_label != label:
+            front.reset()
+            front.push(label - 1, self._record(label - 1).features)
+        return front.push(label, self._record(label).features)

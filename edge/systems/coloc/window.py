@@ -1,72 +1,94 @@
-"""CoLoC on the device, window by window, as in the paper.
+"""CoLoC window by window, as in the paper: spectra -> directions with class probabilities.
 
-The middle `hop_labels` of each window are the answer. `latency_s` is what that costs.
+Sequential set generation (Kapka, DCASE 2022 Task 3, section 2.3): the localizer names one direction after the other,
+each time told which ones it has named; then the classifier says what sounds from each (section 2.4). The middle
+`hop_labels` of each window are the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.frontend.maps import FeatureExtractor
-from edge.frontend.stft import StftSettings
+from edge.arrays.profile import ArrayProfile
 from edge.geometry import perturb_angles
 from edge.nets.net import Net
 from edge.systems.coloc.settings import ColocSettings
-from edge.systems.stepping import Answers, WindowLoop
-from edge.types import FloatArray
+from edge.systems.label_stepper import LabelStepper
+from edge.systems.windower import Window, Windower
+from edge.types import FloatArray, Spectra, TrackFrames
 
 NETS = ("localizer_encoder", "localizer", "classifier_encoder", "classifier")
 
 
-class ColocWindow(WindowLoop):
-    """The sequential loop over the four nets of CoLoC, behind `step`, `finish` and `reset`."""
+class ColocWindow:
+    """The sequential loop over the four nets of CoLoC, one window at a time."""
 
     def __init__(
         self,
         nets: Mapping[str, Net],
-        extractor: FeatureExtractor,
-        stft: StftSettings,
+        stepper: LabelStepper,
         classes: int,
         settings: ColocSettings,
+        array: ArrayProfile,
     ) -> None:
-        super().__init__(extractor, stft, settings.window_labels, settings.hop_labels)
-        self.levels = tuple(
-            f"{count} {'tracks' if count > 1 else 'track'}" for count in range(settings.max_overlap, 0, -1)
-        )
+        """Begin a stream with label frame 0.
+
+        Args:
+            nets: At least those named by `NETS`.
+            stepper: Computes the maps.
+            classes: How many classes the classifier knows.
+            settings: Of the system.
+            array: The array that is listened to.
+        """
+        self.settings, self.array, self.clock = settings, array, stepper.clock
+        self.levels = settings.track_levels
         self._nets = {name: nets[name] for name in NETS}
-        self._classes = classes
-        self.settings = settings
+        self._stepper, self._classes = stepper, classes
+        self._windower = Windower(stepper.silent_maps, settings.window_labels, settings.hop_labels)
         self.set_level(0)
         self._restart(0)
 
     @property
     def latency_s(self) -> float:
-        """Most time from a sound to the answer about it, computing time aside."""
-        return self._delay_labels * self._stft.label_s
+        """Longest time from a sound to the answer about it, without computing time."""
+        return (self._stepper.look_ahead_labels + self._windower.delay_labels) * self._stepper.label_s
 
     def set_level(self, index: int) -> None:
-        """Work less: index into `levels`, 0 for full quality."""
+        """Go on at the quality `levels[index]`; 0 is full quality."""
         self._tracks = self.settings.max_overlap - index
 
-    def _restart(self, label: int) -> None:
-        super()._restart(label)
-        self._random = np.random.default_rng(0)
+    def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
+        """Take one label frame; yield the answer of the window that it completes. See `edge.systems.System`."""
+        label = self._stepper.label_of(spectra)
+        if label != self._stepper.next_label:
+            yield from self.finish()
+            self._restart(label)
+        for maps in self._stepper.push(spectra):
+            yield from self._answers(self._windower.push(maps))
 
-    def ask(self, maps: FloatArray, part: slice) -> Iterator[Answers]:
-        """All at once."""
-        activity, direction = self.infer(maps)
-        yield activity[part], direction[part]
+    def finish(self) -> Iterator[TrackFrames]:
+        """End the stream: yield the answers about the rest of it, as if silence followed."""
+        for maps in self._stepper.finish():
+            yield from self._answers(self._windower.push(maps))
+        yield from self._answers(self._windower.finish())
+        self._restart(self._stepper.next_label)
 
-    def conclude(self, *answers: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """They are in slots already."""
-        activity, direction = answers
-        return activity, direction
+    def reset(self) -> None:
+        """Forget the past: label frame 0 comes next."""
+        self._restart(0)
 
     def infer(self, maps: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """A window of maps (frames, bands, maps) -> activity (labels, slots, classes), direction (labels, slots, 3)."""
+        """Ask all nets about one window.
+
+        Args:
+            maps: Of the window (frames, bands, maps).
+
+        Returns:
+            Activity (labels, slots, classes) and direction (labels, slots, 3), zero where a slot is empty.
+        """
         labels, slots = self.settings.window_labels, self.settings.max_overlap
         activity = np.zeros((labels, slots, self._classes), np.float32)
         direction = np.zeros((labels, slots, 3), np.float32)
@@ -78,11 +100,21 @@ class ColocWindow(WindowLoop):
         self.clock.lap("classifier")
         return activity, direction
 
+    def _restart(self, label: int) -> None:
+        self._stepper.restart(label)
+        self._windower.restart(label)
+        self._random = np.random.default_rng(0)
+
+    def _answers(self, windows: Iterable[Window[FloatArray]]) -> Iterator[TrackFrames]:
+        for window in windows:
+            activity, direction = self.infer(np.concatenate(window.labels))
+            yield TrackFrames(activity[window.part], direction[window.part], window.start)
+
     def _localize(self, maps: FloatArray) -> list[FloatArray]:
         """Directions (labels, 3) of each stacked-track, at most `max_overlap` of them, zero where it is empty.
 
-        Step n encodes the n directions known in a frame and averages the embeddings; where there are fewer it encodes
-        the origin, and its answer there is not read: the set of that frame is complete already.
+        Step n encodes the n directions known in a label frame and averages the embeddings. A label frame with fewer is
+        given the embedding of the origin, and the answer there is not read: its set of directions is complete.
         """
         encode = self._nets["localizer_encoder"]
         live: NDArray[np.bool_] = np.ones(self.settings.window_labels, dtype=bool)
@@ -109,6 +141,7 @@ class ColocWindow(WindowLoop):
         return probability[:, :-1] * np.any(direction != 0, axis=-1, keepdims=True)
 
     def _perturbed(self, direction: FloatArray) -> FloatArray:
+        """Directions (labels, 3), turned by random angles of at most `perturbation_deg` (section 3.3)."""
         most_deg = self.settings.perturbation_deg
         if most_deg == 0.0:
             return direction

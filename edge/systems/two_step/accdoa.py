@@ -1,9 +1,9 @@
 """Multi-ACCDOA output of a net -> activity and directions of slots, which the directions of another net may steer.
 
-A vector for each track and class: its length says whether the class is active there, its direction where (Shimada et
-al., ICASSP 2022). A net trained with auxiliary duplicates gives one source several times, by tracks that are free:
-tracks of one class that point nearly the same way are one, with the mean of their vectors. The rule is that of the
-DCASE 2022 baseline; where two pairs of three are near to each other, all three are one.
+The output is a vector for each track and class: its length says whether the class is active there, its direction where
+(Shimada et al., ICASSP 2022). A net trained with auxiliary duplicates gives one source several times, by tracks that
+are free: tracks of one class that point nearly the same way are one source, with the mean of their vectors. The rule is
+that of the DCASE 2022 baseline; where two pairs of three tracks are near to each other, all three are one source.
 """
 
 from __future__ import annotations
@@ -13,17 +13,24 @@ import numpy as np
 from edge.geometry import angle_between_units_deg
 from edge.types import FloatArray
 
+ACCDOA_TRACKS = 3
 AXES = 3
 
 
 def decode_accdoa(
     output: FloatArray, slots: int, threshold: float = 0.5, unify_deg: float = 15.0
 ) -> tuple[FloatArray, FloatArray]:
-    """Output (labels, tracks, 3 axes, classes) -> activity (labels, slots, classes), direction (labels, slots, 3).
+    """Decode multi-ACCDOA into slots, each of which has one class.
 
-    A slot has the activity of one class only, the length of its vector up to 1: the strongest come first, what has no
-    slot is left out, slots that are left are zero. `threshold`, 0 or more, is the length above which a track is active;
-    tracks less than `unify_deg`, 90 at most, apart are one.
+    Args:
+        output: Vectors (labels, tracks, 3 axes, classes).
+        slots: How many sources are kept: the strongest.
+        threshold: Length above which a track is active, 0 or more.
+        unify_deg: Tracks of a class less than this apart are one source, 90 at most.
+
+    Returns:
+        Activity (labels, slots, classes), the length of the vector up to 1, and direction (labels, slots, 3), unit
+        vectors. The strongest come first; slots that are left are zero.
     """
     labels, tracks, _, classes = output.shape
     vectors = unified(output.transpose(0, 3, 1, 2), threshold, unify_deg).reshape(labels, classes * tracks, AXES)
@@ -39,9 +46,16 @@ def decode_accdoa(
 
 
 def unified(vectors: FloatArray, threshold: float, unify_deg: float) -> FloatArray:
-    """Vectors (..., tracks, 3) of one class -> those that are one as their mean, in the place of the first of them.
+    """Replace tracks of one class that are one source by the mean of their vectors.
 
-    The others, and those not longer than `threshold`, are zero.
+    Args:
+        vectors: Of the tracks (..., tracks, 3).
+        threshold: Length above which a track is active.
+        unify_deg: Active tracks less than this apart are one source, and so are chains of them.
+
+    Returns:
+        Vectors of the same shape: the mean in the place of the first track of a source, zero in the place of its other
+        tracks and of those that are not active.
     """
     lengths, tracks = _lengths(vectors), vectors.shape[-2]
     active = lengths > threshold  # (..., tracks, 1)
@@ -49,20 +63,27 @@ def unified(vectors: FloatArray, threshold: float, unify_deg: float) -> FloatArr
     near = angle_between_units_deg(units[..., :, None, :], units[..., None, :, :]) < unify_deg
     near |= np.eye(tracks, dtype=bool)
     near &= active & active.swapaxes(-1, -2)
-    one = near  # with itself and its neighbours, theirs, ...
+    same = near  # whether two tracks are one source: neighbours, their neighbours, and so on
     for _ in range(tracks - 2):
-        one = one @ near
-    count = one.sum(axis=-1, keepdims=True)
-    means = one.astype(np.float32) @ vectors / np.maximum(count, 1).astype(np.float32)
-    first = ~np.tril(one, -1).any(axis=-1, keepdims=True)
+        same = same @ near
+    count = same.sum(axis=-1, keepdims=True)
+    means = same.astype(np.float32) @ vectors / np.maximum(count, 1).astype(np.float32)
+    first = ~np.tril(same, -1).any(axis=-1, keepdims=True)
     return np.where(active & first, means, np.float32(0.0))
 
 
 def steered(direction: FloatArray, vectors: FloatArray, sure: float, most_deg: float, share: float) -> FloatArray:
-    """Directions (labels, slots, 3), unit or zero, and vectors of tracks (labels, K, 3) -> the directions, steered.
+    """Turn each direction toward the nearest track that another net is sure of.
 
-    Each turns toward the nearest of the tracks whose vector is longer than `sure` and which is less than `most_deg`
-    away, by a `share` of the way between their unit vectors; without any it stays. Zeros stay zeros.
+    Args:
+        direction: Of slots (labels, slots, 3), unit vectors or zero.
+        vectors: Of tracks (labels, K, 3).
+        sure: Length of a vector above which its track is there.
+        most_deg: Only tracks less than this away count.
+        share: How far a direction turns, as a share of the way between the unit vectors, 0 to 1.
+
+    Returns:
+        Directions (labels, slots, 3). One without such a track stays as it is, and zeros stay zeros.
     """
     lengths = _lengths(vectors)
     units = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > sure)
@@ -76,4 +97,5 @@ def steered(direction: FloatArray, vectors: FloatArray, sure: float, most_deg: f
 
 
 def _lengths(vectors: FloatArray) -> FloatArray:
+    """Lengths (..., 1) of vectors (..., n)."""
     return np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True))

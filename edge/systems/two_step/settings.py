@@ -1,4 +1,4 @@
-"""How the nets of two-step are asked."""
+"""Settings of two-step on the device."""
 
 from __future__ import annotations
 
@@ -7,15 +7,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TwoStepSettings:
-    """How the nets are asked. The defaults are the paper's where it says them."""
+    """How the nets are asked. The defaults are the paper's where it states them.
 
-    max_overlap: int = 3  # sources at once; multi-ACCDOA has three tracks
-    threshold: float = 0.5  # length of a multi-ACCDOA vector above which its class is active
-    sure: float = 0.5  # length of a DOA track's vector above which it is there (equation 3)
-    unify_deg: float = 15.0  # tracks of a class that are nearer to each other are one
-    steer_deg: float = 0.0  # a direction turns toward a DOA track that is nearer than this; 0: never, as in the paper
-    steer_share: float = 0.7  # so far, of the way between their unit vectors
-    window_labels: int = 50  # 5 s (section 3.1)
+    Attributes:
+        max_overlap: Most sources at one time; multi-ACCDOA has three tracks.
+        threshold: Length of a multi-ACCDOA vector above which its class is active.
+        sure: Length of a vector of the DOA net above which its track is there (equation 3).
+        unify_deg: Tracks of a class that are nearer to each other than this are one source.
+        steer_deg: A direction turns toward a track of the DOA net that is nearer than this; 0: never, as in the paper.
+        steer_share: How far it turns, as a share of the way between the unit vectors.
+        window_labels: Label frames of a window (5 s in section 3.1).
+        hop_labels: Label frames in the middle of a window that are answered.
+    """
+
+    max_overlap: int = 3
+    threshold: float = 0.5
+    sure: float = 0.5
+    unify_deg: float = 15.0
+    steer_deg: float = 0.0
+    steer_share: float = 0.7
+    window_labels: int = 50
     hop_labels: int = 10
 
     def __post_init__(self) -> None:

@@ -1,202 +1,158 @@
-"""Two-step on the device: spectra -> active classes and their directions (Yu 2025).
+"""Two-step window by window: spectra -> active classes and their directions (Yu 2025).
 
-Three nets look at windows of 5 s. The DOA net names directions of K tracks; delay-and-sum beams look that way; the SED
-net hears which classes each track has; the fusion net is told of all that and gives multi-ACCDOA, which is decoded.
-Each of the four comes a step after the one before it: with hops of four labels or more no step is longer than the
-longest of them. Where the DOA net is sure of no track in the part of the window that is to be answered, none of the
-others is asked.
+Three nets look at windows of 5 s. The DOA net names directions of K tracks; delay-and-sum beams listen there; the SED
+net hears which classes sound; the fusion net is given all that and answers with multi-ACCDOA, which is decoded. Each of
+the four is done one label frame after the one before it: with hops of four label frames or more no step is longer than
+the longest of them. Where the DOA net is sure of no track in the part of the window that is to be answered, the others
+are not asked.
 
-The fusion net knows best what sounds; where, the DOA net does. A direction of the one turns toward the nearest track of
-the other, if that is sure and not far (`steered`). The paper does not say so; `steer_deg` 0 leaves it out.
+The fusion net knows best what sounds; where it sounds from, the DOA net does. A direction of the one turns toward the
+nearest track of the other, if that is sure and not far (`steered`). The paper does not do so; `steer_deg` 0 leaves it
+out.
 
 The middle `hop_labels` of each window are the answer (section 3.1 has 5 s windows side by side, which on a device would
-be 5 s late at least).
+be at least 5 s late).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from edge.arrays.profile import ArrayProfile, load_array
-from edge.frontend.beams import Beamformer
-from edge.frontend.maps import MICROPHONES, FeatureExtractor, FeatureSettings, logmel, mel_bank
-from edge.frontend.stft import StftSettings
-from edge.nets.bundle import Bundle, Manifest
+from edge.frontend.maps import MICROPHONES
 from edge.nets.net import Net
-from edge.settings import build
-from edge.systems.stepping import Answers, WindowLoop
-from edge.systems.two_step.accdoa import AXES, decode_accdoa, steered
+from edge.systems.label_stepper import LabelStepper
+from edge.systems.two_step.accdoa import ACCDOA_TRACKS, AXES, decode_accdoa, steered
+from edge.systems.two_step.beams import BeamMaps
 from edge.systems.two_step.settings import TwoStepSettings
-from edge.types import ComplexArray, FloatArray, TrackFrames
+from edge.systems.windower import StepSchedule, Window, Windower, doubled_hops
+from edge.types import ComplexArray, FloatArray, Spectra, TrackFrames
 
-KIND = "two_step"  # of features
-DOA_MAPS, SED_MAPS = slice(0, 7), slice(7, 9)  # of those; the fusion net is given what the DOA net is given
+DOA_MAPS, SED_MAPS = slice(0, 7), slice(7, 9)  # of the features; the fusion net is given what the DOA net is given
 NETS = ("doa", "sed", "fusion")
 FUSED = ("beams", "doa", "sed")
-ACCDOA_TRACKS = 3
+"""What a fusion net may take besides the features."""
+
+_STEPS = 4  # of the work on a window: DOA, beams, SED, fusion
 
 
-class BeamMaps:
-    """Microphones (frames, 4, bins), vectors (K, 3) of a label frame -> log-mel of its beams (frames, bands, K).
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """One label frame."""
 
-    Normalised as the log-mel of W is: a beam toward a source is as loud as the source in W.
-    """
-
-    def __init__(self, profile: ArrayProfile, stft: StftSettings, extractor: FeatureExtractor) -> None:
-        self._beams = Beamformer(profile, stft)
-        self._mel = mel_bank(FeatureSettings(KIND, extractor.bands), stft)
-        self._extractor = extractor
-
-    def __call__(self, microphones: ComplexArray, vectors: FloatArray) -> FloatArray:
-        """The maps of a label frame."""
-        return self._extractor.normalised(logmel(self._beams(microphones, vectors), self._mel), 0)
+    maps: FloatArray  # (frames, bands, maps)
+    microphones: ComplexArray  # (frames, 4, bins)
 
 
-class TwoStep(WindowLoop):
-    """The sequential loop over the three nets and the beams, behind `step`, `finish` and `reset`."""
+class TwoStep:
+    """The sequential loop over the three nets and the beams, one window at a time."""
 
     def __init__(
         self,
         nets: Mapping[str, Net],
-        extractor: FeatureExtractor,
-        stft: StftSettings,
+        stepper: LabelStepper,
         classes: int,
         settings: TwoStepSettings,
-        array: ArrayProfile,
+        beam_maps: BeamMaps,
         fused: Sequence[str] = FUSED,
     ) -> None:
-        """`fused` is what the fusion net takes besides the features."""
-        super().__init__(extractor, stft, settings.window_labels, settings.hop_labels, steps=4)
-        self._hops = [settings.hop_labels]
-        while self._hops[-1] < settings.window_labels:
-            self._hops.append(min(2 * self._hops[-1], settings.window_labels))
-        self.levels = tuple(f"windows every {hop * stft.label_s:.1f} s" for hop in self._hops)
+        """Begin a stream with label frame 0.
+
+        Args:
+            nets: At least those named by `NETS`.
+            stepper: Computes the maps, without look-ahead.
+            classes: How many classes the fusion net knows.
+            settings: Of the system.
+            beam_maps: Makes the beams, from the microphones of the array that is listened to.
+            fused: What the fusion net takes besides the features, of `FUSED`.
+        """
+        self.settings, self.array, self.clock = settings, beam_maps.array, stepper.clock
+        self._hops = doubled_hops(settings.hop_labels, settings.window_labels)
+        self.levels = tuple(f"windows every {hop * stepper.label_s:.1f} s" for hop in self._hops)
         self._nets = {name: nets[name] for name in NETS}
-        self.settings, self._classes, self._fused = settings, classes, fused
-        self._no_microphones = np.zeros((stft.frames_per_label, MICROPHONES, stft.bins), np.complex64)
-        self.set_array(array)
+        self._classes, self._beam_maps, self._fused = classes, beam_maps, fused
+        self._stepper = stepper
+        silence = _Label(stepper.silent_maps, stepper.silent_spectra.bins[:, -MICROPHONES:])
+        self._windower = Windower(silence, settings.window_labels, settings.hop_labels)
+        self._schedule: StepSchedule[TrackFrames] = StepSchedule()
         self._restart(0)
 
     @property
     def latency_s(self) -> float:
-        """Most time from a sound to the answer about it, computing time aside, at the level that is set."""
-        return self._delay_labels * self._stft.label_s
+        """Longest time from a sound to the answer about it at the present level, without computing time."""
+        return (self._windower.delay_labels + _STEPS - 1) * self._stepper.label_s
 
     def set_level(self, index: int) -> None:
-        """Work less: index into `levels`, 0 for full quality. Longer hops leave less context beside the answers."""
-        self._set_hop(self._hops[index])
+        """Go on at the quality `levels[index]`. Longer hops leave less context beside the answers."""
+        self._windower.set_hop(self._hops[index])
 
-    def set_array(self, profile: ArrayProfile) -> None:
-        """Which array is heard: the beams are those of its microphones."""
-        super().set_array(profile)
-        self._beam_maps = BeamMaps(profile, self._stft, self._extractor)
+    def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
+        """Take one label frame; yield the answers that are decided now. See `edge.systems.System`."""
+        label = self._stepper.label_of(spectra)
+        if label != self._stepper.next_label:
+            yield from self.finish()
+            self._restart(label)
+        for maps in self._stepper.push(spectra):
+            yield from self._advance(self._windower.push(_Label(maps, spectra.bins[:, -MICROPHONES:])))
+
+    def finish(self) -> Iterator[TrackFrames]:
+        """End the stream: yield the answers about the rest of it, as if silence followed."""
+        for window in self._windower.finish():
+            yield from self._advance([window])
+        yield from self._schedule.finish()
+        self._restart(self._stepper.next_label)
+
+    def reset(self) -> None:
+        """Forget the past: label frame 0 comes next."""
+        self._restart(0)
 
     def _restart(self, label: int) -> None:
-        super()._restart(label)
-        self._microphones = deque([self._no_microphones] * self._window_labels, self._window_labels)
+        self._stepper.restart(label)
+        self._windower.restart(label)
+        self._schedule.clear()
 
-    def advance(self, maps: FloatArray) -> Iterator[TrackFrames]:
-        """Take the maps (frames, bands, maps) of the next label frame; yield the answers that it completes."""
-        latest, self._latest = self._latest, None
-        self._microphones.append(self._no_microphones if latest is None else latest.bins[:, -MICROPHONES:])
-        return super().advance(maps)
+    def _advance(self, windows: Iterable[Window[_Label]]) -> Iterator[TrackFrames]:
+        """Begin new windows, and do the next step of each window under way."""
+        for window in windows:
+            self._schedule.begin(self._answer(window))
+        yield from self._schedule.advance()
 
-    def ask(self, maps: FloatArray, part: slice) -> Iterator[Answers | None]:
-        """A window of maps (frames, bands, maps) -> of its `part`, multi-ACCDOA (labels, 3, 3, classes) or zeros, and
-        the vectors of the DOA net (labels, K, 3).
-
-        The DOA net is asked in the first step, the beams are made in the second, then come SED and fusion.
-        """
-        microphones = list(self._microphones)
+    def _answer(self, window: Window[_Label]) -> Generator[None, None, TrackFrames]:
+        """Answer about a window in four steps: DOA, beams, SED, fusion. The answer is the generator's return value."""
+        settings, labels, part = self.settings, len(window.labels), window.part
+        maps = np.concatenate([label.maps for label in window.labels])
         features = maps[..., DOA_MAPS]
         doa = self._nets["doa"](features=features)
-        vectors = doa["output"].reshape(self._window_labels, -1, AXES)
+        vectors = doa["output"].reshape(labels, -1, AXES)
         self.clock.lap("doa")
-        yield None
-        if not np.any(np.linalg.norm(vectors[part], axis=-1) > self.settings.sure):
-            yield None
-            yield None
-            yield np.zeros((part.stop - part.start, ACCDOA_TRACKS, AXES, self._classes), np.float32), vectors[part]
-            return
+        yield
+        if not np.any(np.linalg.norm(vectors[part], axis=-1) > settings.sure):
+            yield
+            yield
+            accdoa = np.zeros((part.stop - part.start, ACCDOA_TRACKS, AXES, self._classes), np.float32)
+            return self._tracks(accdoa, vectors[part], window.start)
         told = {"doa": doa["hidden"]}
         if "beams" in self._fused:
-            beams = [self._beam_maps(*heard) for heard in zip(microphones, vectors, strict=True)]
-            told["beams"] = np.concatenate(beams)
+            pairs = zip(window.labels, vectors, strict=True)
+            told["beams"] = np.concatenate([self._beam_maps(label.microphones, toward) for label, toward in pairs])
         self.clock.lap("beams")
-        yield None
+        yield
         if "sed" in self._fused:
             told["sed"] = self._nets["sed"](features=maps[..., SED_MAPS])["hidden"]
         self.clock.lap("sed")
-        yield None
-        told = {"features": features} | {name: told[name] for name in self._fused}
-        output = self._nets["fusion"](None, **told)["output"]
+        yield
+        output = self._nets["fusion"](None, features=features, **{name: told[name] for name in self._fused})["output"]
         self.clock.lap("fusion")
-        yield output.reshape(self._window_labels, ACCDOA_TRACKS, AXES, self._classes)[part], vectors[part]
+        accdoa = output.reshape(labels, ACCDOA_TRACKS, AXES, self._classes)
+        return self._tracks(accdoa[part], vectors[part], window.start)
 
-    def conclude(self, *answers: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Multi-ACCDOA and vectors of the DOA net -> activity and direction of slots."""
-        output, vectors = answers
+    def _tracks(self, accdoa: FloatArray, vectors: FloatArray, start: int) -> TrackFrames:
+        """Multi-ACCDOA (labels, 3, 3, classes) and vectors of the DOA net (labels, K, 3) -> tracks in slots."""
         settings = self.settings
-        activity, direction = decode_accdoa(output, settings.max_overlap, settings.threshold, settings.unify_deg)
+        activity, direction = decode_accdoa(accdoa, settings.max_overlap, settings.threshold, settings.unify_deg)
         if settings.steer_deg > 0.0:
             direction = steered(direction, vectors, settings.sure, settings.steer_deg, settings.steer_share)
         self.clock.lap("accdoa")
-        return activity, direction
-
-
-def from_bundle(bundle: Bundle, nets: Mapping[str, Net], overrides: Mapping[str, Any]) -> TwoStep:
-    """The system of a bundle, with `nets` in place of its own where they are Keras', and settings overridden."""
-    manifest = bundle.manifest
-    settings = build(TwoStepSettings, {**manifest.settings, **overrides}, "system")
-    missing = [name for name in NETS if name not in nets]
-    if missing:
-        raise ValueError(f"{manifest.name}: got nets {', '.join(sorted(nets))}, wanted also {', '.join(missing)}")
-    if manifest.features.kind != KIND:
-        raise ValueError(f"{manifest.name}: got features {manifest.features.kind!r}, wanted {KIND!r}")
-    _check_shapes(manifest, settings)
-    classes, array = len(manifest.class_names), load_array(manifest.arrays[0])
-    fused = [name for name in FUSED if "fusion" not in manifest.nets or name in manifest.nets["fusion"]["inputs"]]
-    return TwoStep(nets, bundle.extractor(), manifest.stft, classes, settings, array, fused)
-
-
-def _check_shapes(manifest: Manifest, settings: TwoStepSettings) -> None:
-    """Raise ValueError if the nets that the manifest describes have not the tensors that its settings ask for."""
-    if any(name not in manifest.nets for name in NETS):  # those that have no files check themselves
-        return
-    tensors = {name: {**manifest.nets[name]["inputs"], **manifest.nets[name]["outputs"]} for name in NETS}
-    labels, classes = settings.window_labels, len(manifest.class_names)
-    frames, bands = labels * manifest.stft.frames_per_label, manifest.features.bands
-    tracks = _width(tensors["doa"], "output") // AXES
-    doa, sed = (_width(tensors[name], "hidden") for name in ("doa", "sed"))
-    wanted: dict[str, dict[str, list[int]]] = {
-        "doa": {"features": [frames, bands, 7], "output": [labels, AXES * tracks], "hidden": [labels, doa]},
-        "sed": {"features": [frames, bands, 2], "hidden": [labels, sed]},
-        "fusion": {
-            "features": [frames, bands, 7],
-            "beams": [frames, bands, tracks],
-            "doa": [labels, doa],
-            "sed": [labels, sed],
-            "output": [labels, ACCDOA_TRACKS * AXES * classes],
-        },
-    }
-    for name in FUSED:
-        if name not in tensors["fusion"]:
-            del wanted["fusion"][name]
-    for name, shapes in wanted.items():
-        for tensor in manifest.nets[name]["inputs"]:
-            if tensor not in shapes:
-                raise ValueError(f"{manifest.name}: {name}: got an input {tensor!r}, wanted {', '.join(shapes)} only")
-        for tensor, shape in shapes.items():
-            if (got := tensors[name].get(tensor, [])) != shape:
-                raise ValueError(
-                    f"{manifest.name}: {name}: got {tensor} of shape {got}, wanted {shape} by window_labels {labels}"
-                )
-
-
-def _width(shapes: Mapping[str, Sequence[int]], tensor: str) -> int:
-    """The last axis of a tensor, 0 without any."""
-    return next(reversed(shapes.get(tensor, ())), 0)
+        return TrackFrames(activity, direction, start)

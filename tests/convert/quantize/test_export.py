@@ -29,8 +29,8 @@ from edge.runtime.pipeline import build_pipeline, build_system
 from edge.scoring.annotations import Label
 from edge.systems.coloc import streaming as coloc_streaming
 from edge.systems.coloc import window as coloc_window
+from edge.systems.coloc.passes import CONVOLUTION_LABELS
 from edge.systems.coloc.settings import MODES
-from edge.systems.coloc.streaming import CONVOLUTION_LABELS
 from edge.types import Event, FrameRow
 
 pytestmark = pytest.mark.slow  # a run is trained and converted

@@ -13,6 +13,7 @@ from edge.frontend.maps import FeatureSettings
 from edge.frontend.stft import Stft
 from edge.nets.bundle import load_bundle
 from edge.runtime.pipeline import Interruption, build_pipeline, build_system, run
+from edge.stage_clock import StageClock
 from edge.types import AudioBlock, Event
 from tests.edge.scenes import Memory
 
@@ -87,7 +88,8 @@ def test_a_source_that_stops_is_answered_at_once(pipeline, sounds, cut):
 
 def test_what_waits_in_the_filters_of_an_array_is_answered_too(tiny_bundle, sounds, cut):
     bundle = load_bundle(str(tiny_bundle))
-    pipeline = build_pipeline(bundle, load_array("em32_tetra"), build_system(bundle))
+    array = load_array("em32_tetra")
+    pipeline = build_pipeline(bundle, array, build_system(bundle, array=array))
     for block in (*cut(sounds[:36_960], 1000), AudioBlock(np.zeros((0, 4), np.float32), 108_960, lost=72_000)):
         assert not list(pipeline.push(block)) or block.lost
     assert pipeline.clock.steps == 16
@@ -107,11 +109,9 @@ class Listener:
 
     latency_s = 0.0
 
-    def __init__(self):
+    def __init__(self, array):
+        self.array, self.clock = array, StageClock()
         self.heard = []
-
-    def set_array(self, profile):
-        self.array = profile
 
     def step(self, spectra):
         self.heard.append(spectra)
@@ -126,11 +126,10 @@ def test_a_system_is_given_the_microphones_if_its_features_want_them(tiny_bundle
     heard = {}
     bundle = load_bundle(str(tiny_bundle))
     for kind, channels in (("logmel_iv", 4), ("two_step", 8)):
-        system = Listener()
+        system = Listener(load_array(array))
         wanting = replace(bundle, manifest=replace(bundle.manifest, features=FeatureSettings(kind)))
         run(cut(sounds[:30_000], 700), build_pipeline(wanting, load_array(array), system), [])
         assert [spectra.start for spectra in system.heard] == list(range(0, 65, 5))
-        assert system.array == load_array(array)
         heard[channels] = np.concatenate([spectra.bins for spectra in system.heard])
         assert heard[channels].shape == (65, channels, 513)
     np.testing.assert_allclose(heard[8][:, :4], heard[4], atol=1e-4)

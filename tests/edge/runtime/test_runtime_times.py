@@ -66,7 +66,8 @@ class Slow:
         self.levels_set.append(index)
 
     def pipeline(self, budget_ms=100.0):
-        return Pipeline(self, self, self, self, StageClock(budget_ms, now_ns=lambda: self.now_ns))
+        self.clock = StageClock(budget_ms, now_ns=lambda: self.now_ns)
+        return Pipeline(self, self, self, self)
 
 
 class Lazy(Memory):

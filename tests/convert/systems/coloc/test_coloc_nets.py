@@ -22,10 +22,13 @@ from convert.systems.coloc.nets import (
     build_trainable,
 )
 from convert.training.recipes import RECIPES
+from edge.arrays.profile import load_array
 from edge.frontend.maps import FEATURES
 from edge.nets.net import Past
+from edge.stage_clock import StageClock
 from edge.systems.coloc.settings import ColocSettings
 from edge.systems.coloc.window import ColocWindow
+from edge.systems.label_stepper import LabelStepper
 from edge.types import FeatureFrames, Spectra
 
 TINY = CrnnSizes(frames=50, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)
@@ -143,7 +146,8 @@ def test_training_embeds_what_the_device_loop_embeds() -> None:
     }
     recipe = RECIPES["coloc-edge"]
     settings = ColocSettings(window_labels=labels, hop_labels=labels, max_overlap=3)
-    loop = ColocWindow(nets, Extractor(), recipe.stft, 2, settings)  # type: ignore[arg-type]
+    stepper = LabelStepper(Extractor(), recipe.stft, StageClock())  # type: ignore[arg-type]
+    loop = ColocWindow(nets, stepper, 2, settings, load_array("foa"))
     maps = rng.normal(size=(TINY.frames, TINY.bands, TINY.maps)).astype(np.float32)
     loop.infer(maps)
     assert len(localizer.inputs) == 3

@@ -21,13 +21,17 @@ from convert.systems.coloc.nets import (
     build_localizer,
 )
 from convert.systems.coloc.step_nets import build_recurrence, build_steps
+from edge.arrays.profile import load_array
 from edge.audio.wav import read_wav
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import Stft, StftSettings
 from edge.nets.net import LiteRtNet, Net, Past, check_shared
+from edge.stage_clock import StageClock
+from edge.systems.coloc.passes import CONVOLUTION_LABELS, Pass
 from edge.systems.coloc.settings import ColocSettings
-from edge.systems.coloc.streaming import CONVOLUTION_LABELS, ColocStreaming, Pass
+from edge.systems.coloc.streaming import ColocStreaming
 from edge.systems.coloc.window import ColocWindow
+from edge.systems.label_stepper import LabelStepper
 from edge.types import AudioBlock, FeatureFrames, Spectra
 from tests.paths import ROOT
 
@@ -231,8 +235,8 @@ def test_with_full_look_ahead_both_modes_answer_the_same(unsettle: Unsettle) -> 
     maps, _ = clip(labels, silent=labels - sounding)
     settings = ColocSettings("window", 3, 0.02, window_labels=labels, hop_labels=labels, look_ahead_labels=labels - 1)
     systems = (
-        ColocWindow(nets, Clip(maps), StftSettings(), CLASSES, settings),  # type: ignore[arg-type]
-        ColocStreaming(nets, Clip(maps), StftSettings(), CLASSES, settings),  # type: ignore[arg-type]
+        mode(nets, LabelStepper(Clip(maps), StftSettings(), StageClock()), CLASSES, settings, load_array("foa"))  # type: ignore
+        for mode in (ColocWindow, ColocStreaming)
     )
     (activity, direction), (streamed_activity, streamed_direction) = (answers_of(each, labels) for each in systems)
     found = np.any(direction != 0, axis=-1).sum(axis=1)

@@ -34,7 +34,7 @@ from edge.events.decoder import DecodeSettings
 from edge.frontend.maps import FeatureSettings
 from edge.nets.bundle import Bundle, load_bundle
 from edge.runtime.pipeline import build_pipeline, build_system
-from edge.systems.two_step.window import BeamMaps
+from edge.systems.two_step.beams import BeamMaps
 from edge.types import AudioBlock
 
 SIZES = TwoStepSizes(
@@ -125,7 +125,7 @@ def test_windows_hold_what_the_devices_loop_gives_the_fusion_net(run: Run, array
     fusion = RecordingNet(KerasNet(models["fusion"]))
     nets = {name: KerasNet(models[name]) for name in two_step.STEP_1} | {"fusion": fusion}
     overrides = {"hop_labels": SIZES.labels, "sure": 1e-6}  # side by side, and all are asked about
-    pipeline = build_pipeline(bundle, profile, build_system(bundle, overrides=overrides, nets=nets))
+    pipeline = build_pipeline(bundle, profile, build_system(bundle, overrides=overrides, nets=nets, array=profile))
     list(pipeline.push(AudioBlock(noise, 0)))
     encoded = encode(noise, profile, microphones=True)
     hear = partial(windows_of, recipe=run.recipe, extractor=bundle.extractor())

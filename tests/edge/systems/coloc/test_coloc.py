@@ -10,6 +10,7 @@ from edge.arrays.profile import load_array
 from edge.frontend.maps import FeatureSettings
 from edge.nets.bundle import load_bundle
 from edge.runtime.pipeline import build_pipeline, build_system
+from edge.stage_clock import StageClock
 from edge.systems.coloc import streaming as coloc_streaming
 from edge.systems.coloc import window as coloc_window
 from edge.systems.coloc.build import from_bundle
@@ -53,6 +54,10 @@ def test_the_threshold_is_on_the_length(scene_of, mode, threshold, found):
 # Settings and bundles
 
 
+def built(bundle, nets, **overrides):
+    return from_bundle(bundle, nets, overrides, load_array("foa"), StageClock())
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -78,10 +83,10 @@ def test_a_bundle_without_nets_for_the_mode_says_which_are_missing(tiny_bundle):
     nets = dict(bundle.nets())
     del nets["classifier"], nets["localizer_front"], nets["classifier_blocks"]
     with pytest.raises(ValueError, match=r"^tiny: got nets .*, wanted for mode 'window' also classifier$"):
-        from_bundle(bundle, nets, {})
+        built(bundle, nets)
     missing = "localizer_front, classifier_blocks"
     with pytest.raises(ValueError, match=rf"^tiny: got nets .*, wanted for mode 'streaming' also {missing}$"):
-        from_bundle(bundle, nets, {"mode": "streaming"})
+        built(bundle, nets, mode="streaming")
 
 
 def test_a_bundle_with_nets_of_both_modes_runs_in_either(tiny_bundle):
@@ -120,7 +125,7 @@ def test_every_tensor_that_a_mode_uses_is_looked_for(tiny_bundle, mode):
                 tensors = {other: shape for other, shape in good[name][kind].items() if other != tensor}
                 manifest = replace(bundle.manifest, nets={**good, name: {**good[name], kind: tensors}})
                 with pytest.raises(ValueError, match=rf"^tiny: {name}: got {tensor} of shape \[\], wanted \["):
-                    from_bundle(replace(bundle, manifest=manifest), nets, {"mode": mode})
+                    built(replace(bundle, manifest=manifest), nets, mode=mode)
 
 
 def test_nets_of_another_kind_take_the_place_of_the_bundles_own(scene_of, tiny_bundle, mode):
@@ -156,7 +161,7 @@ def test_features_that_come_late_are_refused(tiny_bundle, mode):
     bundle = replace(bundle, manifest=replace(bundle.manifest, features=late), mean=statistics, deviation=statistics)
     nets = bundle.nets()
     with pytest.raises(ValueError, match=r"got features 'etri', wanted a kind without look-ahead$"):
-        from_bundle(replace(bundle, manifest=replace(bundle.manifest, nets={})), nets, {"mode": mode})
+        built(replace(bundle, manifest=replace(bundle.manifest, nets={})), nets, mode=mode)
 
 
 def test_a_plane_wave_from_anywhere_comes_out_of_the_loop_where_it_came_from(tiny_bundle, plane_wave, mode):

@@ -4,10 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from edge.arrays.profile import load_array
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import StftSettings
+from edge.stage_clock import StageClock
+from edge.systems.coloc.passes import CONVOLUTION_LABELS
 from edge.systems.coloc.settings import ColocSettings
-from edge.systems.coloc.streaming import CONVOLUTION_LABELS, ColocStreaming
+from edge.systems.coloc.streaming import ColocStreaming
+from edge.systems.label_stepper import LabelStepper
 
 SILENCE = -1
 
@@ -69,8 +73,9 @@ def test_each_answer_comes_when_the_latency_is_over(scene_of, look_ahead, most):
 
 
 def test_the_default_latency_is_two_and_a_half_seconds(scene_of):
-    nets, extractor = scene_of("mixed").nets, FeatureExtractor(FeatureSettings(), StftSettings())
-    system = ColocStreaming(nets, extractor, StftSettings(), 5, ColocSettings(mode="streaming"))
+    stepper = LabelStepper(FeatureExtractor(FeatureSettings(), StftSettings()), StftSettings(), StageClock())
+    settings = ColocSettings(mode="streaming")
+    system = ColocStreaming(scene_of("mixed").nets, stepper, 5, settings, load_array("foa"))
     assert system.latency_s == pytest.approx(2.5)  # three passes, one after the other, of 0.3 + 0.5 s; and a label
 
 

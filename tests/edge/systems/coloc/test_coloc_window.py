@@ -4,11 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from edge.arrays.profile import load_array
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import StftSettings
 from edge.geometry import angle_between_deg
+from edge.stage_clock import StageClock
 from edge.systems.coloc.settings import ColocSettings
 from edge.systems.coloc.window import ColocWindow
+from edge.systems.label_stepper import LabelStepper
 
 ORIGIN = (0.0, 0.0, 0.0)
 SILENCE = -1
@@ -178,8 +181,9 @@ def test_an_answer_comes_no_later_than_the_latency_says(scene_of, sizes):
 
 
 def test_the_default_latency_is_three_seconds(scene_of):
-    nets, extractor = scene_of("mixed").nets, FeatureExtractor(FeatureSettings(), StftSettings())
-    assert ColocWindow(nets, extractor, StftSettings(), 5, ColocSettings()).latency_s == pytest.approx(3.0)
+    stepper = LabelStepper(FeatureExtractor(FeatureSettings(), StftSettings()), StftSettings(), StageClock())
+    system = ColocWindow(scene_of("mixed").nets, stepper, 5, ColocSettings(), load_array("foa"))
+    assert system.latency_s == pytest.approx(3.0)
 
 
 def test_before_and_after_the_stream_there_is_silence(scene_of):

@@ -8,7 +8,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from edge.events.decoder import Decoder, DecodeSettings
 from edge.geometry import azimuth_elevation_deg, unit_vector
-from edge.stage_clock import StageClock
 from edge.systems.etri.window import NETS, strongest
 from edge.types import AudioBlock
 from tests.edge.etri_scene import TINY, Replaced, Scene, pipeline_with_ears
@@ -157,7 +156,6 @@ def test_with_short_hops_windows_are_under_way_together():
 def test_stages_are_timed_by_name():
     scene = Scene("one")
     system = scene.system(window_labels=10, hop_labels=6)
-    system.clock = StageClock()
     for label in range(30):
         scene.step(system, label)
         system.clock.end()

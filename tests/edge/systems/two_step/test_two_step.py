@@ -92,7 +92,7 @@ def recorded(scene, monkeypatch):
             scene.calls.append((scene.stepped, "beams", []))
             return super().__call__(bins, vectors)
 
-    monkeypatch.setattr("edge.systems.two_step.window.Beamformer", Recorded)
+    monkeypatch.setattr("edge.systems.two_step.beams.Beamformer", Recorded)
 
 
 def test_the_nets_and_beams_of_a_window_take_a_step_each(monkeypatch):
@@ -114,12 +114,12 @@ def test_with_hops_of_four_labels_and_more_no_step_asks_twice(monkeypatch, hop):
 
 def test_stages_are_timed_by_name():
     scene = Scene("one")
-    system = scene.system(window_labels=10, hop_labels=6)
-    system.clock = StageClock(now_ns=itertools.count(0, 1000).__next__)
+    clock = StageClock(now_ns=itertools.count(0, 1000).__next__)
+    system = scene.system(clock, window_labels=10, hop_labels=6)
     for label in range(30):
         scene.step(system, label)
-        system.clock.end()
-    stages = system.clock.stages()
+        clock.end()
+    stages = clock.stages()
     assert list(stages) == ["features", "doa", "beams", "sed", "fusion", "accdoa"]
     assert [timing.steps for timing in stages.values()] == [30, 4, 4, 4, 4, 4]
 
@@ -139,11 +139,9 @@ def test_what_the_fusion_net_does_not_take_is_not_computed(monkeypatch, fused):
 
 
 def test_beams_are_those_of_the_array():
-    scene = Scene()
-    system = scene.system(window_labels=10, hop_labels=6)
     for array in ("em32_tetra", "open_tetra", "foa"):
-        scene.array = array
-        system.set_array(load_array(array))
+        scene = Scene(array=array)
+        system = scene.system(window_labels=10, hop_labels=6)
         assert system.array == load_array(array)
         scene.check(scene.answers(system, range(20)), range(20))
         system.reset()
