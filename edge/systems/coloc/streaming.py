@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -58,11 +58,11 @@ class _LabelRecord:
     """What is known of one label frame under way."""
 
     features: FloatArray  # (frames, bands, maps)
+    maps_before: Raw  # (frames, bands, filters): what the localizer's front gives of the label frame before
     direction: FloatArray  # (slots, 3), the first `count` of them found
     activity: FloatArray  # (slots, classes)
-    embedding_sum: FloatArray  # (size,) of the directions found, for the localizer
-    classifier_conditions: FloatArray  # (slots, size): the embedding of each direction; zeros before it is asked for
-    localizer_maps: Raw = field(default_factory=lambda: np.empty(0))  # of the localizer's front, one label frame later
+    embedding_sum: FloatArray  # (size,), over the directions found, by the encoder of the localizer
+    embeddings: FloatArray  # (slots, size), of the directions found, by the encoder of the classifier
     count: int = 0  # directions found
 
 
@@ -135,9 +135,16 @@ class ColocStreaming:
         """Take the maps (frames, bands, maps) of the next label frame; yield the answer that it completes, if any."""
         label, slots = self._next, self.settings.max_overlap
         self._next += 1
-        self._records.append(self._record_of(maps))
-        before = self._localizer.front.push(label, maps)
-        self._record(label - 1).localizer_maps = before
+        self._records.append(
+            _LabelRecord(
+                features=maps,
+                maps_before=self._localizer.front.push(label, maps),
+                direction=np.zeros((slots, 3), np.float32),
+                activity=np.zeros((slots, self._classes), np.float32),
+                embedding_sum=np.zeros_like(self._localizer.origin),
+                embeddings=np.zeros((slots, len(self._classifier.origin)), np.float32),
+            )
+        )
         for known in range(slots):
             self._localize(known, label - known * self._pass_delay)
         self.clock.lap("localizer")
@@ -155,20 +162,9 @@ class ColocStreaming:
         self._classifier.reset()
         self._first = self._next = self._answered = label
         self._records.clear()
-        self._records.append(self._record_of(self._stepper.silent_maps))  # of the label frame before the stream
-
-    def _record_of(self, maps: FloatArray) -> _LabelRecord:
-        slots = self.settings.max_overlap
-        return _LabelRecord(
-            features=maps,
-            direction=np.zeros((slots, 3), np.float32),
-            activity=np.zeros((slots, self._classes), np.float32),
-            embedding_sum=np.zeros_like(self._localizer.origin),
-            classifier_conditions=np.zeros((slots, len(self._classifier.origin)), np.float32),
-        )
 
     def _record(self, label: int) -> _LabelRecord:
-        """The record of a label frame under way, or of the one before the stream."""
+        """The record of a label frame under way."""
         return self._records[label - self._next]
 
     def _localize(self, known: int, label: int) -> None:
@@ -181,11 +177,11 @@ class ColocStreaming:
             return
         condition = self._nothing_known
         if known or label - 2 < self._first:
-            condition = np.stack([self._embedding(each, known) for each in range(label - 2, label + 1)])
+            condition = np.stack([self._localizer_embedding(each, known) for each in range(label - 2, label + 1)])
         asked = label - localizer.delay
         silent = known == 0 and (asked <= self._first or self._record(asked - 1).count == 0)  # so far
         hop = self._longest_hop if silent else self._hop
-        named = localizer.push(self._record(label - 1).localizer_maps, condition, hop)
+        named = localizer.push(self._record(label).maps_before, condition, hop)
         if named is None or self._record(asked).count != known:
             return
         length = np.sqrt(np.dot(named, named))
@@ -196,7 +192,7 @@ class ColocStreaming:
             if known + 1 < self.settings.max_overlap:
                 record.embedding_sum += self._localizer.embeddings(direction[None])[0]
 
-    def _embedding(self, label: int, known: int) -> FloatArray:
+    def _localizer_embedding(self, label: int, known: int) -> FloatArray:
         """Mean embedding (size,) of the first `known` directions of a label frame; that of the origin if it has fewer.
 
         Zeros before the stream.
@@ -213,22 +209,27 @@ class ColocStreaming:
         if label < self._first:
             return
         record = self._record(label)
-        record.classifier_conditions[:] = self._classifier.origin
+        record.embeddings[:] = self._classifier.origin
         if record.count:
-            directions = record.direction[: record.count]
-            record.classifier_conditions[: record.count] = self._classifier.embeddings(directions)
+            record.embeddings[: record.count] = self._classifier.embeddings(record.direction[: record.count])
         passes = self._classifier.passes
         due = [slot for slot, each in enumerate(passes) if each.due(label, slot < record.count)]
         if not due or label == self._first:
             return
         maps = self._classifier_maps(label)
         for slot in due:
-            condition = [self._record(each).classifier_conditions[slot] for each in range(label - 2, label + 1)]
-            answer = passes[slot].push(maps, np.stack(condition), self._hop)
+            condition = np.stack([self._classifier_embedding(each, slot) for each in range(label - 2, label + 1)])
+            answer = passes[slot].push(maps, condition, self._hop)
             if answer is not None:
                 asked = self._record(label - self._pass_delay)
                 if slot < asked.count:
                     asked.activity[slot] = answer[:-1]
+
+    def _classifier_embedding(self, label: int, slot: int) -> FloatArray:
+        """Embedding (size,) of the direction in a slot; that of the origin if it is empty. Zeros before the stream."""
+        if label < self._first:
+            return np.zeros_like(self._classifier.origin)
+        return self._record(label).embeddings[slot]
 
     def _classifier_maps(self, label: int) -> Raw:
         """What the front of the classifier gives of `label` - 1. After a pause the front begins anew with that."""
