@@ -1,1 +1,1 @@
-"""CoLoC on the device (Kapka, DCASE 2022 Task 3)."""
+"""CoLoC on the device (Kapka, DCASE 2022 Task 3), in two modes."""

@@ -1,8 +1,8 @@
-"""Where each class is in the spectrogram -> where it sounds from: the directions of `etri-edge`.
+"""Masks of classes in the spectrogram -> directions of the classes, as in `etri-edge`.
 
-The active intensity of a place in the spectrogram points at what sounds there. The net DOAE says how much of that is of
-each class; the mean so weighed, over bands and some label frames, points at the class. What is left to the net are
-numbers from 0 to 1, which lose nothing in int8.
+The active intensity of a time-frequency bin points at what sounds there. The net DOAE gives masks: the share of each
+class in each bin. The mean intensity over bands and some label frames, weighted with the mask of a class, points at the
+class. The net only has to give numbers from 0 to 1, which lose nothing in int8.
 """
 
 from __future__ import annotations
@@ -11,15 +11,22 @@ import numpy as np
 
 from edge.types import FloatArray
 
-INTENSITY = slice(4, 7)  # of the maps of DOAE: active, y, z, x
-STEADY_LABELS = 9  # that a mean is over
+INTENSITY = slice(4, 7)  # of the maps of DOAE: active intensity y, z, x
+STEADY_LABELS = 9  # length of the running mean
 _LEAST_LENGTH = np.float32(1e-9)
 
 
 def mask_directions(masks: FloatArray, maps: FloatArray, labels: int) -> FloatArray:
-    """Masks (rows, bands, K) and maps of DOAE (frames, finer bands, maps) of `labels` label frames -> unit vectors.
+    """Point at each class by the active intensity where its mask is.
 
-    These are (labels, K, 3). Rows and bands of the masks are means over as many frames and bands of the maps.
+    Args:
+        masks: Of a window (rows, bands, K), 0 to 1. A row covers several frames of the maps, a band several bands.
+        maps: The features of DOAE (frames, finer bands, maps).
+        labels: Label frames of the window.
+
+    Returns:
+        Unit vectors (labels, K, 3) x, y, z, or zero where nothing points anywhere; each is the mean of `STEADY_LABELS`
+        label frames.
     """
     rows, bands, classes = masks.shape
     frames = len(maps)

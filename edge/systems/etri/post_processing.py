@@ -1,7 +1,7 @@
-"""What the nets of ETRI say -> what is active, and where from (section 5), each a fixed number of label frames later.
+"""Answers of the nets of ETRI -> active classes and their directions (section 5), a fixed number of label frames later.
 
-Median filters drop what is too short for its class and bridge what is too short a pause. A source stands still, or
-moves at one of a few speeds: where the directions of a class keep to such a path, its path takes their place.
+Median filters drop activity that is too short for its class and bridge pauses that are too short. A source stands still
+or moves at one of a few speeds: where the directions of a class keep to such a path, the path replaces them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Floats = NDArray[np.float64]
 
 
 class _Windows:
-    """Rows in -> for each of them the window of `length` rows that ends with it, around the row `reach` before it.
+    """Rows in -> for each row, the `length` rows that end with it: those around the row `reach` before it.
 
-    Before the stream, rows are zero.
+    Rows before the stream are zero.
     """
 
     def __init__(self, length: int, row_shape: tuple[int, ...]) -> None:
@@ -34,7 +34,7 @@ class _Windows:
         self._past = self._before
 
     def push(self, rows: FloatArray) -> FloatArray:
-        """(n, ...) -> (n, ..., length)."""
+        """Take rows (n, ...); return their windows (n, ..., length)."""
         rows = np.concatenate([self._past, rows])
         self._past = rows[-self._length :]
         return sliding_window_view(rows, self._length, axis=0)[1:]  # type: ignore[return-value]
@@ -45,17 +45,30 @@ class _Windows:
 
 
 class PostProcessing:
-    """Median filters of SAD and SED, then steady paths, behind `push`, `finish` and `reset`.
+    """Median filters of SAD and SED, then steady paths, for a stream of label frames.
 
-    Reconstructed, as the paper says no more than that there are such filters: SAD is filtered first, and SED is heard
-    where SAD then finds something; the filters of the classes see nothing elsewhere, and may add nothing there. The
-    median of the probabilities takes their place: it is above a threshold where most of them are.
+    Both are reconstructed: the paper says only that there are such filters. SAD is filtered first. The probabilities of
+    SED count where SAD then finds something; elsewhere they are zero for the filters of the classes, and a filter adds
+    no activity there. The median replaces the probability: it is above a threshold where most probabilities are.
 
-    Paths, too: around each label frame `path_labels` of the stretch in which the class sounds without a pause are
-    compared with paths of the given speeds. Its direction is corrected to the nearest, if that is near enough.
+    A direction is compared with paths of the given speeds through the label frames around it, `path_labels` at most, in
+    which the class sounds without a pause. It is corrected to the nearest path, if that is near enough.
+
+    Attributes:
+        delay_labels: How many label frames later the answer about a label frame comes.
     """
 
     def __init__(self, settings: EtriSettings, class_names: Sequence[str], label_s: float) -> None:
+        """Begin a stream.
+
+        Args:
+            settings: Of the system.
+            class_names: Of the classes, in the order of SED.
+            label_s: Duration of a label frame.
+
+        Raises:
+            ValueError: The settings state a filter of a class that is not among the classes.
+        """
         unknown = sorted(set(settings.sed_median_labels) - set(class_names))
         if unknown:
             raise ValueError(f"got sed_median_labels of {unknown[0]!r}, wanted only {', '.join(class_names)}")
@@ -67,14 +80,20 @@ class PostProcessing:
         self._around_path = _Windows(settings.path_labels if settings.post_doa else 1, (len(class_names), 4))
         self._classes = len(class_names)
         self.delay_labels = sum(each.reach for each in (self._around_sad, self._around_sed, self._around_path))
-        self._early = self.delay_labels  # rows that are about label frames before the stream
+        self._early = self.delay_labels  # how many of the next rows are about label frames before the stream
 
     def push(self, sad: FloatArray, sed: FloatArray, direction: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Take what the nets say about the next label frames; give what is true of those `delay_labels` before them.
+        """Take the answers of the nets about the next label frames.
 
-        sad: probabilities (labels,). sed: (labels, classes). direction: unit vectors (labels, classes, 3), zero where
-        nothing is known: there nothing is active. Returns activity (n, classes), the probability of an active class and
-        zero for the others, and direction (n, classes, 3). n is less than `labels` only at the beginning.
+        Args:
+            sad: Probabilities (labels,) that anything sounds.
+            sed: Probabilities (labels, classes) that a class sounds.
+            direction: Unit vectors (labels, classes, 3), zero where none is known: nothing is active there.
+
+        Returns:
+            Activity (n, classes), the probability of an active class and zero for the others, and direction
+            (n, classes, 3), about the label frames `delay_labels` earlier. n is `labels`, or less at the beginning of a
+            stream.
         """
         gate = np.broadcast_to(sad[:, None, None], (*sed.shape, 1))
         rows = np.concatenate([gate, sed[..., None], direction], axis=-1)  # (labels, classes, 5)
@@ -85,7 +104,7 @@ class PostProcessing:
         return rows[..., 0], rows[..., 1:]
 
     def finish(self) -> tuple[FloatArray, FloatArray]:
-        """End of stream: the answers that are left, as if silence followed."""
+        """End the stream: return the answers that are left (see `push`), as if silence followed."""
         silence = np.zeros((self.delay_labels, self._classes, 4), np.float32)
         answers = self.push(silence[:, 0, 0], silence[..., 0], silence[..., 1:])
         self.reset()
@@ -98,7 +117,7 @@ class PostProcessing:
             windows.reset()
 
     def _gated(self, windows: FloatArray) -> FloatArray:
-        """Rows of whether SAD finds anything, SED there, direction."""
+        """Windows (n, classes, 5, length) -> rows (n, classes, 5): whether SAD is active, SED where it is, direction."""
         middle = self._around_sad.reach
         rows = windows[..., middle].copy()
         heard = np.sort(windows[:, :, 0], axis=-1)[..., middle] > self._settings.sad_threshold
@@ -107,7 +126,7 @@ class PostProcessing:
         return rows
 
     def _active(self, windows: FloatArray) -> FloatArray:
-        """Rows of activity, direction."""
+        """Windows (n, classes, 5, length) -> rows (n, classes, 4): activity, direction."""
         middle = self._around_sed.reach
         rows = windows[..., 1:, middle].copy()
         for index, length in enumerate(self._lengths):
@@ -118,7 +137,7 @@ class PostProcessing:
         return rows
 
     def _steady(self, windows: FloatArray) -> FloatArray:
-        """The same rows, directions corrected."""
+        """Windows (n, classes, 4, length) -> rows (n, classes, 4): activity, corrected direction."""
         middle = self._around_path.reach
         rows = windows[..., middle].copy()
         labels, classes = np.nonzero(rows[..., 0])
@@ -131,12 +150,19 @@ class PostProcessing:
 
 
 def steady_rates(speeds: Sequence[float]) -> list[float]:
-    """Speeds either way, the slow ones first."""
+    """Rates of speeds in both directions, the slow ones first: (0, 10) -> [0, 10, -10]."""
     return [rate for speed in sorted(set(speeds)) for rate in ((speed, -speed) if speed else (0.0,))]
 
 
 def uninterrupted(active: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(rows, labels), the one in the middle active -> the stretch of active labels that it is in."""
+    """Find the label frames that are connected to the middle one by activity.
+
+    Args:
+        active: Whether a class is active (rows, labels); it is in the middle.
+
+    Returns:
+        True (rows, labels) for the middle and for active label frames with no pause between them and the middle.
+    """
     middle = active.shape[1] // 2
     after = np.logical_and.accumulate(active[:, middle:], axis=1)
     before = np.logical_and.accumulate(active[:, middle::-1], axis=1)[:, ::-1]
@@ -144,11 +170,19 @@ def uninterrupted(active: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def steady_path(direction: FloatArray, heard: NDArray[np.bool_], rates_deg: Floats, most_deg: float) -> FloatArray:
-    """Direction in the middle (rows, 3) of the steady path that is nearest to directions (rows, labels, 3).
+    """Fit a steady path to directions and return where it is in the middle.
 
-    Azimuth and elevation change at one of `rates_deg` (degrees per label frame) each, azimuth by as much more as the
-    circle of its elevation is smaller. Only label frames that are `heard` (rows, labels) count. Where half of these are
-    more than `most_deg` off the path, the direction in the middle stays as it is.
+    On a path, azimuth and elevation each change at one of the rates. The rate of azimuth grows as the circle of
+    constant elevation shrinks, so that the speed is the same.
+
+    Args:
+        direction: Unit vectors (rows, labels, 3).
+        heard: Which label frames count (rows, labels).
+        rates_deg: Degrees per label frame.
+        most_deg: Where half of the directions are further from the path than this, the middle stays as it is.
+
+    Returns:
+        Directions in the middle (rows, 3), unit vectors.
     """
     azimuth_deg, elevation_deg = azimuth_elevation_deg(direction)
     rates = np.broadcast_to(rates_deg, (len(direction), len(rates_deg)))
@@ -164,10 +198,19 @@ def steady_path(direction: FloatArray, heard: NDArray[np.bool_], rates_deg: Floa
 def _steady_angle(
     angle_deg: Floats, heard: NDArray[np.bool_], rates_deg: Floats, most_deg: Floats | float
 ) -> tuple[Floats, Floats]:
-    """Angles (rows, labels), rates (rows, n) -> angle in the middle (rows,) of the nearest line, errors (rows, labels).
+    """Fit a line of one of the given slopes to angles.
 
-    At each rate, the line is level to the median of what is left without it; the nearest of them has the least sum of
-    absolute errors, each at most `most_deg`: how far away something else is does not matter.
+    The line of a rate passes through the median of the angles less their slope. The nearest line has the least sum of
+    absolute errors, each limited to `most_deg`, so that outliers do not decide.
+
+    Args:
+        angle_deg: Angles (rows, labels).
+        heard: Which label frames count (rows, labels).
+        rates_deg: Slopes (rows, n), degrees per label frame.
+        most_deg: Limit of an error, for all or for each of the rows.
+
+    Returns:
+        Angle of the nearest line in the middle (rows,) and the errors against it (rows, labels).
     """
     angle = np.deg2rad(angle_deg)
     about = np.rad2deg(np.arctan2((np.sin(angle) * heard).sum(axis=1), (np.cos(angle) * heard).sum(axis=1)))
@@ -183,7 +226,7 @@ def _steady_angle(
 
 
 def _median(values: Floats, heard: NDArray[np.bool_]) -> Floats:
-    """Over the last axis, of what is heard."""
+    """Median over the last axis of the values that are heard; at least one must be."""
     ordered = np.sort(np.where(heard, values, np.inf), axis=-1)
     count = np.broadcast_to(heard, values.shape).sum(axis=-1, keepdims=True)
     low, high = (np.take_along_axis(ordered, place, axis=-1)[..., 0] for place in ((count - 1) // 2, count // 2))

@@ -1,4 +1,4 @@
-"""How the nets of ETRI are asked, and what is done to their answers."""
+"""Settings of ETRI on the device."""
 
 from __future__ import annotations
 
@@ -10,23 +10,36 @@ LONGEST_FILTER_LABELS = 201
 
 @dataclass(frozen=True, slots=True)
 class EtriSettings:
-    """How the nets are asked, and what is done to their answers. The defaults are the paper's where it says them.
+    """How the nets are asked, and how their answers are filtered. The defaults are the paper's where it states them.
 
-    The lengths of the median filters follow from the mean duration of the events (section 5): a bundle states them.
+    Attributes:
+        max_overlap: Most classes at one time (2 in DCASE 2020).
+        sad_threshold: Probability of SAD above which anything sounds (section 3.3).
+        sed_threshold: Probability of SED above which a class sounds (section 3.3).
+        window_labels: Label frames of a window (200 frames of 20 ms in section 2).
+        hop_labels: Label frames in the middle of a window that are answered (windows share 50 frames in section 2).
+        post_sed: Filter the answers of SAD and SED by medians.
+        post_doa: Correct directions to steady paths.
+        sad_median_labels: Length of the median filter of SAD.
+        sed_median_labels: Lengths of the median filters of SED by class; a class without one is not filtered. They
+            follow from the mean duration of the events (section 5), so a bundle states them.
+        speeds_deg_s: Speeds at which a source may move (those of DCASE 2020).
+        path_labels: Label frames around each one that a path is fitted to.
+        path_deg: Half of the directions must be this near to a path.
     """
 
-    max_overlap: int = 2  # classes at once, as in DCASE 2020
-    sad_threshold: float = 0.5  # section 3.3
+    max_overlap: int = 2
+    sad_threshold: float = 0.5
     sed_threshold: float = 0.5
-    window_labels: int = 40  # 200 frames, of 20 ms
-    hop_labels: int = 30  # windows share 50 frames (section 2)
-    post_sed: bool = True  # median filters, of SAD too
-    post_doa: bool = True  # steady paths
+    window_labels: int = 40
+    hop_labels: int = 30
+    post_sed: bool = True
+    post_doa: bool = True
     sad_median_labels: int = 1
-    sed_median_labels: Mapping[str, int] = field(default_factory=dict)  # by class; one without a length is not filtered
-    speeds_deg_s: tuple[float, ...] = (0.0, 10.0, 20.0, 40.0)  # of DCASE 2020
-    path_labels: int = 21  # a path is fitted to, around each label frame
-    path_deg: float = 30.0  # half of the directions must be so near to it
+    sed_median_labels: Mapping[str, int] = field(default_factory=dict)
+    speeds_deg_s: tuple[float, ...] = (0.0, 10.0, 20.0, 40.0)
+    path_labels: int = 21
+    path_deg: float = 30.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_overlap <= 3:
