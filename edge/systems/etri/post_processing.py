@@ -117,7 +117,7 @@ class PostProcessing:
             windows.reset()
 
     def _gated(self, windows: FloatArray) -> FloatArray:
-        """Windows (n, classes, 5, length) -> rows (n, classes, 5): whether SAD is active, SED where it is, direction."""
+        """Windows (n, classes, 5, length) -> rows (n, classes, 5): SAD active or not, SED where it is, direction."""
         middle = self._around_sad.reach
         rows = windows[..., middle].copy()
         heard = np.sort(windows[:, :, 0], axis=-1)[..., middle] > self._settings.sad_threshold
