@@ -143,7 +143,7 @@ def build_system(
         threads: Of the bundle's own nets.
         overrides: Settings of the system that replace those of the bundle.
         nets: Nets by name that replace those of the bundle: the same nets in Keras, say.
-        array: The array that is listened to; the first one that the bundle was trained for if not given.
+        array: The array that is listened to; one that delivers FOA if not given.
         clock: Measures the stages of the system, and of the pipeline that it becomes part of.
 
     Raises:
@@ -154,7 +154,7 @@ def build_system(
         bundle,
         bundle.nets(threads) if nets is None else nets,
         overrides or {},
-        load_array(manifest.arrays[0]) if array is None else array,
+        array or load_array("foa"),
         clock or StageClock(),
     )
 
@@ -182,7 +182,7 @@ def build_pipeline(
         ValueError: A setting is unknown or out of range, or the system was built for another array.
     """
     manifest = bundle.manifest
-    if system.array != array:
+    if system.array is not None and system.array != array:
         raise ValueError(f"{manifest.name}: got a system for array {system.array.name}, wanted one for {array.name}")
     decode = decode_settings(bundle, overrides or {})
     return Pipeline(

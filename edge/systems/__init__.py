@@ -83,8 +83,8 @@ class System(Protocol):
         ...
 
     @property
-    def array(self) -> ArrayProfile:
-        """The array that the system was built for."""
+    def array(self) -> ArrayProfile | None:
+        """The array that the system was built for; None if the system is the same for every array."""
         ...
 
     @property

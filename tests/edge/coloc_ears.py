@@ -96,6 +96,6 @@ def pipeline_with_ears(mode):
     settings = ColocSettings(mode, window_labels=10, hop_labels=2, look_ahead_labels=2)
     kind = {"window": ColocWindow, "streaming": ColocStreaming}[mode]
     stepper = LabelStepper(FeatureExtractor(FeatureSettings(), stft), stft, StageClock())
-    system = kind(nets, stepper, 2, settings, load_array("foa"))
+    system = kind(nets, stepper, 2, settings)
     decoder = Decoder(DecodeSettings(), ("low", "high"), 0.1)
     return Pipeline(foa_encoder(load_array("foa")), Stft(stft, 4), system, decoder)

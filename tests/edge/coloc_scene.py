@@ -5,7 +5,6 @@ import functools
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.arrays.profile import load_array
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import StftSettings
 from edge.stage_clock import StageClock
@@ -58,7 +57,7 @@ class Scene:
         settings = ColocSettings(**changes)
         kind = {"window": coloc_window.ColocWindow, "streaming": coloc_streaming.ColocStreaming}[settings.mode]
         stepper = LabelStepper(self.extractor, self.stft, StageClock())
-        return kind(self.nets, stepper, self.classes, settings, load_array("foa"))
+        return kind(self.nets, stepper, self.classes, settings)
 
     def count(self, name):
         return sum(call[0] == name for call in self.calls)

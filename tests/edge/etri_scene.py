@@ -98,7 +98,7 @@ class Scene(scenes.Scene):
 
     def system(self, look_ahead_labels=1, **changes):
         stepper = LabelStepper(Numbers(look_ahead_labels), TINY, StageClock())
-        system = Etri(self.nets, stepper, NAMES, EtriSettings(**changes), load_array("foa"))
+        system = Etri(self.nets, stepper, NAMES, EtriSettings(**changes))
         self.calls.clear()
         return system
 

@@ -12,7 +12,6 @@ from convert.data.augment import Augmentation, augmented
 from convert.data.tracks import SLOTS
 from convert.quantize.recording import RecordingNet
 from convert.systems.coloc.batches import batch_maker
-from edge.arrays.profile import load_array
 from edge.nets.bundle import Bundle
 from edge.nets.net import Net
 from edge.settings import build
@@ -85,8 +84,7 @@ def _streamed(run: Run, nets: Mapping[str, Net], threshold: float, seed: int) ->
     bundle = Bundle(run.manifest("float32"), {}, run.cache.mean, run.cache.deviation)
     classes, rng = len(run.cache.class_names), np.random.default_rng(seed)
     stepper = LabelStepper(bundle.extractor(), run.recipe.stft, StageClock())
-    array = load_array(bundle.manifest.arrays[0])
-    system = ColocStreaming(recorders, stepper, classes, settings, array)
+    system = ColocStreaming(recorders, stepper, classes, settings)
     for recorder in recorders.values():
         recorder.examples.clear()  # what it asked to begin with
     labels = min(STREAMED_LABELS, int(np.diff(run.cache.first_labels).min()))

@@ -51,7 +51,7 @@ def from_bundle(
         check_shared(nets[f"{stage}_front"], nets[f"{stage}_blocks"], "shared_maps")
         check_shared(nets[f"{stage}_blocks"], nets[f"{stage}_recurrence"], "shared_labels")
     stepper = LabelStepper(extractor, manifest.stft, clock)
-    return mode(nets, stepper, len(manifest.class_names), settings, array)
+    return mode(nets, stepper, len(manifest.class_names), settings)
 
 
 def _shapes(manifest: Manifest, settings: ColocSettings) -> dict[str, Shapes]:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.arrays.profile import ArrayProfile
 from edge.nets.net import Net, Raw
 from edge.systems.coloc.passes import LONGEST_HOP, Front, Pass
 from edge.systems.coloc.settings import ColocSettings
@@ -69,13 +68,14 @@ class _LabelRecord:
 class ColocStreaming:
     """The sequential loop over the nets of CoLoC, one label frame at a time."""
 
+    array = None  # the features are of FOA, whichever array it is from
+
     def __init__(
         self,
         nets: Mapping[str, Net],
         stepper: LabelStepper,
         classes: int,
         settings: ColocSettings,
-        array: ArrayProfile,
     ) -> None:
         """Begin a stream with label frame 0.
 
@@ -84,9 +84,8 @@ class ColocStreaming:
             stepper: Computes the maps, without look-ahead.
             classes: How many classes the classifier knows.
             settings: Of the system.
-            array: The array that is listened to.
         """
-        self.settings, self.array, self.clock = settings, array, stepper.clock
+        self.settings, self.clock = settings, stepper.clock
         self._longest_hop = min(LONGEST_HOP, settings.look_ahead_labels + 1)
         self.levels = settings.track_levels
         if self._longest_hop > 1:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.arrays.profile import ArrayProfile
 from edge.geometry import perturb_angles
 from edge.nets.net import Net
 from edge.systems.coloc.settings import ColocSettings
@@ -26,13 +25,14 @@ NETS = ("localizer_encoder", "localizer", "classifier_encoder", "classifier")
 class ColocWindow:
     """The sequential loop over the four nets of CoLoC, one window at a time."""
 
+    array = None  # the features are of FOA, whichever array it is from
+
     def __init__(
         self,
         nets: Mapping[str, Net],
         stepper: LabelStepper,
         classes: int,
         settings: ColocSettings,
-        array: ArrayProfile,
     ) -> None:
         """Begin a stream with label frame 0.
 
@@ -41,9 +41,8 @@ class ColocWindow:
             stepper: Computes the maps.
             classes: How many classes the classifier knows.
             settings: Of the system.
-            array: The array that is listened to.
         """
-        self.settings, self.array, self.clock = settings, array, stepper.clock
+        self.settings, self.clock = settings, stepper.clock
         self.levels = settings.track_levels
         self._nets = {name: nets[name] for name in NETS}
         self._stepper, self._classes = stepper, classes

@@ -28,7 +28,7 @@ def from_bundle(
     check_feature_kind(manifest, KIND)
     check_shapes(manifest, _shapes(manifest, settings.window_labels), f"window_labels {settings.window_labels}")
     stepper = LabelStepper(bundle.extractor(), manifest.stft, clock)
-    return Etri(nets, stepper, manifest.class_names, settings, array)
+    return Etri(nets, stepper, manifest.class_names, settings)
 
 
 def _shapes(manifest: Manifest, labels: int) -> dict[str, Shapes]:

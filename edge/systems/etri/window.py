@@ -15,7 +15,6 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from edge.arrays.profile import ArrayProfile
 from edge.geometry import unit_vector
 from edge.nets.net import Net
 from edge.systems.etri.masks import mask_directions
@@ -35,13 +34,14 @@ Answers = tuple[FloatArray, FloatArray, FloatArray]
 class Etri:
     """The sequential loop over the three nets of ETRI, one window at a time."""
 
+    array = None  # the features are of FOA, whichever array it is from
+
     def __init__(
         self,
         nets: Mapping[str, Net],
         stepper: LabelStepper,
         class_names: Sequence[str],
         settings: EtriSettings,
-        array: ArrayProfile,
     ) -> None:
         """Begin a stream with label frame 0.
 
@@ -50,9 +50,8 @@ class Etri:
             stepper: Computes the maps.
             class_names: Of the classes that SED and DOAE know, in their order.
             settings: Of the system.
-            array: The array that is listened to.
         """
-        self.settings, self.array, self.clock = settings, array, stepper.clock
+        self.settings, self.clock = settings, stepper.clock
         self._hops = doubled_hops(settings.hop_labels, settings.window_labels)
         self.levels = tuple(f"windows every {hop * stepper.label_s:.1f} s" for hop in self._hops)
         self._nets = {name: nets[name] for name in NETS}

@@ -22,7 +22,6 @@ from convert.systems.coloc.nets import (
     build_trainable,
 )
 from convert.training.recipes import RECIPES
-from edge.arrays.profile import load_array
 from edge.frontend.maps import FEATURES
 from edge.nets.net import Past
 from edge.stage_clock import StageClock
@@ -147,7 +146,7 @@ def test_training_embeds_what_the_device_loop_embeds() -> None:
     recipe = RECIPES["coloc-edge"]
     settings = ColocSettings(window_labels=labels, hop_labels=labels, max_overlap=3)
     stepper = LabelStepper(Extractor(), recipe.stft, StageClock())  # type: ignore[arg-type]
-    loop = ColocWindow(nets, stepper, 2, settings, load_array("foa"))
+    loop = ColocWindow(nets, stepper, 2, settings)
     maps = rng.normal(size=(TINY.frames, TINY.bands, TINY.maps)).astype(np.float32)
     loop.infer(maps)
     assert len(localizer.inputs) == 3

@@ -21,7 +21,6 @@ from convert.systems.coloc.nets import (
     build_localizer,
 )
 from convert.systems.coloc.step_nets import build_recurrence, build_steps
-from edge.arrays.profile import load_array
 from edge.audio.wav import read_wav
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import Stft, StftSettings
@@ -234,9 +233,10 @@ def test_with_full_look_ahead_both_modes_answer_the_same(unsettle: Unsettle) -> 
         nets |= {encoder.name: KerasNet(encoder), stage: KerasNet(trained), **keras_steps(trained, labels - 1)}
     maps, _ = clip(labels, silent=labels - sounding)
     settings = ColocSettings("window", 3, 0.02, window_labels=labels, hop_labels=labels, look_ahead_labels=labels - 1)
+    steppers = (LabelStepper(Clip(maps), StftSettings(), StageClock()) for _ in range(2))  # type: ignore[arg-type]
     systems = (
-        mode(nets, LabelStepper(Clip(maps), StftSettings(), StageClock()), CLASSES, settings, load_array("foa"))  # type: ignore
-        for mode in (ColocWindow, ColocStreaming)
+        ColocWindow(nets, next(steppers), CLASSES, settings),
+        ColocStreaming(nets, next(steppers), CLASSES, settings),
     )
     (activity, direction), (streamed_activity, streamed_direction) = (answers_of(each, labels) for each in systems)
     found = np.any(direction != 0, axis=-1).sum(axis=1)

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.arrays.profile import load_array
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import StftSettings
 from edge.stage_clock import StageClock
@@ -75,7 +74,7 @@ def test_each_answer_comes_when_the_latency_is_over(scene_of, look_ahead, most):
 def test_the_default_latency_is_two_and_a_half_seconds(scene_of):
     stepper = LabelStepper(FeatureExtractor(FeatureSettings(), StftSettings()), StftSettings(), StageClock())
     settings = ColocSettings(mode="streaming")
-    system = ColocStreaming(scene_of("mixed").nets, stepper, 5, settings, load_array("foa"))
+    system = ColocStreaming(scene_of("mixed").nets, stepper, 5, settings)
     assert system.latency_s == pytest.approx(2.5)  # three passes, one after the other, of 0.3 + 0.5 s; and a label
 
 

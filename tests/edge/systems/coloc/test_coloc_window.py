@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.arrays.profile import load_array
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import StftSettings
 from edge.geometry import angle_between_deg
@@ -182,7 +181,7 @@ def test_an_answer_comes_no_later_than_the_latency_says(scene_of, sizes):
 
 def test_the_default_latency_is_three_seconds(scene_of):
     stepper = LabelStepper(FeatureExtractor(FeatureSettings(), StftSettings()), StftSettings(), StageClock())
-    system = ColocWindow(scene_of("mixed").nets, stepper, 5, ColocSettings(), load_array("foa"))
+    system = ColocWindow(scene_of("mixed").nets, stepper, 5, ColocSettings())
     assert system.latency_s == pytest.approx(3.0)
 
 

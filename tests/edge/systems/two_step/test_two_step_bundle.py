@@ -32,7 +32,7 @@ def test_a_bundle_is_told_by_its_system_and_its_settings_can_be_overridden():
     assert isinstance(system, TwoStep)
     assert system.latency_s == pytest.approx(1.0 + 0.5 + 0.3)
     assert system.array == load_array("foa")
-    assert build_system(bundle(arrays=("open_tetra",)), nets=NO_NETS).array == load_array("open_tetra")
+    assert build_system(bundle(), nets=NO_NETS, array=load_array("open_tetra")).array == load_array("open_tetra")
     system = build_system(bundle(shapes={}), nets=NO_NETS, overrides={"hop_labels": 20, "max_overlap": 2})
     assert system.latency_s == pytest.approx(2.3) and system.settings.max_overlap == 2
     with pytest.raises(ValueError, match=r"^system: got unknown key 'overlap', wanted one of max_overlap, "):
