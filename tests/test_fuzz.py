@@ -17,7 +17,7 @@ def csv_file(content):
         raise {error}
 
 fuzz.DOORS = {{"label files": fuzz.Door(fuzz.CSVS, csv_file)}}
-sys.exit(fuzz.main(["--minutes", "0.5"]))
+sys.exit(fuzz.main(["--minutes", "5"]))
 """
 
 
