@@ -387,7 +387,7 @@ def endure(tmp_path, plugin, recordings, tiny_bundle, rounds, deadline_s):
 
 
 def test_faults_are_recovered_from(tmp_path, plugin, recordings, tiny_bundle):
-    """Nothing here depends on when, or how often: a busy machine may stop delivering more often than the device fails."""
+    """Nothing depends on when or how often: a busy machine may stop delivering more often than the device fails."""
     with ExitStack() as stack:
         runs = {}
         for fault in FAULTS:
