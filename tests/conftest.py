@@ -16,7 +16,7 @@ pytest.register_assert_rewrite(*(f"tests.edge.{name}" for name in SHARED))
 settings.register_profile(
     "seld", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-settings.register_profile("few", settings.get_profile("seld"), max_examples=5)  # where processors are emulated: see arm64
+settings.register_profile("few", settings.get_profile("seld"), max_examples=5)  # for emulated processors: see arm64
 settings.load_profile("seld")
 
 
