@@ -1,49 +1,64 @@
 # Two commands do everything on a fresh Debian 12 with python3, make and the package registries in reach:
 #   make demo    installs the device runtime and runs the shipped model on the shipped scene
 #   make test    installs everything and runs all checks
+# One more runs the checks that need a quiet machine or minutes:
+#   make long
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 APT = $(if $(filter 0,$(shell id -u)),,sudo )apt-get
+INSTALL = $(APT) install --yes --no-install-recommends
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test tools lint pytest clean
+.PHONY: demo test long tools lint pytest clean
+.NOTPARALLEL:
 
 demo: $(VENV)/.device
 	$(BIN)/seld-edge demo
 
 test: tools lint pytest
 
-# Synthesized speech, a broker, what checks scripts and sound definitions, what a microphone of our own is built with,
-# and what emulates a Raspberry Pi; the tests of what cannot be installed are skipped and say so.
+# Debian packages that tests use, each with a file of it: synthesized speech, a broker, checks of scripts and of sound
+# definitions, a compiler and headers for a fake microphone, and an emulator of a Raspberry Pi. Tests of what cannot be
+# installed are skipped and say so.
 TOOLS = espeak-ng:/usr/bin/espeak-ng mosquitto:/usr/sbin/mosquitto shellcheck:/usr/bin/shellcheck \
   alsa-utils:/usr/bin/arecord udev:/usr/bin/udevadm gcc:/usr/bin/gcc libc6-dev:/usr/include/stdio.h \
   libasound2-dev:/usr/include/alsa/pcm_external.h portaudio19-dev:/usr/include/portaudio.h \
   qemu-user-static:/usr/bin/qemu-aarch64-static mmdebstrap:/usr/bin/mmdebstrap
 tools:
-	@for tool in $(TOOLS); do \
-	  test -e $${tool#*:} || command -v $${tool%%:*} >/dev/null || { $(APT) update && \
-	    $(APT) install --yes --no-install-recommends $${tool%%:*}; } || echo "going on without $${tool%%:*}"; done
+	@missing=""; for tool in $(TOOLS); do \
+	  test -e $${tool#*:} || command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool%%:*}"; done; \
+	$(PYTHON) -c "import ensurepip" 2>/dev/null || missing="$$missing python3-venv"; \
+	test -n "$$missing" || exit 0; \
+	$(APT) update; \
+	$(INSTALL) $$missing || for package in $$missing; do \
+	  $(INSTALL) $$package || echo "going on without $$package"; done
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# One process runs all tests of a file, and of what takes minutes to make: see tests/conftest.py. Files start in the
+# order of their folders, in which the long ones come first.
 pytest: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
+
+# What depends on the speed of the machine or takes minutes: one after the other, on a machine with nothing else to do.
+long: tools $(VENV)/.test
+	$(BIN)/python -m pytest -m long
 
 $(VENV)/.device: pyproject.toml constraints.txt | $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(PIP) --editable .
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[convert,test]"
-	-$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[mic]"
+	$(PIP) --editable ".[convert,mic,test]" || { echo "going on without PyAudio"; $(PIP) --editable ".[convert,test]"; }
 	touch $@ $(VENV)/.device
 
 $(VENV):
 	$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13) and f'got Python {v[0]}.{v[1]}, wanted 3.11 to 3.13')"
-	$(PYTHON) -c "import ensurepip" 2>/dev/null || { $(APT) update && $(APT) install --yes python3-venv; }
+	$(PYTHON) -c "import ensurepip" 2>/dev/null || { $(APT) update; $(INSTALL) python3-venv; }
 	$(PYTHON) -m venv $(VENV)
 
 clean:

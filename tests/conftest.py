@@ -1,3 +1,5 @@
+"""What tests of all rooms share: sounds, bundles with known answers, and how tests are shared out among processes."""
+
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +10,23 @@ from edge.geometry import foa_gains, unit_vector
 from edge.nets.net import LiteRtNet
 from edge.types import AudioBlock
 
-# Modules of tests/edge that several tests share: what fails there is told as in a test.
+# Modules of tests/edge that several tests import: a failing assertion in them shows its values, as in a test.
 SHARED = ("coloc_scene", "command_line", "etri_scene", "mqtt_broker", "scenes", "two_step_scene")
 pytest.register_assert_rewrite(*(f"tests.edge.{name}" for name in SHARED))
 settings.register_profile(
     "seld", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-settings.register_profile("few", settings.get_profile("seld"), max_examples=5)  # for what is emulated: see arm64
+settings.register_profile("few", settings.get_profile("seld"), max_examples=5)  # for emulated processors: see arm64
 settings.load_profile("seld")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Tell xdist what one process runs: all tests of a file, and all that share the trained run, as that takes long."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            shared = "trained_run" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("trained_run" if shared else str(item.path)))
 
 
 @pytest.fixture(scope="session")

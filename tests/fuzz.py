@@ -1,9 +1,10 @@
-"""Wild input at the doors of the device -> how many cases were tried; anything but success or one clear line fails.
+"""Wild input at the doors of the device -> the number of cases; each must succeed or be refused in one clear line.
 
     python -m tests.fuzz --minutes 10
 
-Most cases are almost right: valid documents of which little is changed, as a slip of a hand or a bad card would. Every
-round goes through all doors; a door that failed is told with the smallest case that Hypothesis found, and left out.
+A door is a function that takes input from outside: a file, samples, a command line. Most cases are almost right: valid
+documents with a small change, such as a typing error or a damaged SD card makes. A round goes through all doors. When a
+door fails, the smallest case that Hypothesis found is printed, and later rounds leave the door out.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import math
 import os
 import resource
 import shutil
@@ -36,13 +38,13 @@ from edge.nets.bundle import MANIFEST, STATISTICS
 from tests.fuzz_cases import ARRAYS, COMMANDS, CSVS, RAWS, RUNS, SETTINGS, WAVS, Strategy, bent, manifests
 from tests.fuzz_doors import TINY, Broken, array_file, bundle, command, csv_file, raw_samples, settings_file, wav_file
 
-EXAMPLES = 40  # of a door in a round
-MOST_BYTES = 8 * 2**30  # of addresses: more is a MemoryError, and a failure
+EXAMPLES = 40  # cases of a door in a round
+MOST_BYTES = 8 * 2**30  # address space of the process: a case that needs more gets a MemoryError and fails
 
 
 @dataclass(frozen=True)
 class Door:
-    """What goes in, and the way in. `enter` may raise ValueError or OSError of one line."""
+    """The cases of a door and the function that takes one. `enter` may raise a ValueError or OSError of one line."""
 
     cases: Strategy
     enter: Callable[[Any], object]
@@ -64,7 +66,14 @@ DOORS = {
 
 
 def entered(door: Door, case: object) -> bool:
-    """Whether a case was let in. Raises Broken."""
+    """Try a case.
+
+    Returns:
+        Whether it was accepted. It was refused otherwise, in one line.
+
+    Raises:
+        Broken: The refusal has no line, several lines, or is about text encoding.
+    """
     try:
         door.enter(case)
     except (ValueError, OSError) as error:
@@ -76,7 +85,14 @@ def entered(door: Door, case: object) -> bool:
 
 
 def trial(name: str, door: Door, counts: Counter[tuple[str, bool]], number: int | None = None) -> Callable[[], None]:
-    """What tries a few cases of a door: others each time, or those of a number."""
+    """A function that tries EXAMPLES cases of a door and counts them.
+
+    Args:
+        name: Name of the door.
+        door: The door.
+        counts: Number of cases by door and whether they were accepted; the function adds to it.
+        number: Seed of the cases; without it they are others each time.
+    """
 
     @settings(
         max_examples=EXAMPLES,
@@ -93,13 +109,18 @@ def trial(name: str, door: Door, counts: Counter[tuple[str, bool]], number: int 
 
 
 def try_doors(seconds: float, only: int | None = None) -> tuple[Counter[tuple[str, bool]], dict[str, str]]:
-    """Round after round, or `only` the one of this number.
+    """Try all doors, round after round, for so many seconds.
 
-    Returns the number of cases by door and whether they were let in, and what failed.
+    Args:
+        seconds: A door that has begun is finished after that time.
+        only: Seed of the one round that is tried, however long it takes.
+
+    Returns:
+        The number of cases by door and whether they were accepted, and the traceback of each door that failed.
     """
     counts: Counter[tuple[str, bool]] = Counter()
     failed: dict[str, str] = {}
-    end_s = time.monotonic() + seconds
+    end_s = time.monotonic() + (seconds if only is None else math.inf)
     while time.monotonic() < end_s and len(failed) < len(DOORS) and (only is None or not counts):
         for name, door in DOORS.items():
             if name in failed or time.monotonic() >= end_s:
@@ -117,7 +138,7 @@ def try_doors(seconds: float, only: int | None = None) -> tuple[Counter[tuple[st
 
 @contextlib.contextmanager
 def workplace() -> Iterator[None]:
-    """An empty folder with what the doors need, as the working directory."""
+    """Make a new folder with the files that the doors need, and work in it."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -134,22 +155,22 @@ def workplace() -> Iterator[None]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 1 if a door failed."""
+    """Try the doors and print the numbers of cases. Returns 1 if a door failed, else 0."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seed", type=int, help="one round, with the cases of this number")
+    parser.add_argument("--seed", type=int, help="try one round, with the cases of this seed")
     args = parser.parse_args(argv)
     warnings.simplefilter("error")
-    logging.root.addHandler(logging.NullHandler())  # warnings are not what is looked for
+    logging.root.addHandler(logging.NullHandler())  # the program's own warnings are no failures
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
     began_s, threads = time.monotonic(), threading.active_count()
     with workplace():
         counts, failed = try_doors(args.minutes * 60, args.seed)
     for name in DOORS:
-        let_in, refused = counts[name, True], counts[name, False]
-        print(f"{name}: {let_in + refused} cases, {let_in} let in{', FAILED' if name in failed else ''}")
+        accepted, refused = counts[name, True], counts[name, False]
+        print(f"{name}: {accepted + refused} cases, {accepted} accepted{', FAILED' if name in failed else ''}")
     left = threading.active_count() - threads
-    print(f"{sum(counts.values())} cases in {time.monotonic() - began_s:.0f} s, {left} threads left behind")
+    print(f"{sum(counts.values())} cases in {time.monotonic() - began_s:.0f} s, {left} threads are still running")
     return 1 if failed else 0
 
 

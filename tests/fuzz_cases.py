@@ -1,4 +1,4 @@
-"""Wild input for the doors of the device: see fuzz.py."""
+"""Strategies of Hypothesis that make wild input for the doors of the device: see fuzz.py."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WORDS = [
     *("a b", "a" * 300, "a\nb", "ä", "\x7f", "%s", "{}", "nan", "1e9", "true", "streaming", "window", "x/#", "+", ".."),
 ]
 TEXT = st.sampled_from(WORDS) | st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=12)
-SAFE_TEXT = TEXT.filter(lambda text: "/" not in text)  # as a path it stays where the fuzzing goes on
+SAFE_TEXT = TEXT.filter(lambda text: "/" not in text)  # as a path it stays in the working directory
 WHOLE = st.sampled_from([-(2**63), -1, 0, 1, 2, 3, 4, 8, 65, 1883, 24000, 65536, 2**31, 10**30]) | st.integers(-9, 99)
 REAL = st.sampled_from([0.0, 1e-9, 0.5, 1.0, -1.0, 1e9, 1e300, float("nan"), float("inf")]) | st.floats()
 SCALAR = SAFE_TEXT | WHOLE | REAL | st.booleans()
@@ -53,20 +53,20 @@ WILD = st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dicti
 
 
 def of_type(kind: Any) -> Strategy:
-    """Values of an annotated type, sensible or not."""
+    """A strategy for values of an annotated type, sensible or not."""
     if is_dataclass(kind):
         return table_of(kind)
     if get_origin(kind) is UnionType:
         return of_type(get_args(kind)[0])
     if get_origin(kind) is tuple:
         return st.lists(of_type(get_args(kind)[0]), max_size=5)
-    if get_origin(kind) is not None:  # overrides of what the bundle says
+    if get_origin(kind) is not None:  # a table that overrides settings of the bundle
         return table_of(DecodeSettings) | table_of(ColocSettings)
     return {str: SAFE_TEXT, int: WHOLE, float: REAL | WHOLE, bool: st.booleans()}[kind]
 
 
 def table_of(kind: Any) -> Strategy:
-    """Tables of a few settings of a dataclass, some of them with values of any type, or names of none."""
+    """A strategy for tables with a few settings of a dataclass. Some have a wrong type or an unknown name."""
     types = get_type_hints(kind)
     pairs = st.one_of([st.tuples(st.just(item.name), of_type(types[item.name])) for item in fields(kind)])
     anything = st.tuples(st.sampled_from([item.name for item in fields(kind)]) | SAFE_TEXT, WILD)
@@ -74,7 +74,7 @@ def table_of(kind: Any) -> Strategy:
 
 
 def toml(table: dict[str, Any]) -> str:
-    """A table as TOML: tables in it inline."""
+    """A table as TOML. Tables within it are inline tables."""
     return "".join(f"{json.dumps(key)} = {literal(value)}\n" for key, value in table.items())
 
 
@@ -88,7 +88,12 @@ def literal(value: Any) -> str:
 
 
 def bent(contents: Strategy, now_and_then: int = 4) -> Strategy:
-    """Bytes, of which each so many are cut, or have some replaced, left out or put in."""
+    """A strategy for bytes of which some are damaged: cut off, or with a few bytes replaced, removed or inserted.
+
+    Args:
+        contents: Strategy for the intact bytes.
+        now_and_then: One of so many is damaged, on average.
+    """
 
     def bend(content: bytes, at: int, length: int, other: bytes) -> bytes:
         begin = at % (len(content) + 1)
@@ -104,14 +109,14 @@ def bent(contents: Strategy, now_and_then: int = 4) -> Strategy:
 
 
 def manifests() -> Strategy:
-    """The tiny one with a few entries replaced, renamed or left out, anywhere in it."""
+    """A strategy for manifests: that of the tiny bundle with one to three entries replaced, renamed or left out."""
     paths = sorted(_paths(json.loads((TINY / MANIFEST).read_text())), key=lambda path: (len(path), path))
 
     def change(edits: list[tuple[tuple[Any, ...], str, Any]]) -> bytes:
         table = json.loads((TINY / MANIFEST).read_text())
         for path, how, value in edits:
             inner = table
-            with contextlib.suppress(KeyError, TypeError, IndexError, AttributeError):  # an edit before took it away
+            with contextlib.suppress(KeyError, TypeError, IndexError, AttributeError):  # an earlier edit removed it
                 for key in path[:-1]:
                     inner = inner[key]
                 if how == "replace":

@@ -1,6 +1,6 @@
-"""The doors of the device that wild input goes through: see fuzz.py.
+"""The doors of the device, which take the wild input of fuzz.py.
 
-They stand in an empty folder with a bundle `tiny`, two wav files, and nothing else.
+They run in a folder that holds copies of the tiny bundle, two wav files, and nothing else.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ TINY_HASHES = {
 
 
 class Broken(AssertionError):  # noqa: N818
-    """A door did something else than to let in or to refuse in one line."""
+    """A door did something else than to accept a case or to refuse it in one line."""
 
 
 def written(name: str, content: bytes) -> Path:
-    """A file of this content."""
+    """Write a file with this content. Returns its path."""
     path = Path(name)
     path.write_bytes(content)
     return path
 
 
 def settings_file(content: bytes) -> None:
-    """Settings alone."""
+    """Read a file of settings."""
     read_settings(written("a.toml", content))
 
 
 def array_file(content: bytes) -> None:
-    """An array profile, and a little sound through its encoder."""
+    """Read an array profile and pass a little silence through its encoder."""
     profile = load_array(str(written("a.toml", content)))
     encode = foa_encoder(profile)
     if profile.channels <= 64:
@@ -64,7 +64,7 @@ def array_file(content: bytes) -> None:
 
 
 def bundle(case: tuple[bytes, bytes | None]) -> None:
-    """A manifest, and feature statistics if they are wild too; assembled as far as the first sample."""
+    """Load a bundle with a wild manifest, and wild feature statistics if there are any, and pass silence through it."""
     manifest, statistics = case
     folder = Path("wild")
     written("wild/" + MANIFEST, manifest)
@@ -80,7 +80,7 @@ def bundle(case: tuple[bytes, bytes | None]) -> None:
 
 
 def wav_file(content: bytes) -> None:
-    """As samples, and as a source at the model's rate."""
+    """Read a wav file as a whole, and as a source at the model's rate."""
     path = str(written("a.wav", content))
     with contextlib.suppress(ValueError):
         read_wav(path)
@@ -90,7 +90,7 @@ def wav_file(content: bytes) -> None:
 
 
 def raw_samples(case: tuple[RawFormat, bytes]) -> None:
-    """A pipe of any length."""
+    """Read raw samples from a pipe of any length."""
     raw, content = case
     with open_source("-", raw.channels, 24000, raw=raw, stdin=io.BytesIO(content)) as source:
         for _ in source:
@@ -98,12 +98,17 @@ def raw_samples(case: tuple[RawFormat, bytes]) -> None:
 
 
 def csv_file(content: bytes) -> None:
-    """DCASE labels."""
+    """Read DCASE labels."""
     read_annotations(written("a.csv", content), 13)
 
 
 def command(case: tuple[Sequence[str], bytes, bytes]) -> None:
-    """A command line in this process, with settings in a.toml and samples on stdin."""
+    """Run a command line in this process, with settings in a.toml and samples on stdin.
+
+    Raises:
+        ValueError: The command refused its input, in one line.
+        Broken: It did something else than to succeed or to refuse in one line.
+    """
     words, config, stdin = case
     written("a.toml", config)
     code, out, err = answered(words, stdin)
@@ -124,7 +129,7 @@ def command(case: tuple[Sequence[str], bytes, bytes]) -> None:
 
 
 def answered(words: Sequence[str], stdin: bytes) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command, whatever writes to them."""
+    """Exit code, stdout and stderr of a command. Libraries that write to the file descriptors are included."""
     logging.root.handlers.clear()
     uncaught: list[str] = []
     with (
@@ -146,7 +151,7 @@ def answered(words: Sequence[str], stdin: bytes) -> tuple[int, str, str]:
 
 @contextlib.contextmanager
 def taken(fd: int) -> Iterator[io.BytesIO]:
-    """What is written to a file descriptor meanwhile."""
+    """Collect what is written to a file descriptor (1 or 2)."""
     stream, got, kept = (sys.stdout, sys.stderr)[fd - 1], io.BytesIO(), os.dup(fd)
     stream.flush()
     with tempfile.TemporaryFile() as file:

@@ -99,5 +99,5 @@ sys.exit(main(["models"]))
 
 
 def test_edge_runs_where_nothing_of_the_training_is_installed():
-    done = subprocess.run([sys.executable, "-c", BLOCKED], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", BLOCKED], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")

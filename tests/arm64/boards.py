@@ -24,7 +24,7 @@ LIBRARIES = ("libstdc++6", "libgomp1")
 WHEELS = ("numpy", "scipy", "ai-edge-litert", "pytest", "hypothesis")
 MANYLINUX = ("2014", *(f"_2_{minor}" for minor in (17, 27, 28, 31, 34, 36)))  # as the older glibc of the two allows
 CORES = 4
-DOWNLOAD_S = 120
+DOWNLOAD_S = 600
 LONGEST_S = 1800  # beside other work; less than a minute by itself
 
 

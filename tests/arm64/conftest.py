@@ -1,13 +1,15 @@
+"""The machines that are compared: this one and an emulated board."""
+
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.arm64.checks")
+from tests.arm64.boards import LONGEST_S, ROOT, Board, kept_tree
 
-from tests.arm64.boards import ROOT, Board, kept_tree  # noqa: E402
-from tests.arm64.checks import ANSWERS  # noqa: E402
+ANSWERS = Path(__file__).with_name("answers.py")
 
 
 @pytest.fixture(scope="session")
@@ -15,17 +17,17 @@ def here(tmp_path_factory):
     """Folder of this machine's answers."""
     folder = tmp_path_factory.mktemp("here")
     command = [sys.executable, ANSWERS, folder]
-    subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=1800)
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=LONGEST_S)
     return folder
 
 
-@pytest.fixture(scope="class")
+@pytest.fixture(scope="module")
 def board(request):
-    """The machine that a class of tests is about."""
-    return Board(request.cls.release, kept_tree(request.cls.release))
+    """An emulated machine with the release that the parameter names."""
+    return Board(request.param, kept_tree(request.param))
 
 
-@pytest.fixture(scope="class")
+@pytest.fixture(scope="module")
 def there(board, tmp_path_factory):
     """Folder of the board's answers."""
     folder = tmp_path_factory.mktemp("there")

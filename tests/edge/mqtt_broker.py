@@ -1,8 +1,10 @@
 """What the tests of MQTT share: a real mosquitto, and who hears what it says."""
 
+import contextlib
 import json
 import os
 import queue
+import random
 import shutil
 import signal
 import socket
@@ -16,13 +18,22 @@ MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/s
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
 
 
+LIMIT_S = 300.0  # for what certainly happens, however busy the machine is
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that is not in use, and that the system gives to nobody else before it is.
+
+    Ports given to connections and to listeners at port 0 start at 32768: one of those could be taken meanwhile.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def eventually(condition, timeout_s=20.0):
+def eventually(condition, timeout_s=LIMIT_S):
     end_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end_s, "it did not happen in time"
@@ -59,7 +70,7 @@ class Broker:
     def stop(self):
         if self._process:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=LIMIT_S)
             self._process = None
 
     def _answers(self):
@@ -87,7 +98,7 @@ class Subscriber:
         self._client.on_message = lambda _client, _data, message: self.messages.append(message)
         self._client.connect("localhost" if tls else "127.0.0.1", port)
         self._client.loop_start()
-        subscribed.get(timeout=20)
+        subscribed.get(timeout=LIMIT_S)
 
     def seqs(self):
         return [json.loads(m.payload)["seq"] for m in list(self.messages) if "/event/" in m.topic]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,15 @@ from convert.training.trained import load_stage
 
 
 @pytest.fixture
-def cycled(tiny_recipe: Recipe, scenes_folder: Path, tmp_path: Path) -> Path:
-    """A localizer after two cycles of two steps."""
-    run = tmp_path / "run"
+def cycled(tiny_recipe: Recipe, scenes_folder: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A localizer after two cycles of two steps: a copy for each test, as the training takes long."""
+    run = tmp_path_factory.getbasetemp() / "cycled"
+    if run.exists():
+        return Path(shutil.copytree(run, tmp_path / "run"))
     options = ["--data", str(scenes_folder), "--dev", str(scenes_folder), "--out", str(run), "--stage", "localizer"]
     cycles = ["--steps", "4", "--set", "training.cycles=2", "--set", "training.learning_rate=0.05"]
     assert main(["train", "--model", tiny_recipe.name, *options, *cycles, "--jobs", "1", "--threads", "1"]) == 0
-    return run
+    return Path(shutil.copytree(run, tmp_path / "run"))
 
 
 @pytest.mark.slow

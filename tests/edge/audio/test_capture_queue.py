@@ -120,4 +120,4 @@ def test_no_progress_is_an_error_and_empty_buffers_are_no_progress():
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"^microphone 'mic4' stopped delivering: no samples for 0\.05 s$"):
         taken(capture, 1)
-    assert 0.04 < time.monotonic() - began < 1
+    assert 0.04 < time.monotonic() - began < 60

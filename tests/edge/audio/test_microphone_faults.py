@@ -27,6 +27,7 @@ COUNTED = 2**20  # frames of the file that counts them
 SCENE_S = 5.0
 SOUNDS = ((1.0, "low"), (3.0, "high"))  # of a second each: see `sounds`
 NEAR_S = 0.3  # a label frame, a buffer, and what a machine with other work may be late
+LIMIT_S = 300.0  # for what certainly happens, however busy the machine is
 TICKS_HZ = os.sysconf("SC_CLK_TCK")
 
 
@@ -120,7 +121,7 @@ def until(condition, seconds, what):
 def test_devices_are_listed_without_the_noise_of_alsa(tmp_path, plugin, recordings):
     device = Device(tmp_path / "device", plugin, recordings / "counted.raw", 44100)
     command = [sys.executable, "-c", "import sys; from edge.cli import main; sys.exit(main())", "devices"]
-    done = subprocess.run(command, env=os.environ | device.environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=os.environ | device.environment, capture_output=True, text=True, timeout=LIMIT_S)
     assert (done.returncode, done.stdout, done.stderr) == (0, "0: mic4, 4 channels, 44100 Hz\n", "")
 
 
@@ -160,11 +161,11 @@ def test_samples_are_those_of_the_device(counting, recordings, rate_hz):
     """At its own rate, to the bit, without a gap for a second: a busy machine may need more than one try."""
     microphone, _ = counting(rate_hz)
     blocks = []
-    for block in microphone.blocks():
+    for block in microphone.blocks(deadline_s=LIMIT_S):
         blocks = [*blocks, block] if not block.lost else [block]
         if len(blocks) == 10:
             break
-        assert block.start < 20 * rate_hz
+        assert block.start < LIMIT_S * rate_hz
     numbers = frame_numbers(recordings, blocks)
     lengths = [len(block.samples) for block in blocks]
     assert_array_equal(np.diff(numbers) % COUNTED, lengths[:-1])
@@ -172,14 +173,17 @@ def test_samples_are_those_of_the_device(counting, recordings, rate_hz):
     assert sum(lengths) == rate_hz
 
 
-def test_what_an_overflow_lost_is_counted(counting, recordings):
-    """The process that records is stopped, twice, for longer than the device can wait."""
+def overflow(counting, recordings):
+    """Stop the process that records, twice, for longer than the device can wait. Some samples are lost.
+
+    Returns the samples that were really lost before each block but the first, and those that the block reports.
+    """
     rate_hz = 48000
     before = set(children(os.getpid()))  # of other tests of this process
     microphone, _ = counting(rate_hz)
     (recorder,) = set(children(os.getpid())) - before
     blocks = []
-    for block in microphone.blocks():
+    for block in microphone.blocks(deadline_s=LIMIT_S):
         blocks.append(block)
         if len(blocks) in (10, 25):
             os.kill(recorder, signal.SIGSTOP)
@@ -191,11 +195,23 @@ def test_what_an_overflow_lost_is_counted(counting, recordings):
     starts, lost = np.array([(block.start, block.lost) for block in blocks]).T
     really = np.diff(numbers) % COUNTED - [len(block.samples) for block in blocks[:-1]]
     assert_array_equal(np.diff(starts), [len(b.samples) for b in blocks[:-1]] + lost[1:])
-    assert_array_equal(really > 0, lost[1:] > 0)
     assert lost.sum() > 1.2 * rate_hz
-    assert np.all(np.abs(np.cumsum(really) - np.cumsum(lost[1:])) < NEAR_S * rate_hz)
+    return really, lost[1:]
 
 
+def test_what_an_overflow_lost_is_counted(counting, recordings):
+    really, lost = overflow(counting, recordings)
+    assert_array_equal(really > 0, lost > 0)
+
+
+@pytest.mark.long  # losses are counted by the clock, so a callback that comes late makes one look longer
+def test_losses_are_as_long_as_they_were(counting, recordings):
+    really, lost = overflow(counting, recordings)
+    assert_array_equal(really > 0, lost > 0)
+    assert np.all(np.abs(np.cumsum(really) - np.cumsum(lost)) < NEAR_S * 48000)
+
+
+@pytest.mark.long  # needs a machine that delivers every 0.5 s; on a made-up clock: see test_capture_queue.py
 def test_the_place_in_time_is_kept_over_a_fault(counting, recordings):
     rate_hz = 16000
     microphone, device = counting(rate_hz)
@@ -289,12 +305,26 @@ class Listening:
             within_s = [event["at_s"] % SCENE_S - onset_s for onset_s, name in SOUNDS if name == event["class"]]
             assert within_s[0] > -NEAR_S and event["end_s"] - event["at_s"] + within_s[0] < 1.0 + NEAR_S, event
 
+    def check_messages(self):
+        """A fault, what it lost and its end are reported, and nothing else."""
+        lines = [re.sub(r"[\d.]+", "#", line) for line in self.stderr.splitlines()]
+        assert set(lines) == {
+            "WARNING: microphone 'mic#' stopped delivering: no samples for # s: trying again until it is back",
+            "WARNING: # samples lost before sample #",
+            "WARNING: microphone 'mic#' is back after # s",
+        }
+
+    @property
+    def away(self):
+        """Whether the microphone was last reported to have stopped."""
+        return self.stderr.count("stopped delivering") > self.stderr.count("is back after")
+
 
 @contextmanager
-def listening(folder, device, tiny_bundle, deadline_s):
+def listening(folder, device, tiny_bundle, deadline_s, settings=""):
     (folder / "a.toml").write_text(
         f'source = "mic"\nmodel = "{tiny_bundle}"\nsinks = ["jsonl:{folder}/events.jsonl"]\n'
-        f'[microphone]\ndevice = "mic4"\ndeadline_s = {deadline_s}\n'
+        f'[microphone]\ndevice = "mic4"\ndeadline_s = {deadline_s}\n{settings}'
     )
     program = "import sys; from edge.cli import main; sys.exit(main())"
     with (folder / "stderr").open("w") as stderr:
@@ -341,18 +371,14 @@ def endure(tmp_path, plugin, recordings, tiny_bundle, rounds, deadline_s):
         time.sleep(SCENE_S)
         for run in runs.values():
             run.spans_s[-1][1] = time.monotonic()
+            until(lambda run=run: len(children(run.process.pid)) == 1, 20, "a recorder")  # it may be starting anew
             (recorder,) = children(run.process.pid)
             run.process.send_signal(signal.SIGTERM)
             assert run.process.wait(20) == 0
             run.check_events()
             assert sum(1 for _ in run.expected()) > rounds // 2
             assert not Path(f"/proc/{recorder}").exists()
-            lines = [re.sub(r"[\d.]+", "#", line) for line in run.stderr.splitlines()]
-            assert set(lines) == {
-                "WARNING: microphone 'mic#' stopped delivering: no samples for # s: trying again until it is back",
-                "WARNING: # samples lost before sample #",
-                "WARNING: microphone 'mic#' is back after # s",
-            }
+            run.check_messages()
     for fault in FAULTS:
         assert max(measured[fault]["recovered_s"]) < 10.0, measured
         assert max(measured[fault]["cpu"]) < 0.5, measured
@@ -361,6 +387,36 @@ def endure(tmp_path, plugin, recordings, tiny_bundle, rounds, deadline_s):
 
 
 def test_faults_are_recovered_from(tmp_path, plugin, recordings, tiny_bundle):
+    """Nothing depends on when or how often: a busy machine may stop delivering more often than the device fails."""
+    with ExitStack() as stack:
+        runs = {}
+        for fault in FAULTS:
+            device = Device(tmp_path / fault, plugin, recordings / "scene.raw", 48000)
+            settings = "[budget]\ngovernor = false\n"  # which would report that the machine is slow
+            runs[fault] = stack.enter_context(listening(tmp_path / fault, device, tiny_bundle, 5.0, settings))
+        for run in runs.values():
+            until(lambda run=run: (run.folder / "events.jsonl").is_file() and run.lines(), LIMIT_S, "the first event")
+        for fault, run in runs.items():
+            run.device.fail(fault)
+        for fault, run in runs.items():
+            until(lambda run=run: run.away, LIMIT_S, f"a report of {fault}")
+            run.device.heal()
+        for fault, run in runs.items():
+            until(lambda run=run: not run.away, LIMIT_S, f"recovery from {fault}")
+            before = len(run.lines())
+            until(lambda run=run, before=before: len(run.lines()) > before, LIMIT_S, f"an event after {fault}")
+            recorders = children(run.process.pid)
+            assert len(recorders) <= 1  # none where one is about to be started anew
+            run.process.send_signal(signal.SIGTERM)
+            assert run.process.wait(LIMIT_S) == 0
+            assert not any(Path(f"/proc/{recorder}").exists() for recorder in recorders)
+            run.check_messages()
+            for event in run.lines():
+                assert event["class"] in {name for _, name in SOUNDS} and event["offset_s"] - event["onset_s"] < 1.15
+
+
+@pytest.mark.long
+def test_faults_are_recovered_from_in_time(tmp_path, plugin, recordings, tiny_bundle):
     endure(tmp_path, plugin, recordings, tiny_bundle, rounds=1, deadline_s=0.7)
 
 
@@ -392,4 +448,4 @@ def test_the_recorder_ends_with_a_parent_that_is_killed(tmp_path, plugin, record
         device.fail(fault)
         time.sleep(0.5)
         parent.kill()
-    until(lambda: not Path(f"/proc/{recorder}").exists(), 5, "the end of the recorder")
+    until(lambda: not Path(f"/proc/{recorder}").exists(), LIMIT_S, "the end of the recorder")

@@ -19,7 +19,7 @@ def test_one_line_is_all_that_a_process_says(tmp_path, tiny_bundle, wav):
     """No notes of the interpreter, no traceback, no warnings at exit."""
     (tmp_path / "a.wav").write_bytes(wav.read_bytes()[:-1])
     args = ["run", "--source", str(tmp_path / "a.wav"), "--model", str(tiny_bundle)]
-    done = subprocess.run([*SELD_EDGE, *args], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*SELD_EDGE, *args], capture_output=True, text=True, timeout=600)
     refused((done.returncode, done.stdout, done.stderr), r"a\.wav: truncated")
 
 
@@ -39,7 +39,7 @@ print(os.environ["OPENBLAS_NUM_THREADS"], len(os.listdir("/proc/self/task")))
         [sys.executable, "-c", code, str(tmp_path / "a.toml")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env=clean | environment,
     )
     told, threads = done.stdout.split()
@@ -81,7 +81,7 @@ sys.exit(edge.cli.main())
         [sys.executable, "-c", code, *args], stdout=write_end, stderr=subprocess.PIPE, text=True
     ) as child:
         os.close(write_end)
-        _, err = child.communicate(timeout=120)
+        _, err = child.communicate(timeout=600)
     wanted = "sink jsonl:-: Broken pipe" if command == "run" else "stdout: the reader has closed the pipe"
     refused((child.returncode, "", err), wanted)
     if command == "run":
@@ -111,7 +111,7 @@ def test_a_signal_closes_what_is_open_and_ends_well(tiny_bundle, sounds, tmp_pat
         child.send_signal(number)
         rest = child.stdout.read()
         err = child.stderr.read()
-        assert (child.wait(timeout=120), err) == (0, b"")
+        assert (child.wait(timeout=600), err) == (0, b"")
     low, high = events((first + rest).decode())
     is_about([low], LOW)
     assert (high["class"], high["onset_s"]) == ("high", 3.0) and 3.4 <= high["offset_s"] <= 3.9
@@ -125,7 +125,7 @@ def test_what_systemd_is_told_of_a_process(tiny_bundle, sounds, tmp_path):
     pcm = np.clip(np.rint(sounds * 32768), -32768, 32767).astype("<i2").tobytes()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(60)
+        systemd.settimeout(600)
         args = ["run", "--config", str(tmp_path / "a.toml"), "--model", str(tiny_bundle)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
@@ -140,7 +140,7 @@ def test_what_systemd_is_told_of_a_process(tiny_bundle, sounds, tmp_path):
             child.stdin.write(pcm[:9600])
             child.stdin.close()
             err = child.stderr.read().decode()
-            assert (child.wait(timeout=60), child.stdout.read()) == (0, b"")
+            assert (child.wait(timeout=600), child.stdout.read()) == (0, b"")
         told.append(systemd.recv(4096).decode())
         while told[-1] == "WATCHDOG=1":
             told.append(systemd.recv(4096).decode())

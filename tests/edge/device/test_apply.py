@@ -287,7 +287,7 @@ def test_alsa_reads_the_definitions(pi, apply_to, tmp_path, array):
         (tmp_path / "asound").write_text(asound)
         (tmp_path / "alsa.conf").write_text(f"<{ALSA_CONF}>\n<{tmp_path / 'asound'}>\n")
         with_it = {"ALSA_CONFIG_PATH": str(tmp_path / "alsa.conf"), "PATH": "/usr/bin", "LC_ALL": "C"}
-        return subprocess.run([ARECORD, *words], env=with_it, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run([ARECORD, *words], env=with_it, capture_output=True, text=True, timeout=600, check=False)
 
     apply_to(array)
     text, profile = (pi / ASOUND_PATH).read_text(), load_array(array)
@@ -311,7 +311,7 @@ def test_alsa_reads_the_definitions(pi, apply_to, tmp_path, array):
 @pytest.mark.skipif(UDEVADM is None, reason="no udevadm here")
 def test_udev_has_nothing_to_say_against_the_rule(pi, apply_to):
     apply_to(USB)
-    verified = subprocess.run([UDEVADM, "verify", pi / RULES_PATH], capture_output=True, text=True, timeout=60)
+    verified = subprocess.run([UDEVADM, "verify", pi / RULES_PATH], capture_output=True, text=True, timeout=600)
     if "nknown command" in verified.stderr:
         pytest.skip("this udevadm cannot verify: it came with systemd 254")
     assert verified.returncode == 0, verified.stderr
@@ -332,11 +332,11 @@ def test_systemd_has_nothing_to_say_against_the_drop_in(pi, apply_to):
     unit.parent.mkdir(parents=True)
     unit.write_text(shipped(unit.name).replace("/opt/seld-edge/.venv/bin/seld-edge", "/bin/true"))
     apply_to(USB)
-    verified = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, timeout=60, check=False)
+    verified = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, timeout=600, check=False)
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
     with (pi / BOARD_PATH).open("a") as file:
         file.write("CPUGovernor=performance\n")
-    broken = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, timeout=60, check=False)
+    broken = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, timeout=600, check=False)
     assert "Unknown key" in broken.stderr
 
 

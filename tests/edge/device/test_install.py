@@ -25,10 +25,10 @@ def install(prefix, version=257, command="/bin/true", dry_run=False):
 def test_systemd_has_nothing_to_say_against_the_unit(tmp_path):
     install(tmp_path, version=0)
     unit = str(tmp_path / UNIT_PATH)
-    verified = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, timeout=60)
+    verified = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, timeout=600)
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
     judged = [ANALYZE, "security", "--offline=true", "--no-pager", "--threshold=18", unit]
-    secure = subprocess.run(judged, capture_output=True, text=True, timeout=60)
+    secure = subprocess.run(judged, capture_output=True, text=True, timeout=600)
     if "unrecognized option" in secure.stderr:
         pytest.skip("this systemd cannot judge a unit that is not loaded")
     exposure = float(re.search(r"exposure level for seld-edge\.service: ([\d.]+)", secure.stdout)[1])

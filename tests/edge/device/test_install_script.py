@@ -89,7 +89,7 @@ def refused(done, message):
 
 @pytest.mark.skipif(SHELLCHECK is None, reason="no shellcheck here")
 def test_shellcheck_has_nothing_to_say():
-    done = subprocess.run([SHELLCHECK, SCRIPT], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([SHELLCHECK, SCRIPT], capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 

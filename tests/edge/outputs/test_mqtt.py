@@ -18,7 +18,7 @@ from edge.outputs.mqtt import Listener, MqttSink
 from edge.outputs.mqtt_link import MqttSettings
 from edge.outputs.outbox import Outbox
 from edge.types import Event, FrameRow
-from tests.edge.mqtt_broker import MOSQUITTO, Broker, Subscriber, eventually, free_port, needs_broker
+from tests.edge.mqtt_broker import LIMIT_S, MOSQUITTO, Broker, Subscriber, eventually, free_port, needs_broker
 
 LISTENER = Listener("coloc-edge", "foa", ("bell", "Female speech"), lambda: {"steps": 7, "temperature_c": None})
 
@@ -49,6 +49,12 @@ def quick(monkeypatch):
     """Attempts to connect that follow each other fast."""
     monkeypatch.setattr("edge.outputs.mqtt_link.SHORTEST_S", 0.1)
     monkeypatch.setattr("edge.outputs.mqtt_link.LONGEST_S", 0.5)
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Sinks that, when they are closed, send what waits however busy the machine is."""
+    monkeypatch.setattr(edge.outputs.mqtt, "CLOSE_S", LIMIT_S)
 
 
 @pytest.fixture
@@ -110,7 +116,7 @@ def test_retained_states(broker, opened):
     late.close()
 
 
-def test_home_assistant_is_told_to_forget_where_it_is_off(broker, opened):
+def test_home_assistant_is_told_to_forget_where_it_is_off(broker, opened, patient):
     for home_assistant in (True, False):
         sink = opened(broker.port, home_assistant=home_assistant)
         sink.emit(bell())
@@ -132,7 +138,7 @@ MqttSink(settings, None, Listener()).emit(Event("bell", 0.0, 1.0, 2.0, 3.0, 0.5)
 time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", code]) as child:
-        eventually(subscriber.seqs, 60.0)
+        eventually(subscriber.seqs)
         child.kill()
     eventually(lambda: subscriber.said("seld/pi/availability") == ["online", "offline"])
 
@@ -148,7 +154,7 @@ def restarts(broker, subscriber, sink, count, at, down_s):
         sink.emit(bell(number))
         if number % 20 == 0:
             time.sleep(0.01)
-    eventually(lambda: len(set(subscriber.seqs())) == count, 100.0)
+    eventually(lambda: len(set(subscriber.seqs())) == count)
     return subscriber.seqs()
 
 
@@ -176,7 +182,7 @@ def test_ten_thousand_events_through_restarts_of_the_broker(broker, subscriber, 
     assert sink.dropped == 0
 
 
-def test_what_waits_outlives_the_process(broker, subscriber, opened, tmp_path, caplog):
+def test_what_waits_outlives_the_process(broker, subscriber, opened, patient, tmp_path, caplog):
     """Killed twice with nobody to send to; then all of it is sent, in order."""
     outbox = tmp_path / "outbox"
     code = f"""
@@ -190,7 +196,7 @@ while sink._outbox.waiting < int(sys.argv[1]): time.sleep(0.01)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     for waiting in ("10", "20"):
-        subprocess.run([sys.executable, "-c", code, waiting], capture_output=True, timeout=60, check=False)
+        subprocess.run([sys.executable, "-c", code, waiting], capture_output=True, timeout=LIMIT_S, check=False)
     sink = opened(broker.port)
     sink.emit(bell())
     eventually(lambda: len(subscriber.seqs()) == 21)
@@ -224,7 +230,7 @@ def test_the_loop_never_waits(opened, monkeypatch):
     began_s = time.monotonic()
     for number in range(edge.outputs.mqtt.QUEUED_EVENTS + 500):
         sink.emit(bell(number))
-    assert time.monotonic() - began_s < 5.0
+    assert time.monotonic() - began_s < 60.0  # and not 0.2 s for each
     assert sink.dropped == 500
 
 
@@ -235,7 +241,7 @@ def test_two_runs_do_not_share_an_outbox(opened):
         opened(port)
 
 
-def test_run_sends_its_events(broker, subscriber, tmp_path, tiny_bundle, sounds):
+def test_run_sends_its_events(broker, subscriber, patient, tmp_path, tiny_bundle, sounds):
     """The whole command, with what it says about itself."""
     write_wav(tmp_path / "scene.wav", sounds, 24000)
     settings = f"""

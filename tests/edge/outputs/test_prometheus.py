@@ -92,7 +92,7 @@ def test_large_counts_are_exact():
 
 
 def get(server, path="/metrics"):
-    return urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=10.0)
+    return urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=300.0)
 
 
 def test_the_endpoint():
@@ -145,7 +145,7 @@ def test_the_file_is_whole_at_any_time(tmp_path):
     path = tmp_path / "seld.prom"
     seen = []
     with MetricsFile(str(path), 0.01, stats):
-        end_s = time.monotonic() + 10.0
+        end_s = time.monotonic() + 300.0
         while len(set(seen)) < 4 and time.monotonic() < end_s:
             seen.append(samples(path.read_text())["steps_total"])
     assert len(set(seen)) >= 4 and seen == sorted(seen)
@@ -161,7 +161,7 @@ def test_a_file_that_cannot_be_written(tmp_path, caplog):
     folder.mkdir()
     with caplog.at_level(logging.WARNING), MetricsFile(str(folder / "a.prom"), 0.01, lambda: STATS):
         folder.rename(tmp_path / "away")
-        end_s = time.monotonic() + 10.0
+        end_s = time.monotonic() + 300.0
         while not caplog.records and time.monotonic() < end_s:
             time.sleep(0.01)
         time.sleep(0.1)

@@ -161,7 +161,7 @@ IMPORTS = "from edge.outputs.sinks import *; from edge.types import Event; impor
 
 def run_stdout(code, stdout):
     command = [sys.executable, "-c", IMPORTS + code]
-    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
 
 
 EMIT = "e = Event('bell', 1, 2, 3, 4, 0.5)\ns = open_sink('jsonl:-')\ns.emit(e)\n"
