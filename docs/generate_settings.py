@@ -78,7 +78,7 @@ def keys_of(settings: type) -> list[Key]:
 def tables_of(settings: type) -> dict[str, type]:
     """The nested dataclasses of a settings dataclass by field name."""
     hints = {item.name: _without_none(get_type_hints(settings)[item.name]) for item in fields(settings)}
-    return {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    return {name: kind for name, kind in hints.items() if isinstance(kind, type) and is_dataclass(kind)}
 
 
 def system_settings(system: str) -> type:
@@ -272,12 +272,18 @@ def _assignments(within: str, keys: Sequence[Key]) -> list[str]:
     lines = []
     for key in keys:
         unset = key.default is None
-        value = SAMPLE_VALUES[f"{within}{key.name}"] if unset else key.default
+        value = _sample(f"{within}{key.name}") if unset else key.default
         said = _sentence(key.meaning) + (" Not set by default." if unset else "")
         if said:
             lines += textwrap.wrap(said.strip(), 118, initial_indent="# ", subsequent_indent="# ")
         lines.append(f"{'#' if unset else ''}{key.name} = {toml_value(value)}")
     return lines
+
+
+def _sample(name: str) -> object:
+    if name not in SAMPLE_VALUES:
+        raise ValueError(f"{__file__}: SAMPLE_VALUES: got no value for {name}, wanted one: it is not set by default")
+    return SAMPLE_VALUES[name]
 
 
 HEAD = f"""\

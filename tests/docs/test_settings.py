@@ -44,6 +44,12 @@ def test_every_key_of_a_system_is_documented(system):
     assert words == [item.name for item in fields(generator.system_settings(system))]
 
 
+def test_every_key_has_a_meaning():
+    rows = re.findall(r"^\| (`\w+`) \|.*\| ([^|]*) \|$", generator.REFERENCE.read_text(), re.MULTILINE)
+    assert len(rows) >= 100
+    assert not [key for key, meaning in rows if len(meaning.split()) < 2]
+
+
 def test_the_example_holds_the_defaults():
     read, usual = read_settings(generator.EXAMPLE), RunSettings()
     for item in fields(RunSettings):
