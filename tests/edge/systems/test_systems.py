@@ -2,10 +2,14 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 
-from edge.types import AudioBlock
-from tests.edge import coloc_ears, etri_scene
+from edge.nets.bundle import load_bundle
+from edge.runtime.pipeline import build_system
+from edge.stage_clock import StageClock
+from edge.types import AudioBlock, Spectra
+from tests.edge import coloc_ears, etri_scene, two_step_scene
 from tests.edge.scenes import check_direction, events_of, heard, run_through, with_gap
 
 PIPELINES = {
@@ -46,3 +50,19 @@ def test_reset_makes_the_pipeline_new(sounds, made):
     for _ in range(2):
         pipeline.reset()
         assert run_through(pipeline, [AudioBlock(sounds, 0)]) == fresh
+
+
+@pytest.mark.parametrize("name", ["etri", "two_step", "coloc-window", "coloc-streaming"])
+def test_a_system_is_built_with_a_clock_for_its_laps(tiny_bundle, name):
+    """Whoever builds it: a run, a benchmark, an evaluation."""
+    clock = StageClock()
+    if name.startswith("coloc"):
+        bundle, nets, overrides = load_bundle(str(tiny_bundle)), None, {"mode": name.partition("-")[2]}
+    else:
+        bundle, overrides = {"etri": etri_scene, "two_step": two_step_scene}[name].bundle(), {}
+        nets = {net: lambda past=None, **inputs: {} for net in bundle.manifest.nets}
+    system = build_system(bundle, nets=nets, overrides=overrides, clock=clock)
+    channels, bins = bundle.manifest.features.channels, bundle.manifest.stft.bins
+    list(system.step(Spectra(np.zeros((5, channels, bins), np.complex64), 0)))
+    assert system.clock is clock
+    assert "features" in clock.stages() and ("localizer" in clock.stages()) == (name == "coloc-streaming")
