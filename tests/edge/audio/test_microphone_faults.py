@@ -131,6 +131,7 @@ def test_devices_are_listed_without_the_noise_of_alsa(tmp_path, plugin, recordin
 @pytest.fixture
 def counting(tmp_path, plugin, recordings, monkeypatch):
     """A function that opens a device which counts its frames, and gives the microphone."""
+    monkeypatch.setattr("edge.audio.microphone.OPEN_S", LIMIT_S)
     with ExitStack() as stack:
 
         def opened(rate_hz):
