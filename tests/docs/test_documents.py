@@ -188,9 +188,8 @@ def templates():
     for path in (ROOT / "edge").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
-                yield "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values).split(
-                    "\0"
-                )
+                parts = (part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
+                yield "".join(parts).split("\0")
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield re.split(r"%[-+.\d]*[a-z]", node.value)
     script = (ROOT / "firmware_config" / "install.sh").read_text(encoding="utf-8")
