@@ -12,6 +12,7 @@ PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constr
 
 .PHONY: demo test long tools lint pytest clean
 .NOTPARALLEL:
+unexport PYTHONDONTWRITEBYTECODE  # tests start many processes, each of which would compile all modules again
 
 demo: $(VENV)/.device
 	$(BIN)/seld-edge demo
@@ -19,8 +20,8 @@ demo: $(VENV)/.device
 test: tools lint pytest
 
 # Debian packages that tests use, each with a file of it: synthesized speech, a broker, checks of scripts and of sound
-# definitions, a compiler and headers for a fake microphone, and an emulator of a Raspberry Pi. Tests of what cannot be
-# installed are skipped and say so.
+# definitions, a compiler and headers for PyAudio and a fake microphone, and an emulator of a Raspberry Pi. Tests of what
+# cannot be installed are skipped and say so.
 TOOLS = espeak-ng:/usr/bin/espeak-ng mosquitto:/usr/sbin/mosquitto shellcheck:/usr/bin/shellcheck \
   alsa-utils:/usr/bin/arecord udev:/usr/bin/udevadm gcc:/usr/bin/gcc libc6-dev:/usr/include/stdio.h \
   libasound2-dev:/usr/include/alsa/pcm_external.h portaudio19-dev:/usr/include/portaudio.h \
@@ -29,6 +30,7 @@ tools:
 	@missing=""; for tool in $(TOOLS); do \
 	  test -e $${tool#*:} || command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool%%:*}"; done; \
 	$(PYTHON) -c "import ensurepip" 2>/dev/null || missing="$$missing python3-venv"; \
+	$(PYTHON) -c "import os, sysconfig as s; os.stat(s.get_path('include') + '/Python.h')" 2>/dev/null || missing="$$missing python3-dev"; \
 	test -n "$$missing" || exit 0; \
 	$(APT) update; \
 	$(INSTALL) $$missing || for package in $$missing; do \

@@ -1,12 +1,12 @@
-"""Writes `golden/tiny-bundle` and `golden/tiny-nets`, which the tests of `edge` run. Needs the extra `convert`.
+"""Weights set by hand -> `golden/tiny-bundle` and `golden/tiny-nets`, which tests run. Needs the extra `convert`.
 
     python tests/make_tiny_bundle.py
 
-The tiny bundle is CoLoC in int8 with nets set by hand instead of trained, so that the whole device path can be tested
-with answers that are known: the localizer's direction is the mean intensity vector and is empty once it is told of a
-direction, the classifier hears whether the lower or the upper half of the bands is louder. Its step nets answer the
-same with the delays of real ones; their recurrences add a tenth of the label before. The tiny nets carry a state; the
-state of `drifting.tflite` has another scale at its output than at its input, which `edge.nets.net` has to refuse.
+The tiny bundle is CoLoC in int8. Its nets are set by hand instead of trained, so that the answers of the whole device
+path are known: the localizer gives the mean intensity vector, and a vector of zeros once the condition holds a
+direction; the classifier decides whether the lower or the upper half of the bands is louder. The step nets answer the
+same with the delays of real ones; their recurrences add a tenth of the label before. The tiny nets carry a state. The
+state of `drifting.tflite` has another scale at its output than at its input, which `edge.nets.net` must refuse.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from edge.systems.coloc.passes import LONGEST_HOP, Pass
 GOLDEN = Path(__file__).parent / "golden"
 LABELS, HOP_LABELS, FRAMES_PER_LABEL, BANDS, EMBEDDING = 10, 2, 5, 64, 6
 LOOK_AHEAD = 2
-HALVES = 14  # seven maps of the lower and seven of the upper half of the bands
+HALVES = 14  # values: the means of seven maps over the lower half of the bands, then over the upper half
 FRAMES = LABELS * FRAMES_PER_LABEL
-INTENSITY = 0.75 / (12000 / 512)  # of one plane wave in any band: Slaney's filters have unit area over Hz
+INTENSITY = 0.75 / (12000 / 512)  # of one plane wave, the same in all bands: Slaney's filters have unit area over Hz
 MAP_MEAN = [-40.0] * 4 + [0.0] * 3
 MAP_DEVIATION = [40.0] * 4 + [INTENSITY] * 3
-LOUDER = 12.0  # logits per 40 dB of difference between the halves
+LOUDER = 12.0  # logits for a difference of 40 dB between the halves
 
 
 def encoder(name: str) -> keras.Model:
@@ -46,21 +46,21 @@ def encoder(name: str) -> keras.Model:
 
 
 def localizer() -> keras.Model:
-    """Features and embedding -> mean intensity vector x, y, z per label frame; zero if a direction is known."""
+    """Features and embedding -> mean intensity vector x, y, z per label frame; zeros where a direction is embedded."""
     features, embedding = inputs()
     output = located(halves(features, LABELS), embedding)
     return hand_set(keras.Model({"features": features, "embedding": embedding}, {"output": output}))
 
 
 def classifier() -> keras.Model:
-    """Features and embedding -> probability of "low", "high" and none of them; none where the embedding is empty."""
+    """Features and embedding -> probabilities of "low", "high" and neither; "neither" where the embedding is zero."""
     features, embedding = inputs()
     output = layers.Softmax()(classified(halves(features, LABELS), embedding))
     return hand_set(keras.Model({"features": features, "embedding": embedding}, {"output": output}))
 
 
 def front() -> keras.Model:
-    """Features of a label frame -> means over the halves of the bands in each frame of the one before."""
+    """Features of a label frame -> means over the halves of the bands, for each frame of the label frame before."""
     features = keras.Input((FRAMES_PER_LABEL, BANDS, 7), name="features")
     before = keras.Input((FRAMES_PER_LABEL, 2, 7), name="state_frames")
     frames = layers.Concatenate(axis=1)([before, layers.AveragePooling2D((1, BANDS // 2))(features)])
@@ -69,7 +69,7 @@ def front() -> keras.Model:
 
 
 def blocks() -> keras.Model:
-    """Shared maps and condition of a label frame -> of the one two before: means over its frames, and its embedding."""
+    """Shared maps and condition of a label frame -> means over frames, and embedding, of two label frames before."""
     maps = keras.Input((FRAMES_PER_LABEL, 2, 7), name="shared_maps")
     condition = keras.Input((FRAMES_PER_LABEL + 2, 1, EMBEDDING), name="condition")
     second, third = (keras.Input((1, 1, HALVES + EMBEDDING), name=f"state_{name}") for name in ("second", "third"))
@@ -93,7 +93,7 @@ def recurrence(stage: str) -> keras.Model:
 
 
 def inputs() -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """Inputs of localizer and classifier."""
+    """The inputs of localizer and classifier: features and embedding."""
     return keras.Input((FRAMES, BANDS, 7), name="features"), keras.Input((LABELS, EMBEDDING), name="embedding")
 
 
@@ -104,18 +104,18 @@ def halves(features: keras.KerasTensor, labels: int) -> keras.KerasTensor:
 
 
 def located(means: keras.KerasTensor, embedding: keras.KerasTensor) -> keras.KerasTensor:
-    """The intensity vector, or nothing where a direction is known."""
+    """The intensity vector, or zeros where a direction is embedded."""
     vector = layers.Dense(3, use_bias=False, name="turned")(means)
     return vector * layers.Dense(3, activation="relu", name="gate")(embedding)
 
 
 def classified(means: keras.KerasTensor, embedding: keras.KerasTensor) -> keras.KerasTensor:
-    """Logits of "low", "high" and none of them."""
+    """Logits of "low", "high" and neither."""
     return layers.Dense(3, use_bias=False, name="heard")(means) + layers.Dense(3, name="told")(embedding)
 
 
 def hand_set(model: keras.Model) -> keras.Model:
-    """The model with its weights."""
+    """Set the weights of the layers that are known by name. Returns the model."""
     turned, heard = np.zeros((HALVES, 3)), np.zeros((HALVES, 3))
     for half in (0, 7):
         turned[half + 6, 0] = turned[half + 4, 1] = turned[half + 5, 2] = 0.5  # the maps are in the order y, z, x
@@ -133,7 +133,7 @@ def hand_set(model: keras.Model) -> keras.Model:
 
 
 def calibration(nets: tuple[str, ...]) -> list[dict[str, np.ndarray]]:
-    """Inputs over all that the nets will meet: silence to full scale, low and high, from everywhere."""
+    """Inputs that cover what the nets will meet: silence to full scale, low and high sounds, from all directions."""
     rng = np.random.default_rng(1)
     examples = []
     for number in range(60):
@@ -153,7 +153,7 @@ def calibration(nets: tuple[str, ...]) -> list[dict[str, np.ndarray]]:
 
 
 def step_nets(stage: str) -> dict[str, bytes]:
-    """The nets of a stage for the streaming mode, calibrated with the windows label by label, states rolled forward."""
+    """The nets of a stage for the streaming mode. They are calibrated label by label, with states rolled forward."""
     models = {"front": front(), "blocks": blocks(), "recurrence": recurrence(stage)}
     nets = {part: RecordingNet(KerasNet(model)) for part, model in models.items()}
     for window in calibration(("features", "embedding")):
@@ -175,7 +175,7 @@ def step_nets(stage: str) -> dict[str, bytes]:
 
 
 def write_tiny_bundle(folder: Path) -> None:
-    """The bundle that the tests of the device path run."""
+    """Write the bundle that the tests of the device path run."""
     encode, listen = ("direction",), ("features", "embedding")
     flatbuffers = {
         "localizer_encoder": to_tflite(encoder("localizer_encoder"), calibration(encode)),
@@ -206,7 +206,7 @@ def write_tiny_bundle(folder: Path) -> None:
 
 
 def state_net(gain: float) -> bytes:
-    """y = x + state and state = gain * (x + state): the scale of the state stays the same if `gain` is one half."""
+    """A net with y = x + state and state = gain * (x + state). A gain of one half keeps the scale of the state."""
     x, state = keras.Input((3,), name="x"), keras.Input((3,), name="state_sum")
     y = x + state
     model = keras.Model({"x": x, "state_sum": state}, {"y": y, "state_sum": y * gain})
@@ -215,7 +215,7 @@ def state_net(gain: float) -> bytes:
 
 
 def main() -> None:
-    """Write all."""
+    """Write the bundle and the nets."""
     write_tiny_bundle(GOLDEN / "tiny-bundle")
     nets = GOLDEN / "tiny-nets"
     nets.mkdir(exist_ok=True)

@@ -32,7 +32,7 @@ class LabelStepper:
         self.label_s = stft.label_s
         self.look_ahead_labels = extractor.look_ahead_labels
         self.next_label = 0
-        self.frames_per_label = stft.frames_per_label
+        self._frames_per_label = stft.frames_per_label
         self._extractor = extractor
         self.silent_spectra = Spectra(np.zeros((stft.frames_per_label, extractor.channels, stft.bins), np.complex64), 0)
         extractor.reset()
@@ -41,7 +41,7 @@ class LabelStepper:
 
     def label_of(self, spectra: Spectra) -> int:
         """The number of the label frame that spectra belong to."""
-        return spectra.start // self.frames_per_label
+        return spectra.start // self._frames_per_label
 
     def push(self, spectra: Spectra) -> list[FloatArray]:
         """Take the next label frame.

@@ -1,8 +1,8 @@
-"""What a machine says to the same questions -> a folder: run on two of them, the folders are compared.
+"""The shipped bundles -> a folder of what this machine computes with them. Two machines give two folders to compare.
 
-`python answers.py DIR` writes of every shipped bundle, as `DIR/BUNDLE-...`: `nets.json`, digests of the raw outputs of
-all nets for fixed inputs, in 1 and in 4 threads; `NET.npz`, every tensor of a net with an operation that is not exact;
-`features.npz`; `events.jsonl`, what the loop hears in the demo scene.
+`python answers.py DIR` writes for every shipped bundle, as `DIR/BUNDLE-...`: `nets.json`, digests of the raw outputs of
+all nets for fixed inputs, with 1 and with 4 threads; `NET.npz`, every tensor of a net that has an inexact operation;
+`features.npz`, the features of the demo scene and of noise; `events.jsonl`, the events of the demo scene.
 """
 
 import hashlib
@@ -22,15 +22,19 @@ from edge.nets.net import open_interpreter
 from edge.runtime.pipeline import build_pipeline, build_system, run
 from edge.types import AudioBlock, Event
 
-CALLS = 2  # of each net, which hands its states on
-INEXACT = {"SOFTMAX"}  # which processors round otherwise
+CALLS = 2  # of each net; the second takes the states of the first
+INEXACT = {"SOFTMAX"}  # processors round it differently
 SCENE_S = 12
 THREADS = (1, 4)
 ARRAY = "foa"
 
 
 def digests(flatbuffer, threads):
-    """One per output and call, of all its bytes. Raises RuntimeError where XNNPACK does not compute the net."""
+    """A digest of all bytes for each output and call of a net.
+
+    Raises:
+        RuntimeError: XNNPACK does not compute the net.
+    """
     interpreter = open_interpreter(flatbuffer, threads)
     if "DELEGATE" not in operations(interpreter):
         raise RuntimeError("XNNPACK is off")
@@ -45,7 +49,7 @@ def digests(flatbuffer, threads):
 
 
 def tensors(flatbuffer):
-    """All tensors of a net by number, after one call; its operations: name, inputs, outputs."""
+    """All tensors of a net by number, after one call. "steps" is JSON: operation, inputs and outputs of each step."""
     interpreter = Interpreter(model_content=flatbuffer, num_threads=1, experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
     rng = np.random.default_rng(0)
@@ -59,15 +63,18 @@ def tensors(flatbuffer):
 
 
 def operations(interpreter):
+    """The names of the operations of a net."""
     return {op["op_name"] for op in interpreter._get_ops_details()}
 
 
 def fixed(detail, rng):
+    """Random values over the whole range of an input tensor."""
     limits = np.iinfo(detail["dtype"])
     return rng.integers(limits.min, limits.max, detail["shape"], detail["dtype"], endpoint=True)
 
 
 def features(bundle, blocks):
+    """Feature maps (frames, bands, maps) of blocks of FOA."""
     manifest = bundle.manifest
     encode = foa_encoder(load_array(ARRAY), manifest.stft.sample_rate_hz, manifest.features.microphones)
     windows, extract = Stft(manifest.stft, manifest.features.channels), bundle.extractor()
@@ -75,7 +82,7 @@ def features(bundle, blocks):
 
 
 class Events:
-    """A sink that keeps events as lines."""
+    """A sink that keeps events as lines of JSON."""
 
     def __init__(self):
         self.lines = []
@@ -89,6 +96,7 @@ class Events:
 
 
 def main(folder):
+    """Write the answers of all shipped bundles."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in shipped_bundles():
         bundle = load_bundle(name)

@@ -1,8 +1,8 @@
-"""Boards that are emulated: a tree with the Python of a Debian release and the real aarch64 wheels, under qemu.
+"""A Debian release and the real aarch64 wheels -> an emulated board: a tree of files whose Python runs under qemu.
 
-Nothing is mounted and nothing of the system is changed: the tree is unpacked, the wheels are put beside it, and qemu
-runs the tree's Python as a process of this machine. Trees are kept in SELD_EDGE_ARM64, ~/.cache/seld-edge-arm64 by
-default, under the name of what is in them; what Python compiles stays in them, too.
+Nothing is mounted and the system is not changed: the packages are unpacked into a tree, the wheels are installed beside
+them, and qemu runs the tree's Python as a process of this machine. Trees are kept in the folder SELD_EDGE_ARM64,
+~/.cache/seld-edge-arm64 by default. The name of a tree has a hash of its contents. The byte code of Python stays in it.
 """
 
 import hashlib
@@ -22,25 +22,25 @@ QEMU = "qemu-aarch64-static"
 TOOLS = {QEMU: "qemu-user-static", "mmdebstrap": "mmdebstrap"}  # and their packages
 LIBRARIES = ("libstdc++6", "libgomp1")
 WHEELS = ("numpy", "scipy", "ai-edge-litert", "pytest", "hypothesis")
-MANYLINUX = ("2014", *(f"_2_{minor}" for minor in (17, 27, 28, 31, 34, 36)))  # as the older glibc of the two allows
+MANYLINUX = ("2014", *(f"_2_{minor}" for minor in (17, 27, 28, 31, 34, 36)))  # up to the glibc of the older release
 CORES = 4
 DOWNLOAD_S = 600
-LONGEST_S = 1800  # beside other work; less than a minute by itself
+LONGEST_S = 1800  # limit of a command, which takes a minute on a machine with nothing else to do
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A Debian release, which is what Raspberry Pi OS is made of, on a processor."""
+    """A Debian release, on which a Raspberry Pi OS is based, and the processor of a board."""
 
     suite: str
     python: str
-    cpu: str  # as qemu calls it; without a name qemu 7.2 computes wrong numbers
+    cpu: str  # qemu's name of it; without a name qemu 7.2 computes wrong numbers
     part: str
     variant: str
     features: str = ""
 
     def cpuinfo(self):
-        """XNNPACK is off, silently, where this cannot be read."""
+        """The text of /proc/cpuinfo. XNNPACK switches itself off without a word where it cannot read that."""
         lines = [
             "BogoMIPS\t: 108.00",
             f"Features\t: fp asimd evtstrm crc32 cpuid{self.features}",
@@ -59,13 +59,13 @@ TRIXIE = Release("trixie", "3.13", "cortex-a76", "0xd0b", "0x4", DOT_PRODUCTS)  
 
 
 class Board:
-    """A release that can be run on this machine."""
+    """A release that this machine can run: the tree of its files."""
 
     def __init__(self, release, tree):
         self.release, self.tree = release, tree
 
     def python(self, *words):
-        """Run the tree's Python in the root of the repository, with nothing of this machine's environment."""
+        """Run the tree's Python in the root of the repository, without this machine's environment variables."""
         command = [shutil.which(QEMU), "-cpu", self.release.cpu, "-L", self.tree]
         command += [self.tree / "usr" / "bin" / f"python{self.release.python}", *words]
         environment = {
@@ -77,7 +77,7 @@ class Board:
 
 
 def kept_tree(release):
-    """The tree of a release, which is made when it is first asked for. Skips the test where that cannot be."""
+    """The tree of a release. It is made at the first call; where that is impossible, the test is skipped."""
     missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
@@ -94,6 +94,7 @@ def kept_tree(release):
 
 
 def make_tree(release, tree):
+    """Download the packages and wheels of a release and write its files for /proc and /sys."""
     packages = ("python3-minimal", f"libpython{release.python}-stdlib", *LIBRARIES)
     options = ("--quiet", "--arch=arm64", "--variant=extract", f"--include={','.join(packages)}")
     fetch("mmdebstrap", *options, release.suite, tree)
@@ -116,7 +117,7 @@ def make_tree(release, tree):
 
 
 def fetch(*command):
-    """Run what downloads; where nothing can be downloaded, there is nothing to test."""
+    """Run a command that downloads. The test is skipped where it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_S)
     except subprocess.TimeoutExpired as error:

@@ -48,9 +48,9 @@ def test_the_tests_of_the_device_pass(board):
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_outputs_of_the_nets_are_the_same_bytes(here, there, name):
-    """In one thread and in four; and on both machines where a net has no SOFTMAX, see the next test.
+    """One thread and four give the same, and so do both machines if the net has no SOFTMAX.
 
-    One difference in a thousand changes all that comes after it, so of the others nothing else is asked.
+    A SOFTMAX may be off by one step, which changes all tensors after it. The next test is about nets with one.
     """
     wanted, got = both(here, there, f"{name}-nets.json", json.loads)
     assert wanted.keys() == got.keys()
@@ -61,8 +61,9 @@ def test_outputs_of_the_nets_are_the_same_bytes(here, there, name):
 
 
 def test_every_operation_gives_the_same_bytes_but_softmax(here, there):
-    """Given the same. SOFTMAX is TFLite's own, and looks exponentials up in a table on ARM: see OFF_SHARE.
+    """Operations with the same inputs on both machines are compared.
 
+    SOFTMAX is TFLite's own, and looks exponentials up in a table on ARM: see OFF_SHARE.
     Products of two tensors are the same because the nets have none between two steps: see convert/quantize/ties.py.
     """
     compared = collections.Counter()
@@ -98,7 +99,7 @@ def test_features_are_the_same_numbers(here, there, name):
 
 
 @pytest.mark.parametrize("name", BUNDLES)
-def test_the_loop_hears_the_same_events(here, there, name):
+def test_the_pipeline_gives_the_same_events(here, there, name):
     wanted, got = both(
         here, there, f"{name}-events.jsonl", lambda text: [json.loads(line) for line in text.split("\n")[:-1]]
     )

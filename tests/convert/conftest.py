@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from edge.geometry import foa_gains, unit_vector
 from edge.nets.bundle import Bundle
 from edge.scoring.annotations import Label, write_annotations
 
+gc.freeze()  # TensorFlow makes so many objects at import that looking through them again and again takes long
 RATE_HZ = 24000
 TINY_SIZES = CrnnSizes(frames=30, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)
 TINY = Recipe(

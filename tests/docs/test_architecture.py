@@ -10,6 +10,7 @@ import pytest
 from edge.audio import microphone
 from tests.docs.markdown import first_table, first_words, section
 from tests.paths import ROOT
+from tests.test_layout import EDGE
 
 PAGE = ROOT / "docs" / "architecture.md"
 LIFE = section(PAGE, "The life of a block")
@@ -53,6 +54,12 @@ def test_its_stations_are_in_the_order_of_the_folders():
     assert passed == sorted(passed)
 
 
+def test_the_order_of_the_imports_is_the_one_that_is_tested():
+    (block,) = re.findall(r"\n\n((?:    .*\n)+)", section(PAGE, "Who may import whom"))
+    told = [set(room.split()) for room in block.split("<")]
+    assert told == [set(room) - {""} for room in EDGE]
+
+
 def test_every_room_of_edge_is_in_the_picture_of_the_house():
     assert {path.parent.name for path in (ROOT / "edge").glob("*/__init__.py")} == set(rooms_of_the_house())
 
@@ -83,6 +90,7 @@ def test_it_is_the_life_that_a_block_has(executed, tmp_path, monkeypatch):
     from edge.audio.sources import open_source
     from edge.nets.bundle import load_bundle
     from edge.outputs import mqtt
+    from edge.outputs.device_info import DeviceInfo
     from edge.outputs.mqtt_link import MqttSettings
     from edge.runtime.pipeline import build_pipeline, build_system, run
 
@@ -99,15 +107,15 @@ def test_it_is_the_life_that_a_block_has(executed, tmp_path, monkeypatch):
     bundle, array = load_bundle("coloc-edge"), load_array("open_tetra")
     pipeline = build_pipeline(bundle, array, build_system(bundle))
     settings = MqttSettings(host="127.0.0.1", port=1, outbox=str(tmp_path / "outbox"))  # nobody listens there
-    sink = mqtt.MqttSink(settings, None, mqtt.Listener(bundle.manifest.name, array.name, bundle.manifest.class_names))
+    sink = mqtt.MqttSink(settings, None, DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names))
     with open_source("mic", array.channels, 24000, native_rate_hz=48000) as source:
         switch.set()
         run(until(source, 7.0, 24000), pipeline, [sink])
         sink.close()
         switch.clear()
     assert list((tmp_path / "outbox").glob("*.log")), "no event reached the outbox"
-    assert not set(STATIONS) - OF_THE_TEST - seen
-    assert not seen - {*STATIONS, *HELPERS}
+    assert sorted(set(STATIONS) - OF_THE_TEST - seen) == []
+    assert sorted(seen - {*STATIONS, *HELPERS}) == []
 
 
 def until(blocks, end_s, rate_hz):

@@ -188,7 +188,8 @@ def templates():
     for path in (ROOT / "edge").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
-                yield [part.value for part in node.values if isinstance(part, ast.Constant)]
+                parts = (part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
+                yield "".join(parts).split("\0")
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield re.split(r"%[-+.\d]*[a-z]", node.value)
     script = (ROOT / "firmware_config" / "install.sh").read_text(encoding="utf-8")
@@ -197,16 +198,17 @@ def templates():
 
 
 def fits(message, pieces):
-    """Whether a message has the pieces of a template in order; `...` in it stands for all that is left out."""
-    at = matched = 0
-    for piece in pieces:
-        found = message.find(piece, at)
-        if found < 0:
-            if "..." not in message:
-                return False
-            break
-        at, matched = found + len(piece), matched + len(piece.strip())
-    return matched >= 8
+    """Whether a message, or what is quoted of it before a last `...`, has the pieces of a template in order."""
+    cut = message.endswith("...")
+    text = message.removesuffix("...").strip()
+    for count in range(len(pieces), 0, -1):
+        used = pieces[:count]
+        end = "" if cut else r"\Z"
+        if sum(map(len, used)) >= 8 and re.search(".*?".join(map(re.escape, used)) + end, text):
+            return True
+        if not cut:
+            return False
+    return False
 
 
 def quoted_messages():

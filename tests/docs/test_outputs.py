@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from edge.events.records import event_record
+from edge.outputs.device_info import DeviceInfo
 from edge.outputs.home_assistant import Topics, discovery_topic
-from edge.outputs.prometheus import exposition
 from edge.outputs.sinks import open_sink
 from edge.runtime.governor import GovernorStats
 from edge.runtime.pipeline import build_pipeline, build_system
@@ -125,9 +125,13 @@ def metrics_of(text):
 
 
 def test_metrics():
+    prometheus_client = pytest.importorskip("prometheus_client", reason="prometheus_client is not installed")
+    from edge.outputs.metrics_collector import metrics_registry
+
+    registry = metrics_registry(lambda: STATS, DeviceInfo("coloc-edge", "foa"))
     rows = first_table(section(PAGE, "Metrics"))
     told = {row[0].strip("`"): (row[1], set(re.findall(r"`(\w+)`", row[2]))) for row in rows}
-    assert told == metrics_of(exposition(STATS))
+    assert told == metrics_of(prometheus_client.generate_latest(registry).decode())
 
 
 def test_statistics_file():

@@ -16,7 +16,7 @@ from edge.systems.label_stepper import LabelStepper
 from edge.types import Spectra
 
 ORIGIN = (0.0, 0.0, 0.0)
-SILENCE, NOTHING = -1, -9  # in place of the number of a label frame: not of the stream, and never computed
+SILENCE, NOTHING = -1, -9  # instead of the number of a label frame: one outside of the stream, and a fresh state
 COMPASS = [np.array(v, np.float32) for v in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (-1, 0, 0))]
 
 
@@ -34,11 +34,12 @@ SOUNDING = {
 
 
 class Scene:
-    """Nets that answer from a table: `sounds` says what sounds in a label frame, in the order in which it is named.
+    """A stream of label frames with known directions, and fake nets that answer from that knowledge.
 
-    The embedding of a direction is the direction and a one, all plus two; the localizer finds out from their mean what
-    is known, and names the next. The nets refuse what no correct loop would give. Those of the streaming mode know the
-    delays that `edge.systems.coloc.passes` states.
+    `sounds` maps the number of a label frame to its directions, in the order in which the localizer names them. The
+    embedding of a direction is the direction and a one, all plus two; the localizer infers from the mean embedding
+    which directions are known, and names the next. The nets refuse inputs that no correct loop gives. Those of the
+    streaming mode have the delays that `edge.systems.coloc.passes` states.
     """
 
     stft = StftSettings(sample_rate_hz=40, window_samples=4, hop_samples=2, nfft=4, frames_per_label=2)
@@ -70,14 +71,14 @@ class Scene:
 
     @classmethod
     def spectra(cls, label):
-        """A label frame whose features say its number: the log-power of W, in dB, is a tenth of it."""
+        """A label frame whose features encode its number: the log-power of W, in dB, is a tenth of it."""
         bins = np.zeros((cls.stft.frames_per_label, 4, cls.stft.bins), np.complex64)
         bins[:, 0] = 10 ** (label / 200)
         return Spectra(bins, label * cls.stft.frames_per_label)
 
     @classmethod
     def numbers(cls, features):
-        """Number of each label frame of some features."""
+        """Numbers of the label frames that features are of."""
         loudness_db = features[:: cls.stft.frames_per_label, 0, 0]
         assert_array_equal(features[1 :: cls.stft.frames_per_label, 0, 0], loudness_db)
         return [SILENCE if db < -50 else round(float(db) * 10) for db in loudness_db]
@@ -88,7 +89,7 @@ class Scene:
         return answers + (list(system.finish()) if finish else [])
 
     def check(self, answers, labels):
-        """Every label frame is answered once, in order, with what is true there, as far as there are slots."""
+        """Every label frame is answered once, in order, with its true directions, as many as there are slots."""
         answered = [answer.start + n for answer in answers for n in range(len(answer.activity))]
         assert answered == list(labels)
         if not answered:
@@ -132,7 +133,7 @@ class Scene:
     def classified(self, label, embedding):
         """The output of the classifier: probability 0.7 for the class, 0.1 for "none of the classes", the last one."""
         direction = (embedding - self.origin)[:3]
-        if not direction.any():  # what it says here is not to be read
+        if not direction.any():  # an answer that must not be used
             return np.full(self.classes + 1, 0.9)
         probabilities = np.full(self.classes + 1, 0.05)
         probabilities[-1] = 0.1
@@ -222,5 +223,5 @@ class FakeNet:
 
 
 def check_follows(before, number):
-    """Nothing is left out and nothing comes twice, until there is silence."""
+    """No label frame is left out or comes twice, until there is silence."""
     assert before == NOTHING or number in (before + 1, SILENCE), (before, number)

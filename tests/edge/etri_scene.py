@@ -1,4 +1,4 @@
-"""What the tests of ETRI share: a scene that its fake nets know, a bundle without files, and nets with ears."""
+"""What the tests of ETRI share: a scene that its fake nets know, a bundle without files, and analytic nets."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ CLASSES, BANDS = ("low", "high"), 64
 
 
 class Numbers:
-    """Features of spectra that say the number of their label frame: that number in all maps."""
+    """In place of the features: all maps of a label frame hold its number, which the spectra encode."""
 
     channels, bands, map_names = 4, 3, tuple(str(number) for number in range(MAPS))
 
@@ -46,12 +46,12 @@ class Numbers:
         self._late = []
 
     def _features(self, spectra):
-        number = round(float(spectra.bins[0, 0, 0].real)) - 1  # no spectra: silence
+        number = round(float(spectra.bins[0, 0, 0].real)) - 1  # zero bins are silence
         return FeatureFrames(np.full((TINY.frames_per_label, self.bands, MAPS), number, np.float32), spectra.start)
 
 
 class FakeNet:
-    """One net of a scene. What it says where it is not to be read is wrong."""
+    """One net of a scene. It answers wrongly where its answer must not be used, so that a use is noticed."""
 
     def __init__(self, scene, name):
         self.scene, self.name = scene, name
@@ -70,7 +70,7 @@ class FakeNet:
         return [0.95 if sounds else 0.05]
 
     def sed(self, sounds):
-        output = np.full(len(NAMES), 0.1 if sounds else 0.99)  # it has not learnt silence
+        output = np.full(len(NAMES), 0.1 if sounds else 0.99)  # wrong about silence
         for index, _, _ in sounds:
             output[index] = STRENGTHS[index]
         return output
@@ -86,7 +86,7 @@ class FakeNet:
 
 
 class Replaced(FakeNet):
-    """A net that answers with what a function of the numbers of the label frames says."""
+    """A net that answers with a function of the numbers of the label frames."""
 
     def __init__(self, scene, name, answer):
         self.scene, self.name = scene, name
@@ -109,7 +109,7 @@ class Scene(scenes.Scene):
 
 
 def bundle(**changes):
-    """A bundle without files: what its nets are is only described."""
+    """A bundle without files: the manifest describes its nets."""
     inputs = {"sad": 3, "sed": 3, "doae": 10}
     outputs = {"sad": 1, "sed": len(CLASSES), "doae": 2 * len(CLASSES)}
     nets = {
@@ -137,8 +137,8 @@ def bundle(**changes):
     )
 
 
-class Ear:
-    """A net made of means over the features of each label frame."""
+class AnalyticNet:
+    """A net that is a formula over the mean features of each label frame."""
 
     def __init__(self, answer):
         self._answer = answer
@@ -154,24 +154,28 @@ def squashed(values):
     return 1 / (1 + np.exp(-values))
 
 
-def ear_heard(maps):
-    """Something is louder than the noise: mean log-mel, in dB."""
+def analytic_heard(maps):
+    """Whether something is louder than the noise, by the mean log-mel in dB."""
     return squashed((maps[..., 0].mean(axis=1, keepdims=True) + 50.0) / 2)
 
 
-def ear_classified(maps):
+def analytic_classified(maps):
     low = squashed((maps[:, :32, 0].mean(axis=1) - maps[:, 32:, 0].mean(axis=1)) / 5)
     return np.stack([low, 1 - low], axis=1)
 
 
-def ear_located(maps):
-    """Active intensity y, z, x of all bands, the same for both classes."""
+def analytic_located(maps):
+    """Direction of the mean active intensity, the same for both classes."""
     azimuth_deg, elevation_deg = azimuth_elevation_deg(maps[..., [6, 4, 5]].mean(axis=1))
     return np.stack([azimuth_deg, azimuth_deg, elevation_deg, elevation_deg], axis=1) / 180.0
 
 
-def pipeline_with_ears(**changes):
-    nets = {"sad": Ear(ear_heard), "sed": Ear(ear_classified), "doae": Ear(ear_located)}
+def analytic_pipeline(**changes):
+    nets = {
+        "sad": AnalyticNet(analytic_heard),
+        "sed": AnalyticNet(analytic_classified),
+        "doae": AnalyticNet(analytic_located),
+    }
     system = build_system(bundle(), nets=nets, overrides=changes)
     return Pipeline(
         foa_encoder(load_array("foa")), Stft(StftSettings(), 4), system, Decoder(DecodeSettings(), CLASSES, 0.1)

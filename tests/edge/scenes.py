@@ -1,4 +1,4 @@
-"""What tests of several systems share: label frames in which known sounds sound, and how answers are looked through."""
+"""What the tests of several systems share: label frames with known sounds, and checks of the answers."""
 
 import numpy as np
 import pytest
@@ -22,9 +22,10 @@ STRENGTHS = (0.9, 0.8, 0.7, 0.6)  # of a class where it sounds
 
 
 class Scene:
-    """Nets that answer from a table: `sounds` says what sounds in a label frame: class, azimuth, elevation.
+    """A stream of label frames in which known sounds sound, and fake nets that answer from that knowledge.
 
-    A scene of a system names its transform, its fake nets, the slots that it answers with, and its spectra.
+    `sounds` maps the number of a label frame to its sounds: class, azimuth, elevation. The scene of a system is a
+    subclass; it states its STFT, its fake nets, the number of slots, and how spectra encode the number of a label frame.
     """
 
     def __init__(self, sounds="mixed"):
@@ -40,7 +41,7 @@ class Scene:
         return [numbers for _, called, numbers in self.calls if called == name]
 
     def steps(self):
-        """In which steps each was at work."""
+        """The steps in which each net was called."""
         names = dict.fromkeys(called for _, called, _ in self.calls)
         return {name: sorted({step for step, called, _ in self.calls if called == name}) for name in names}
 
@@ -53,7 +54,7 @@ class Scene:
         return answers + (list(system.finish()) if finish else [])
 
     def check(self, answers, labels, slots=None):
-        """Every label frame is answered once, in order, with what is true there, as far as there are slots."""
+        """Every label frame is answered once, in order, with its true sounds, as many as there are slots."""
         slots = slots or self.slots
         assert [answer.start + n for answer in answers for n in range(len(answer.activity))] == list(labels)
         for answer in answers:
@@ -70,7 +71,7 @@ class Scene:
             assert_allclose(answer.direction, where, atol=1e-6)
 
     def check_latency(self, system, labels=130):
-        """No answer comes later than the latency says, and some come as late."""
+        """No answer comes later than `latency_s`, and some come as late."""
         waited, end = [], 0
         for label in range(labels):
             for answer in self.step(system, label):
@@ -81,7 +82,7 @@ class Scene:
         assert labels - end < system.latency_s / self.stft.label_s  # and none is held back longer
 
     def check_changes_of_level(self, system, changes, labels):
-        """Whatever the level at (label, index): nothing is lost, nothing repeated, nothing late."""
+        """With changes of level (label, index), nothing is lost, repeated or late."""
         at = {label: index % len(system.levels) for label, index in changes}
         most, answers = 0.0, []
         for label in range(labels):
@@ -95,12 +96,12 @@ class Scene:
 
 
 def joined(answers):
-    """Activity (labels, slots, classes) and direction (labels, slots, 3) of all of them."""
+    """Activity (labels, slots, classes) and direction (labels, slots, 3) of all answers."""
     return [np.concatenate([getattr(each, name) for each in answers]) for name in ("activity", "direction")]
 
 
 def check_slots(activity, direction):
-    """Each slot is one class above 0.5 with a unit vector, or nothing."""
+    """Each slot has one class above 0.5 and a unit vector, or is empty."""
     assert activity.any()
     assert activity.max() <= 1.0 and not np.any((activity > 0) & (activity <= 0.5))
     live = np.any(activity > 0, axis=-1)
@@ -148,19 +149,19 @@ def check_direction(event, direction, within_deg=1.0):
 
 
 def low_noise(count):
-    """More of the low than of the high: (count,) samples."""
+    """Noise (count,) with more power at low frequencies."""
     return np.convolve(np.random.default_rng(0).normal(0, 0.02, count), [2.0, *np.ones(15)], "same")
 
 
 def around(count):
-    """So many directions on a sphere, azimuth and elevation in degrees, no two near each other."""
+    """Yield `count` directions spread over the sphere: azimuth and elevation in degrees."""
     turn = np.pi * (3 - np.sqrt(5))
     for n in range(count):
         yield np.rad2deg(turn * n) % 360 - 180, np.rad2deg(np.arcsin((2 * n + 1) / count - 1))
 
 
 def with_gap(cut, before, after, resumed, size):
-    """Blocks of the samples before a gap, and of those after it, which begin at sample `resumed`."""
+    """Blocks of the samples before a gap and after it; the latter begin at sample `resumed`."""
     late = cut(after, size, start=resumed)
     late[0] = AudioBlock(late[0].samples, resumed, lost=resumed - len(before))
     return [*cut(before, size), *late]

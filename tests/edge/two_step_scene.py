@@ -1,4 +1,4 @@
-"""What the tests of two-step share: a scene that its fake nets know, a bundle without files, and nets with ears."""
+"""What the tests of two-step share: a scene that its fake nets know, a bundle without files, and analytic nets."""
 
 import functools
 from dataclasses import replace
@@ -40,7 +40,7 @@ FEATURES = FeatureSettings("two_step", BANDS)
 
 @functools.cache
 def spectra(label):
-    """Noise as loud as the number of the label frame says, in tenths of a decibel: W and the first microphone alone."""
+    """Noise of a label frame, whose level in tenths of a decibel is the number of the label frame."""
     shape = TINY.frames_per_label, SETTINGS.channels, TINY.bins
     if label == SILENCE:
         return Spectra(np.zeros(shape, np.complex64), 0)
@@ -59,7 +59,7 @@ def maps(label):
 
 @functools.cache
 def beam_maps(array, label, tracks):
-    """What is to be heard of a label frame toward its tracks: by hand, normalised as the log-mel of W."""
+    """Wanted beams of a label frame toward its tracks, computed directly and normalised as the log-mel of W."""
     beams = beamformer(array)(spectra(label).bins[:, 4:], np.array(tracks, np.float32))
     return (logmel(beams, mel_bank(SETTINGS, TINY)) - MEAN[:, :1]) / DEVIATION[:, :1]
 
@@ -70,7 +70,7 @@ def beamformer(array):
 
 
 class FakeNet:
-    """One net of a scene. It refuses what no correct loop would give; what it says where none is to read is wrong."""
+    """One net of a scene. It refuses inputs that no correct loop gives, and answers wrongly where no answer is used."""
 
     def __init__(self, scene, name):
         self.scene, self.name = scene, name
@@ -110,7 +110,7 @@ class FakeNet:
 
 
 def hidden(name, numbers):
-    """What a net knows of label frames besides its output."""
+    """The output `hidden` of a net: rows that name the net and the label frames."""
     return np.array([[number, len(name), *name.encode()[:2]] for number in numbers], np.float32)
 
 
@@ -129,14 +129,14 @@ class Scene(scenes.Scene):
         return TwoStep(self.nets, stepper, len(NAMES), settings, beam_maps, self.fused)
 
     def tracks_at(self, number):
-        """Three vectors. Silence it has not learnt: a track is there."""
+        """Vectors of three tracks. In silence there is a wrong one."""
         if number == SILENCE:
             return ((0.0, 0.9, 0.0), *((0.0, 0.0, 0.0),) * 2)
         there = [tuple((0.9 * unit_vector(*angles)).tolist()) for _, *angles in self.sounds_at(number)]
         return tuple([*there, *((0.1, -0.1, 0.3),) * 3][:3])
 
     def accdoa_at(self, number):
-        """(tracks, 3, classes). Something small everywhere."""
+        """Multi-ACCDOA (tracks, 3, classes), with small values where nothing is active."""
         output = np.full((3, 3, len(NAMES)), 0.1)
         for track, (index, *angles) in enumerate([BELL] if number == SILENCE else self.sounds_at(number)):
             output[track, :, index] = STRENGTHS[index] * unit_vector(*angles)
@@ -144,7 +144,7 @@ class Scene(scenes.Scene):
 
 
 def bundle(shapes=SHAPES, features=FEATURES, **changes):
-    """A bundle without files: what its nets are is only described."""
+    """A bundle without files: the manifest describes its nets."""
     nets = {name: {"file": f"{name}.tflite", "sha256": "", **tensors} for name, tensors in shapes.items()}
     known = {"format": 1, "name": "tiny", "system": "two_step", "precision": "float32", "class_names": CLASSES}
     asked = {"window_labels": 20, "hop_labels": 10}
@@ -154,13 +154,13 @@ def bundle(shapes=SHAPES, features=FEATURES, **changes):
 
 
 def changed(name, kind, tensor, *shape):
-    """Shapes with one that is another, or is missing."""
+    """Shapes of all nets, with one replaced, or removed if no shape is given."""
     tensors = {other: known for other, known in SHAPES[name][kind].items() if other != tensor}
     return {**SHAPES, name: {**SHAPES[name], kind: tensors | ({tensor: list(shape)} if shape else {})}}
 
 
-class Ear:
-    """A net made of means over the features of each label frame, and of what it is told."""
+class AnalyticNet:
+    """A net that is a formula over the mean inputs of each label frame."""
 
     def __init__(self, answer):
         self._answer = answer
@@ -177,20 +177,20 @@ def low_against_high(levels_db):
     return levels_db[:, :32].mean(axis=1) - levels_db[:, 32:].mean(axis=1)
 
 
-def ear_located(features, sign=1):
-    """Intensity y, z, x where W is louder than the noise, of bands below spatial aliasing."""
+def analytic_located(features, sign=1):
+    """Direction of the intensity where W is louder than the noise, from bands below spatial aliasing."""
     vectors = sign * features[:, :32, [6, 4, 5]].mean(axis=1)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-9
     loud = features[..., 0].mean(axis=1, keepdims=True) > -50.0
     return {"output": np.hstack([0.9 * vectors * loud, 0 * vectors]), "hidden": vectors}
 
 
-def ear_classified(features):
+def analytic_classified(features):
     return {"hidden": low_against_high(features[..., 0])[:, None]}
 
 
-def ear_fused(features, beams=None, *, doa, sed):
-    """The class as SED and the beam say, if the beam is no quieter than W; in the direction that DOA says."""
+def analytic_fused(features, beams=None, *, doa, sed):
+    """The class by SED and beam, if the beam is as loud as W; the direction by DOA."""
     beam, w = features[..., 0] if beams is None else beams[..., 0], features[..., 0]
     low = 1 / (1 + np.exp(-(sed[:, 0] + low_against_high(beam)) / 10))
     lengths = np.stack([low, 1 - low], axis=1) * ((beam - w).mean(axis=1, keepdims=True) > -2.0)
@@ -199,7 +199,11 @@ def ear_fused(features, beams=None, *, doa, sed):
     return {"output": output.reshape(20, -1)}
 
 
-def pipeline_with_ears(array="foa", shapes=SHAPES, **ears):
-    nets = {"doa": Ear(ear_located), "sed": Ear(ear_classified), "fusion": Ear(ear_fused)} | ears
+def analytic_pipeline(array="foa", shapes=SHAPES, **replaced):
+    nets = {
+        "doa": AnalyticNet(analytic_located),
+        "sed": AnalyticNet(analytic_classified),
+        "fusion": AnalyticNet(analytic_fused),
+    } | replaced
     profile = load_array(array)
     return build_pipeline(bundle(shapes), profile, build_system(bundle(shapes), nets=nets, array=profile))

@@ -1,13 +1,13 @@
-/* An ALSA capture device in user space: plays raw interleaved S16_LE in a loop, in real time -> "microphone array".
+/* A file of raw interleaved S16_LE -> an ALSA capture device in user space that plays it in a loop, in real time.
  *
- * What is heard depends on CLOCK_MONOTONIC alone (frame number = seconds * rate), so the sound goes on while nobody
- * listens, and a test can tell from a sample when it was recorded. Who reads too slowly overruns for real (-EPIPE).
+ * The sample at a time depends on CLOCK_MONOTONIC alone (frame number = seconds * rate). So the sound goes on while no
+ * stream is open, and a test can tell from a sample when it was recorded. A slow reader gets a real overrun (-EPIPE).
  *
- * A control file says what is wrong with the device; an open stream stays broken once it is, as with a kernel driver:
- *   ""      nothing
- *   unplug  errors at once: poll and pointer give -ENODEV, and it cannot be opened
- *   vanish  what the kernel does after a plug is pulled: POLLERR | POLLNVAL for ever, state DISCONNECTED, nothing to read
- *   freeze  no samples and no error; it can be opened, and gives none
+ * A control file names the fault of the device. As with a kernel driver, a fault stays until the stream is closed:
+ *   ""      no fault
+ *   unplug  poll and pointer return -ENODEV at once, and the device cannot be opened
+ *   vanish  what the kernel does when a plug is pulled: POLLERR | POLLNVAL for ever, state DISCONNECTED, nothing to read
+ *   freeze  no samples and no error; the device can be opened, but delivers no samples
  *
  * pcm_type.fakemic { lib "/path/fakemic.so" }
  * pcm.NAME { type fakemic  file "a.raw"  control "fault"  channels 4  rate 48000  hint { show on description "NAME" } }
@@ -26,14 +26,14 @@ enum fault { NONE, UNPLUG, VANISH, FREEZE };
 struct device {
     snd_pcm_ioplug_t io;
     char *control;
-    const char *sound; /* frames of it, mapped */
+    const char *sound; /* the file, mapped */
     size_t frames, frame_bytes;
-    int timer; /* wakes whoever polls, four times in a period */
+    int timer; /* wakes the process that polls, four times in a period */
     enum fault fault;
     int running;
     uint64_t first;  /* frame number at which the stream was started */
     uint64_t taken;  /* frames read since then */
-    uint64_t frozen; /* frames there were when it froze */
+    uint64_t frozen; /* frames recorded between the start and a freeze */
 };
 
 static uint64_t frame_number(const struct device *device)
@@ -58,7 +58,7 @@ static enum fault read_control(const char *path)
     return NONE;
 }
 
-/* Frames recorded since the start; those of a frozen device stay as many. */
+/* Number of frames recorded since the start. It stays the same once the device is frozen. */
 static uint64_t recorded(const struct device *device)
 {
     if (!device->running)
@@ -271,7 +271,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(fakemic)
     }
     error = set_limits(&device->io, channels, rate);
     if (error < 0) {
-        snd_pcm_ioplug_delete(&device->io); /* closes it */
+        snd_pcm_ioplug_delete(&device->io); /* calls on_close */
         return error;
     }
     *pcmp = device->io.pcm;

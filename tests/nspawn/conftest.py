@@ -1,8 +1,8 @@
-"""A machine of its own for the service: systemd boots in a container over this system's files, which stay as they are.
+"""A container for the tests of the service: systemd boots in it over this system's files, which are not changed.
 
-A fake microphone plays the demo scene, mosquitto listens on the container's loopback, which is all the network it has,
-and `seld-edge install-service` has put the unit there. What the tests need of Python lies below /opt, since the service
-does not see home folders.
+A fake microphone plays the demo scene. Mosquitto listens on the container's loopback, its only network. `seld-edge
+install-service` puts the unit there. Python and the packages that the tests need lie below /opt, because the service
+cannot see home folders.
 """
 
 import importlib.util
@@ -29,7 +29,7 @@ BOOT_S = 120
 OPT = Path("/opt/seld-edge-test")
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "LD_LIBRARY_PATH": f"{OPT}/python/lib"}
-"""Of commands in the container. The libraries are those of a Python that lies in a home folder."""
+"""The environment of commands in the container. The libraries are for a Python that lies in a home folder here."""
 ENTRY = """#!{python}
 import sys
 from edge.cli import main
@@ -74,7 +74,7 @@ port = 9464
 
 
 class Machine:
-    """A booted container. `leader`: its systemd, as a process of this system."""
+    """A booted container. `leader` is the process ID of its systemd in this system."""
 
     command = f"{OPT}/.venv/bin/seld-edge"
     settings = "/etc/seld-edge/config.toml"
@@ -86,34 +86,43 @@ class Machine:
         self.leader = leader
 
     def run(self, *words, check=True, text=None):
-        """Run a command inside and return what it said on stdout and stderr. text: its stdin."""
+        """Run a command in the container.
+
+        Args:
+            words: The command.
+            check: The command must succeed.
+            text: Its standard input.
+
+        Returns:
+            Its standard output, then its standard error.
+        """
         command = ["nsenter", "-t", str(self.leader), "-a", "--", *map(str, words)]
         done = subprocess.run(command, env=ENVIRONMENT, input=text, capture_output=True, text=True, timeout=120)
         assert not check or done.returncode == 0, (words, done.stdout, done.stderr)
         return done.stdout + done.stderr
 
     def start(self, *words):
-        """Begin a command of this system in the container's network."""
+        """Start a command of this system in the container's network."""
         return subprocess.Popen(["nsenter", "-t", str(self.leader), "-n", *map(str, words)])
 
     def write(self, path, text):
-        """Write a file inside."""
+        """Write a file in the container."""
         self.run("tee", path, text=text)
 
     def until(self, found, timeout_s=120):
-        """What `found` gives as soon as it is something."""
+        """Wait until `found` returns something true. Returns that."""
         end_s = time.monotonic() + timeout_s
         while not (what := found()):
-            assert time.monotonic() < end_s, "it did not happen in time"
+            assert time.monotonic() < end_s, f"waited {timeout_s} s in vain"
             time.sleep(0.2)
         return what
 
     def show(self, name):
-        """A property of the unit."""
+        """The value of a property of the unit."""
         return self.run("systemctl", "show", "--value", "-p", name, "seld-edge").strip()
 
     def journal(self, since):
-        """What the unit said since a time of `now`."""
+        """The log of the unit since a time that `now` returned."""
         return self.run("journalctl", "-u", "seld-edge", "-o", "cat", "--no-pager", f"--since=@{since}")
 
     def now(self):
@@ -121,7 +130,7 @@ class Machine:
         return f"{time.time():.3f}"
 
     def ready(self, restarts):
-        """Wait until the unit is up with so many restarts behind it."""
+        """Wait until the unit is active after so many restarts."""
         self.until(lambda: (self.show("ActiveState"), self.show("NRestarts")) == ("active", str(restarts)))
 
 
@@ -140,7 +149,7 @@ def machine(tmp_path_factory):
 
 
 def overlay(folder, stack):
-    """This system's files with a layer in memory over them: what is written goes there."""
+    """Mount this system's files under a layer in memory, which takes all that is written. Returns the folder."""
     mount(stack, folder, "-t", "tmpfs", "tmpfs")
     layers = [folder / name for name in ("upper", "work", "root")]
     for layer in layers:
@@ -157,7 +166,7 @@ def mount(stack, folder, *words):
 
 
 def furnish(root):
-    """Put what the tests need into the files of the machine to be."""
+    """Write what the tests need into the files of the container."""
     python = f"python3.{sys.version_info.minor}"
     home = "/usr" if sys.base_prefix == "/usr" else f"{OPT}/python"
     own = root / OPT.relative_to("/")
@@ -199,7 +208,7 @@ def furnish(root):
 
 
 def boot(root, stack):
-    """Start systemd in it, up to the point where services may be started by hand."""
+    """Boot systemd in the container as far as basic.target, without services. Returns the machine."""
     site = Path(np.__file__).parents[1]
     binds = [
         f"--bind-ro={sys.base_prefix}:{OPT}/python",
@@ -228,7 +237,7 @@ def boot(root, stack):
 
 
 def stop(nspawn):
-    """Ask the container to power off, and end it if it does not."""
+    """Power the container off, and kill it if it does not end."""
     nspawn.send_signal(signal.SIGTERM)
     try:
         nspawn.wait(timeout=20)

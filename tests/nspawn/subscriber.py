@@ -1,6 +1,6 @@
 """Events of a broker on localhost -> a file of their payloads: `python subscriber.py TOPIC FILE`, until it is killed.
 
-The broker keeps what comes while it is away, and what is not acknowledged.
+The broker keeps messages that come while the subscriber is away, and those that it has not acknowledged.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""The service as systemd runs it, from a microphone to a broker, and what goes wrong on a device: see conftest.py.
+"""The service under systemd, from a microphone to a broker, with the faults of a real device: see conftest.py.
 
-One machine for all, so the tests are in order: what comes later has the restarts of what came before behind it.
+All tests use one machine and run in the order of the file, as restarts of the service are counted over all of them.
 """
 
 import json
@@ -14,8 +14,8 @@ import pytest
 pytestmark = pytest.mark.long
 
 OUTAGE_S = 60
-GONE_S = 5.0  # that a microphone is away
-BACK_S = 20.0  # in which the service is ready after its microphone is back: RestartSec, start-up, the first answer
+GONE_S = 5.0  # for which a microphone is away
+BACK_S = 20.0  # within which the service is ready once its microphone is back: RestartSec, start-up, the first answer
 TIMED_S = 20
 OUTSIDE = """source = "mic"
 sinks = ["null"]
@@ -29,7 +29,7 @@ governor = false
 
 @pytest.fixture(scope="module")
 def received(machine, tmp_path_factory):
-    """What has come to a subscriber so far: records by the number that the device gave them, in order of arrival."""
+    """A function that returns the records that a subscriber has received, by their number, in the order of arrival."""
     path = tmp_path_factory.mktemp("received") / "events"
     path.touch()
     machine.run("systemctl", "start", "broker")
@@ -51,7 +51,7 @@ def received(machine, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def service(machine, received):
-    """The machine with the service on it; its settings were there before."""
+    """The machine with the service installed. The settings existed before and are kept."""
     before = machine.run("cat", machine.settings)
     said = machine.run(machine.command, "install-service")
     assert "write /etc/systemd/system/seld-edge.service\n" in said
@@ -62,7 +62,7 @@ def service(machine, received):
 
 @pytest.fixture
 def restarts(service):
-    """So many times systemd has started the service anew."""
+    """The number of times that systemd has restarted the service."""
     return int(service.show("NRestarts"))
 
 
@@ -72,7 +72,7 @@ def recorded(machine):
 
 
 def more(machine, received, count=2):
-    """Wait until so many more events have come to the subscriber."""
+    """Wait until the subscriber has received so many more events."""
     before = len(received())
     machine.until(lambda: len(received()) >= before + count)
 
@@ -86,7 +86,7 @@ def assert_all_came(machine, received):
     assert list(found.values())[: len(wanted)] == wanted
 
 
-def test_it_is_ready_with_the_first_answer_and_says_how_it_goes(service, received):
+def test_the_service_is_ready_with_the_first_answer_and_reports_its_state(service, received):
     assert service.show("ActiveState") == "active" and service.show("NotifyAccess") == "main"
     assert re.fullmatch(r"\d+ events, 0 samples lost.*", service.until(lambda: service.show("StatusText")))
     more(service, received, 5)
@@ -94,13 +94,13 @@ def test_it_is_ready_with_the_first_answer_and_says_how_it_goes(service, receive
     assert service.show("NRestarts") == "0"
 
 
-def test_systemd_has_nothing_to_say_against_it(service):
+def test_systemd_finds_the_unit_valid_and_well_protected(service):
     assert service.run("systemd-analyze", "verify", "seld-edge.service") == ""
     said = service.run("systemd-analyze", "security", "--no-pager", "seld-edge.service")
     assert float(re.search(r"exposure level for seld-edge\.service: ([\d.]+)", said)[1]) <= 1.8
 
 
-def test_it_runs_as_nobody_with_nothing(service):
+def test_the_service_runs_as_an_own_user_without_privileges(service):
     status = service.run("cat", f"/proc/{service.show('MainPID')}/status")
     user, capabilities, seccomp, privileges = (
         re.search(rf"^{name}:\t(\w+)", status, re.M)[1] for name in ("Uid", "CapBnd", "Seccomp", "NoNewPrivs")
@@ -110,7 +110,7 @@ def test_it_runs_as_nobody_with_nothing(service):
     assert service.run("stat", "-c", "%a", f"{service.state}/events.jsonl").strip() == "600"
 
 
-def test_nothing_listens_off_loopback(service):
+def test_all_ports_are_on_loopback(service):
     lines = service.run("ss", "-Hltun").splitlines()
     addresses = [line.split()[4] for line in lines]
     assert {address.rpartition(":")[2] for address in addresses} >= {"1883", "7070", "9464"}
@@ -124,7 +124,7 @@ def test_a_killed_service_comes_back(service, received, restarts):
     assert_all_came(service, received)
 
 
-def test_a_service_that_stands_still_is_started_anew(service, received, restarts):
+def test_a_service_that_hangs_is_restarted(service, received, restarts):
     since = service.now()
     service.run("kill", "-STOP", service.show("MainPID"))
     service.ready(restarts + 1)
@@ -145,7 +145,7 @@ def test_a_microphone_that_fails_is_heard_again(service, received, fault):
 
 
 def test_a_microphone_that_was_away_for_long_is_heard_again(service, received, restarts):
-    """Longer than the watchdog waits: the service is started again and again, until there is a microphone."""
+    """It is away for longer than the watchdog waits. The service is restarted until the microphone is back."""
     since = service.now()
     service.write(service.control, "unplug")
     service.until(lambda: "microphone: no device 'fakemic'" in service.journal(since))
@@ -161,7 +161,7 @@ def test_a_microphone_that_was_away_for_long_is_heard_again(service, received, r
 
 
 def test_no_event_is_lost_while_the_broker_is_away(service, received, restarts):
-    """What was recorded meanwhile is sent in order when it is back; the service does not notice otherwise."""
+    """Events of the outage are sent in order when the broker is back. The service is not restarted."""
     since, before = service.now(), len(recorded(service))
     service.run("systemctl", "stop", "broker")
     time.sleep(OUTAGE_S)
@@ -175,7 +175,7 @@ def test_no_event_is_lost_while_the_broker_is_away(service, received, restarts):
     assert int(service.show("NRestarts")) == restarts
 
 
-def test_settings_are_read_anew_and_wrong_ones_are_named(service, received, restarts):
+def test_settings_are_reloaded_and_wrong_ones_are_reported(service, received, restarts):
     since, good = service.now(), service.run("cat", service.settings)
     process = service.show("MainPID")
     service.write(service.settings, good + "[decode]\non = 0.1\noff = 0.3\n")
@@ -191,7 +191,7 @@ def test_settings_are_read_anew_and_wrong_ones_are_named(service, received, rest
 
 
 def test_the_unit_is_as_fast_as_without_it(service):
-    """XNNPACK is at work in it: without, a net takes a hundred times as long. What waits for sinks is left out."""
+    """XNNPACK works in the unit: without it, a net takes a hundred times as long. Time for sinks is left out."""
     service.write("/opt/outside.toml", OUTSIDE)
     service.run("systemctl", "restart", "seld-edge")
     plain = ["systemd-run", "--quiet", "--unit=outside", "--property=Type=notify"]
@@ -206,13 +206,14 @@ def test_the_unit_is_as_fast_as_without_it(service):
 
 
 def work_ms(machine, path):
+    """The median time of a step without sinks, from a file of statistics."""
     stats = json.loads(machine.run("cat", path))
     assert stats["steps"] >= 5 * TIMED_S
     return sum(stage["p50_ms"] for name, stage in stats["stages"].items() if name != "sinks")
 
 
-def test_a_full_disk_is_said_and_outlived(service, received):
-    """Events go on to the broker by way of memory, and into the file again when there is room."""
+def test_a_full_disk_is_reported_and_events_go_on(service, received):
+    """Events reach the broker by way of memory. They are written to the file again when there is room."""
     service.run("systemctl", "stop", "seld-edge")
     folder = "/var/lib/private/seld-edge"
     service.run("cp", "-a", folder, "/opt/kept")
@@ -226,14 +227,16 @@ def test_a_full_disk_is_said_and_outlived(service, received):
         service.until(lambda what=what: f"No space left on device: {what}" in service.journal(since))
     more(service, received)
     service.run("rm", f"{folder}/filler")
-    service.until(lambda: service.journal(since).count("written again") == 3)  # the promise, and both when it is kept
+    service.until(
+        lambda: service.journal(since).count("written again") == 3
+    )  # announced once, then done for outbox and file
     more(service, received)
     assert service.show("MainPID") == process and service.show("ActiveState") == "active"
     assert list(received()) == list(range(1, len(received()) + 1))
     service.until(lambda: recorded(service)[-1] in received().values())
 
 
-def test_it_is_taken_away_and_leaves_settings_and_events(service):
+def test_uninstalling_keeps_settings_and_events(service):
     assert "remove /etc/systemd/system/seld-edge.service\n" in service.run(service.command, "uninstall-service")
     assert service.run("systemctl", "is-active", "seld-edge", check=False).strip() == "inactive"
     service.run("test", "-s", service.settings)

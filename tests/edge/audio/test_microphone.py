@@ -40,6 +40,7 @@ def recorder(tmp_path, monkeypatch):
     A start after the last program plays that again, as on a busy machine there may be more than were asked for.
     """
     monkeypatch.setattr(microphone, "RETRY_S", 0.02)
+    monkeypatch.setattr(microphone, "OPEN_S", 300.0)  # on a busy machine a process may start slowly
     before = children()  # of other tests of this process
 
     def scripted(*programs):

@@ -131,6 +131,7 @@ def test_devices_are_listed_without_the_noise_of_alsa(tmp_path, plugin, recordin
 @pytest.fixture
 def counting(tmp_path, plugin, recordings, monkeypatch):
     """A function that opens a device which counts its frames, and gives the microphone."""
+    monkeypatch.setattr("edge.audio.microphone.OPEN_S", LIMIT_S)
     with ExitStack() as stack:
 
         def opened(rate_hz):
@@ -326,7 +327,13 @@ def listening(folder, device, tiny_bundle, deadline_s, settings=""):
         f'source = "mic"\nmodel = "{tiny_bundle}"\nsinks = ["jsonl:{folder}/events.jsonl"]\n'
         f'[microphone]\ndevice = "mic4"\ndeadline_s = {deadline_s}\n{settings}'
     )
-    program = "import sys; from edge.cli import main; sys.exit(main())"
+    program = f"""
+import sys
+from edge.audio import microphone
+from edge.cli import main
+microphone.OPEN_S = {LIMIT_S}  # on a busy machine the process that records may start slowly
+sys.exit(main())
+"""
     with (folder / "stderr").open("w") as stderr:
         command = [sys.executable, "-c", program, "run", "--config", folder / "a.toml"]
         process = subprocess.Popen(command, env=os.environ | device.environment, stderr=stderr)
@@ -393,7 +400,7 @@ def test_faults_are_recovered_from(tmp_path, plugin, recordings, tiny_bundle):
         for fault in FAULTS:
             device = Device(tmp_path / fault, plugin, recordings / "scene.raw", 48000)
             settings = "[budget]\ngovernor = false\n"  # which would report that the machine is slow
-            runs[fault] = stack.enter_context(listening(tmp_path / fault, device, tiny_bundle, 5.0, settings))
+            runs[fault] = stack.enter_context(listening(tmp_path / fault, device, tiny_bundle, 10.0, settings))
         for run in runs.values():
             until(lambda run=run: (run.folder / "events.jsonl").is_file() and run.lines(), LIMIT_S, "the first event")
         for fault, run in runs.items():

@@ -1,23 +1,27 @@
-"""What whole pipelines have in common, whatever the system: their nets have ears, so nothing is hidden by rounding."""
+"""Whole pipelines of every system, with analytic nets in float, so that no difference is hidden by rounding."""
 
 from functools import partial
 
+import numpy as np
 import pytest
 
-from edge.types import AudioBlock
-from tests.edge import coloc_ears, etri_scene
+from edge.nets.bundle import load_bundle
+from edge.runtime.pipeline import build_system
+from edge.stage_clock import StageClock
+from edge.types import AudioBlock, Spectra
+from tests.edge import coloc_analytic, etri_scene, two_step_scene
 from tests.edge.scenes import check_direction, events_of, heard, run_through, with_gap
 
 PIPELINES = {
-    "etri": etri_scene.pipeline_with_ears,
-    "coloc-window": partial(coloc_ears.pipeline_with_ears, "window"),
-    "coloc-streaming": partial(coloc_ears.pipeline_with_ears, "streaming"),
+    "etri": etri_scene.analytic_pipeline,
+    "coloc-window": partial(coloc_analytic.analytic_pipeline, "window"),
+    "coloc-streaming": partial(coloc_analytic.analytic_pipeline, "streaming"),
 }
 
 
 @pytest.fixture(params=PIPELINES)
 def made(request):
-    """A function that makes a pipeline of a system."""
+    """A function that makes a pipeline around a system."""
     return PIPELINES[request.param]
 
 
@@ -29,8 +33,8 @@ def test_events_and_rows_do_not_depend_on_the_blocks(sounds, cut, block_samples,
     assert run_through(made(), cut(sounds, block_samples)) == whole  # floats and all
 
 
-def test_with_a_gap_they_do_not_depend_on_the_blocks_either(sounds, cut, block_samples, made):
-    """From 1.5 s to 2.87 s nothing was heard."""
+def test_events_and_rows_around_a_gap_do_not_depend_on_the_blocks(sounds, cut, block_samples, made):
+    """The samples from 1.5 s to 2.87 s are lost."""
     early, late, resumed = sounds[:36_000], sounds[68_900:], 68_900
     pipeline = made()
     got = run_through(pipeline, with_gap(cut, early, late, resumed, block_samples))
@@ -46,3 +50,18 @@ def test_reset_makes_the_pipeline_new(sounds, made):
     for _ in range(2):
         pipeline.reset()
         assert run_through(pipeline, [AudioBlock(sounds, 0)]) == fresh
+
+
+@pytest.mark.parametrize("name", ["etri", "two_step", "coloc-window", "coloc-streaming"])
+def test_a_system_is_built_with_a_clock_for_its_laps(tiny_bundle, name):
+    clock = StageClock()
+    if name.startswith("coloc"):
+        bundle, nets, overrides = load_bundle(str(tiny_bundle)), None, {"mode": name.partition("-")[2]}
+    else:
+        bundle, overrides = {"etri": etri_scene, "two_step": two_step_scene}[name].bundle(), {}
+        nets = {net: lambda past=None, **inputs: {} for net in bundle.manifest.nets}
+    system = build_system(bundle, nets=nets, overrides=overrides, clock=clock)
+    channels, bins = bundle.manifest.features.channels, bundle.manifest.stft.bins
+    list(system.step(Spectra(np.zeros((5, channels, bins), np.complex64), 0)))
+    assert system.clock is clock
+    assert "features" in clock.stages() and ("localizer" in clock.stages()) == (name == "coloc-streaming")

@@ -10,7 +10,7 @@ from edge.events.decoder import Decoder, DecodeSettings
 from edge.geometry import azimuth_elevation_deg, unit_vector
 from edge.systems.etri.window import NETS, strongest
 from edge.types import AudioBlock
-from tests.edge.etri_scene import TINY, Replaced, Scene, pipeline_with_ears
+from tests.edge.etri_scene import TINY, Replaced, Scene, analytic_pipeline
 from tests.edge.scenes import (
     BELL,
     DOG,
@@ -301,7 +301,7 @@ def test_a_source_that_moves_over_the_seam_is_one_event():
 
 
 def test_a_plane_wave_from_anywhere_comes_out_of_the_loop_where_it_came_from(plane_wave):
-    pipeline, noise = pipeline_with_ears(), low_noise(24000)
+    pipeline, noise = analytic_pipeline(), low_noise(24000)
     for direction in around(12):
         pipeline.reset()
         (event,) = events_of(run_through(pipeline, [AudioBlock(plane_wave(noise, *direction), 0)]))

@@ -4,7 +4,7 @@ import pytest
 
 from edge.arrays.profile import load_array
 from edge.frontend.maps import FeatureSettings
-from edge.runtime.pipeline import build_system
+from edge.runtime.pipeline import build_pipeline, build_system
 from edge.systems.two_step.settings import TwoStepSettings
 from edge.systems.two_step.window import FUSED, NETS, TwoStep
 from tests.edge.two_step_scene import SHAPES, bundle, changed
@@ -37,6 +37,19 @@ def test_a_bundle_is_told_by_its_system_and_its_settings_can_be_overridden():
     assert system.latency_s == pytest.approx(2.3) and system.settings.max_overlap == 2
     with pytest.raises(ValueError, match=r"^system: got unknown key 'overlap', wanted one of max_overlap, "):
         build_system(bundle(), nets=NO_NETS, overrides={"overlap": 3})
+
+
+def test_a_pipeline_refuses_beams_of_another_array():
+    system = build_system(bundle(), nets=NO_NETS, array=load_array("open_tetra"))
+    with pytest.raises(ValueError, match=r"^tiny: got a system for array open_tetra, wanted one for em32_tetra$"):
+        build_pipeline(bundle(), load_array("em32_tetra"), system)
+    assert build_pipeline(bundle(), load_array("open_tetra"), system).clock is system.clock
+
+
+def test_an_input_that_the_system_does_not_give_is_refused():
+    for name, wanted in (("sed", "features"), ("fusion", "features, beams, doa, sed")):
+        with pytest.raises(ValueError, match=rf"^tiny: {name}: got an input 'pitch', wanted {wanted} only$"):
+            build_system(bundle(changed(name, "inputs", "pitch", 20, 1)), nets=NO_NETS)
 
 
 def test_a_bundle_that_does_not_fit_says_what_is_missing():

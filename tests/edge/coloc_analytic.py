@@ -1,4 +1,4 @@
-"""CoLoC in the whole pipeline, with nets that have ears."""
+"""CoLoC in the whole pipeline, with analytic nets: formulas over the features find class and direction."""
 
 import numpy as np
 
@@ -14,31 +14,31 @@ from edge.systems.coloc.window import ColocWindow
 from edge.systems.label_stepper import LabelStepper
 
 
-class Ear:
-    """Nets made of sums over the features, in float: nothing is hidden by rounding."""
+class AnalyticNet:
+    """A net that is a formula over the features, in float, so that no difference is hidden by rounding."""
 
     def fresh(self):
         return {}
 
 
-class EarEncoder(Ear):
+class AnalyticEncoder(AnalyticNet):
     def __call__(self, past=None, *, direction):
         return {"embedding": direction}
 
 
-def ear_localized(maps, embedding):
-    """Mean intensity of label frames (labels, frames, bands, maps), and nothing where a direction is known already."""
+def analytic_localized(maps, embedding):
+    """Mean intensity of label frames (labels, frames, bands, maps); zero where a direction is known already."""
     vector = maps[..., [6, 4, 5]].mean(axis=(1, 2)) / np.float32(0.75 / (12000 / 512))
     return np.where(np.any(embedding != 0, axis=-1, keepdims=True), np.float32(0), vector)
 
 
-def ear_classified(maps, embedding):
+def analytic_classified(maps, embedding):
     level_db = maps[..., 0].mean(axis=1)
     low = 1 / (1 + np.exp((level_db[:, 32:].mean(axis=1) - level_db[:, :32].mean(axis=1)) / 10))
     return np.stack([low, 1 - low, 0 * low], axis=1).astype(np.float32)
 
 
-class EarWindow(Ear):
+class AnalyticWindow(AnalyticNet):
     def __init__(self, answer):
         self._answer = answer
 
@@ -46,8 +46,8 @@ class EarWindow(Ear):
         return {"output": self._answer(features.reshape(len(embedding), -1, *features.shape[1:]), embedding)}
 
 
-class EarFront(Ear):
-    """The label frame before."""
+class AnalyticFront(AnalyticNet):
+    """Gives the maps of the label frame before, as the front does."""
 
     def __call__(self, past=None, *, features):
         before, past["state_features"] = past["state_features"], features
@@ -57,8 +57,8 @@ class EarFront(Ear):
         return {"state_features": np.zeros((5, 64, 7), np.float32)}
 
 
-class EarBlocks(Ear):
-    """Two label frames before: maps (1, 5, 64, 7), and what was told about them beside the maps."""
+class AnalyticBlocks(AnalyticNet):
+    """Gives the label frame two before: maps (1, 5, 64, 7), and beside them the condition of that label frame."""
 
     def __call__(self, past=None, *, shared_maps, condition):
         told = np.broadcast_to(condition[1], (*shared_maps.shape[:2], 3))
@@ -70,8 +70,8 @@ class EarBlocks(Ear):
         return dict.fromkeys(("state_second", "state_third"), np.zeros((1, 5, 64, 10), np.float32))
 
 
-class EarRecurrence(Ear):
-    """Nine parts of what is there, one part of what was there before."""
+class AnalyticRecurrence(AnalyticNet):
+    """Nine tenths of the present answer and one tenth of the answer before."""
 
     def __init__(self, answer):
         self._answer = answer
@@ -87,12 +87,16 @@ class EarRecurrence(Ear):
         return {"state_forward": np.zeros((1, 1, 3), np.float32)}
 
 
-def pipeline_with_ears(mode):
+def analytic_pipeline(mode):
     stft = StftSettings()
     nets = {}
-    for stage, answer in (("localizer", ear_localized), ("classifier", ear_classified)):
-        nets |= {f"{stage}_encoder": EarEncoder(), stage: EarWindow(answer), f"{stage}_front": EarFront()}
-        nets |= {f"{stage}_blocks": EarBlocks(), f"{stage}_recurrence": EarRecurrence(answer)}
+    for stage, answer in (("localizer", analytic_localized), ("classifier", analytic_classified)):
+        nets |= {
+            f"{stage}_encoder": AnalyticEncoder(),
+            stage: AnalyticWindow(answer),
+            f"{stage}_front": AnalyticFront(),
+        }
+        nets |= {f"{stage}_blocks": AnalyticBlocks(), f"{stage}_recurrence": AnalyticRecurrence(answer)}
     settings = ColocSettings(mode, window_labels=10, hop_labels=2, look_ahead_labels=2)
     kind = {"window": ColocWindow, "streaming": ColocStreaming}[mode]
     stepper = LabelStepper(FeatureExtractor(FeatureSettings(), stft), stft, StageClock())
