@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.files import write_atomically
 from edge.types import FrameRow
 
 LABEL_FRAME_S = 0.1
@@ -75,15 +76,9 @@ def write_annotations(path: str | Path, labels: Iterable[Label]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    path = Path(path)
     ordered = sorted(labels, key=lambda label: label.frame)
     with_distance = all(label.distance_cm is not None for label in ordered)
-    aside = path.with_name(path.name + ".part")
-    try:
-        aside.write_text("".join(_line(label, with_distance) for label in ordered), encoding="utf-8", newline="\n")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_atomically(Path(path), "".join(_line(label, with_distance) for label in ordered))
 
 
 def _label(fields: list[str], classes: int, wanted: tuple[int, ...]) -> Label:
