@@ -56,8 +56,7 @@ def run_paced(bundle: Bundle, threads: int, seconds: float, busy: int = 0, step_
     `busy` processes that do nothing but work run in the middle third; `step_ms` is the budget of a step.
     """
     stft = bundle.manifest.stft
-    system = build_system(bundle, threads)
-    pipeline = build_pipeline(bundle, load_array("foa"), system, clock=StageClock(step_ms))
+    system = build_system(bundle, threads, clock=StageClock(step_ms))
     steps = max(1, round(seconds / stft.label_s))
     sound = itertools.islice(looped_blocks(demo_sound(bundle), stft.label_samples), steps)
     queue = CaptureQueue("demo", FOA_CHANNELS, stft.sample_rate_hz, max(1, round(QUEUE_S / stft.label_s)))
@@ -68,7 +67,7 @@ def run_paced(bundle: Bundle, threads: int, seconds: float, busy: int = 0, step_
         system.set_level(index)
 
     governor = Governor(BudgetSettings(step_ms=step_ms), system.levels, set_level, queue.age_s, stft.label_s)
-    pipeline.governor = governor
+    pipeline = build_pipeline(bundle, load_array("foa"), system, governor=governor)
     busy_from, busy_to = steps // 3, 2 * steps // 3
     busy_s = [0.0, 0.0]
     with ExitStack() as others:

@@ -58,8 +58,8 @@ def soak(bundle: Bundle, threads: int, hours: float) -> Soak:
     every = min(steps // LEAST_SAMPLES, MOST_STEPS)
     if not every:
         raise ValueError(f"got a soak of {hours:g} hours, wanted at least {LEAST_SAMPLES * label_s / 3600.0:.2g}")
-    system = build_system(bundle, threads)
-    pipeline = build_pipeline(bundle, load_array("foa"), system, clock=StageClock(kept_steps=every))
+    system = build_system(bundle, threads, clock=StageClock(kept_steps=every))
+    pipeline = build_pipeline(bundle, load_array("foa"), system)
     blocks = looped_blocks(demo_sound(bundle), bundle.manifest.stft.label_samples)
     samples: list[SoakSample] = []
     began = time.perf_counter()

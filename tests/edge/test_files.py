@@ -17,7 +17,7 @@ def test_content_is_written_as_it_is(tmp_path, content, sync):
     path = tmp_path / "a.csv"
     write_atomically(path, content, sync=sync)
     assert path.read_bytes() == (content.encode() if isinstance(content, str) else content)
-    assert os.listdir(tmp_path) == ["a.csv"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_old_file_stays_if_the_disk_is_full(tmp_path):
@@ -25,7 +25,7 @@ def test_the_old_file_stays_if_the_disk_is_full(tmp_path):
     path.write_text("old")
     with full_disk(), pytest.raises(OSError, match="File too large"):
         write_atomically(path, "new" * 10_000)
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a"]
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_that_is_missing_is_an_error(tmp_path):
