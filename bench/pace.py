@@ -18,7 +18,8 @@ from edge.audio.microphone import QUEUE_S, CaptureQueue
 from edge.audio.pacing import paced
 from edge.frontend.maps import FOA_CHANNELS
 from edge.nets.bundle import Bundle
-from edge.runtime.governor import BudgetSettings, Governor
+from edge.runtime.budget import BudgetSettings
+from edge.runtime.governor import Governor
 from edge.runtime.pipeline import build_pipeline, build_system
 from edge.stage_clock import StageClock, Timing
 

@@ -12,7 +12,7 @@ from edge.audio.sources import RawFormat
 from edge.events.decoder import DecodeSettings
 from edge.outputs.line_file import RotationSettings
 from edge.outputs.mqtt_link import MqttSettings
-from edge.runtime.governor import BudgetSettings
+from edge.runtime.budget import BudgetSettings
 from edge.settings import build, read_toml
 
 DEFAULT_MODEL = "coloc-edge"

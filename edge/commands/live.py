@@ -17,7 +17,8 @@ from edge.outputs.mqtt import Listener
 from edge.outputs.prometheus import MetricsFile, MetricsServer
 from edge.outputs.sinks import SinkOptions, open_sink
 from edge.run_settings import RunSettings
-from edge.runtime.governor import BudgetSettings, Governor
+from edge.runtime.budget import BudgetSettings
+from edge.runtime.governor import Governor
 from edge.runtime.interruption import Interruption
 from edge.runtime.pipeline import build_encoder, build_pipeline, build_system, decode_settings, run
 from edge.runtime.statistics import RunMonitor, StatsFile, reported

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.profiles import load_profile, shipped_profiles
-from edge.runtime.governor import BudgetSettings
+from edge.runtime.budget import BudgetSettings
 from edge.runtime.machine import ROOT, board_model
 
 CPU_GOVERNORS = ("performance", "ondemand", "schedutil", "conservative", "powersave")

@@ -13,7 +13,8 @@ from edge.events.sink import Sink
 from edge.frontend.stft import Stft
 from edge.nets.bundle import Bundle
 from edge.nets.net import Net
-from edge.runtime.governor import BudgetSettings, Governor
+from edge.runtime.budget import BudgetSettings
+from edge.runtime.governor import Governor
 from edge.settings import build
 from edge.stage_clock import StageClock
 from edge.systems import SYSTEMS, System

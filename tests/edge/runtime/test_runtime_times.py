@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edge.runtime.governor import BudgetSettings, Governor
+from edge.runtime.budget import BudgetSettings
+from edge.runtime.governor import Governor
 from edge.runtime.pipeline import Pipeline, run
 from edge.stage_clock import StageClock, Timing
 from edge.types import AudioBlock, Event, Spectra, TrackFrames

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edge.events.decoder import Decoder, DecodeSettings
-from edge.runtime.governor import BudgetSettings, Governor
+from edge.runtime.budget import BudgetSettings
+from edge.runtime.governor import Governor
 from edge.runtime.supervision import notify, supervised
 from edge.types import Event, TrackFrames
 
