@@ -3,6 +3,6 @@
 `python -m bench.MODULE` imports numpy at once, so the number of its BLAS threads is set here, before that.
 """
 
-from edge.cli import limit_blas_threads
+from edge.cli import set_blas_threads
 
-limit_blas_threads()
+set_blas_threads()

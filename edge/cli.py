@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         stream=sys.stderr, level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s: %(message)s"
     )
     logging.getLogger("edge.commands.introduction").setLevel(logging.INFO)  # shown without --verbose, too
-    limit_blas_threads(getattr(args, "config", None))
+    set_blas_threads(getattr(args, "config", None))
     try:
         code = int(args.run(args))
         sys.stdout.flush()
@@ -64,14 +64,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def limit_blas_threads(config: Path | None = None) -> None:
+def set_blas_threads(config: Path | None = None) -> None:
     """Set the number of numpy's BLAS threads: one, unless the environment or the settings say otherwise.
 
-    It has an effect only before numpy is imported.
+    Several threads cost small products more than they gain. A call has an effect only before numpy is imported.
 
     Args:
-        config: file of settings whose `blas_threads` overrides the environment. If the file is not valid, it is
-            ignored here: the error is reported when all of it is read.
+        config: settings file whose `blas_threads` overrides the environment. If the file is not valid, it is ignored
+            here: the error is reported when all of it is read.
     """
     os.environ.setdefault(BLAS_THREADS, "1")
     if config is None:

@@ -75,7 +75,7 @@ def test_a_closed_pipe(tiny_bundle, wav, tmp_path, command):
         args = ["models"]
     code = f"""
 import sys, pathlib, edge.cli
-edge.cli.limit_blas_threads()
+edge.cli.set_blas_threads()
 import edge.nets.bundle
 edge.nets.bundle.shipped_bundles = lambda: {{"tiny": pathlib.Path({str(tiny_bundle)!r})}}
 sys.exit(edge.cli.main())
