@@ -1,3 +1,8 @@
-"""Benchmarks: how long the device's loop takes, against a yardstick, against others, for hours."""
+"""Benchmarks: how long the device's loop takes, against a yardstick, against others, for hours.
 
-import edge  # noqa: F401  before numpy: it says how many threads BLAS may have
+`python -m bench.MODULE` imports numpy at once, so the number of its BLAS threads is set here, before that.
+"""
+
+from edge.cli import set_blas_threads
+
+set_blas_threads()

@@ -36,7 +36,7 @@ def start_up(model: str, threads: int) -> StartUp:
 def main(argv: Sequence[str] | None = None) -> int:
     """Be that process."""
     model, threads = sys.argv[1:] if argv is None else argv
-    import edge.commands  # noqa: F401  what the command imports is part of its start
+    import edge.commands.live  # noqa: F401  what the command imports is part of its start-up time
     from bench.steps import exhaust
     from edge.arrays.profile import load_array
     from edge.audio.sources import open_source

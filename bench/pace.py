@@ -18,7 +18,8 @@ from edge.audio.microphone import QUEUE_S, CaptureQueue
 from edge.audio.pacing import paced
 from edge.frontend.maps import FOA_CHANNELS
 from edge.nets.bundle import Bundle
-from edge.runtime.governor import BudgetSettings, Governor
+from edge.runtime.budget import BudgetSettings
+from edge.runtime.governor import Governor
 from edge.runtime.pipeline import build_pipeline, build_system
 from edge.stage_clock import StageClock, Timing
 
@@ -57,7 +58,6 @@ def run_paced(bundle: Bundle, threads: int, seconds: float, busy: int = 0, step_
     """
     stft = bundle.manifest.stft
     system = build_system(bundle, threads, clock=StageClock(step_ms))
-    pipeline = build_pipeline(bundle, load_array("foa"), system)
     steps = max(1, round(seconds / stft.label_s))
     sound = itertools.islice(looped_blocks(demo_sound(bundle), stft.label_samples), steps)
     queue = CaptureQueue("demo", FOA_CHANNELS, stft.sample_rate_hz, max(1, round(QUEUE_S / stft.label_s)))
@@ -68,7 +68,7 @@ def run_paced(bundle: Bundle, threads: int, seconds: float, busy: int = 0, step_
         system.set_level(index)
 
     governor = Governor(BudgetSettings(step_ms=step_ms), system.levels, set_level, queue.age_s, stft.label_s)
-    pipeline.governor = governor
+    pipeline = build_pipeline(bundle, load_array("foa"), system, governor=governor)
     busy_from, busy_to = steps // 3, 2 * steps // 3
     busy_s = [0.0, 0.0]
     with ExitStack() as others:

@@ -1,4 +1,7 @@
-"""Everything that `seld-edge run` can be told: a TOML file -> `RunSettings`."""
+"""A TOML file -> `RunSettings`, everything that can be set for `seld-edge run`.
+
+The comment of a field says what it means; docs/settings.md is made of these comments.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from edge.audio.sources import RawFormat
 from edge.events.decoder import DecodeSettings
 from edge.outputs.line_file import RotationSettings
 from edge.outputs.mqtt_link import MqttSettings
-from edge.runtime.governor import BudgetSettings
+from edge.runtime.budget import BudgetSettings
 from edge.settings import build, read_toml
 
 DEFAULT_MODEL = "coloc-edge"
@@ -20,20 +23,21 @@ DEFAULT_MODEL = "coloc-edge"
 
 @dataclass(frozen=True, slots=True)
 class MicrophoneSettings:
-    """Which device to open, and how long it may be silent."""
+    """The microphone that the source `mic` opens."""
 
-    device: str | None = None  # part of its name; None takes the system's default
-    deadline_s: float = DEADLINE_S
+    device: str | None = None  # part of its name; without it, the device of the array, or else the default device
+    deadline_s: float = DEADLINE_S  # time in s without samples after which the device counts as stopped
 
 
 @dataclass(frozen=True, slots=True)
 class PrometheusSettings:
-    """Where metrics are to be had: see edge/outputs/prometheus.py. By default nowhere."""
+    """Where Prometheus finds metrics of the run: at a port, in a file, or by default nowhere."""
 
-    port: int | None = None  # of http://ADDRESS:PORT/metrics
-    address: str = "127.0.0.1"
-    textfile: str | None = None  # for the textfile collector of node_exporter: its name ends with .prom
-    every_s: float = 15.0  # between two writes of it
+    port: int | None = None  # port of http://ADDRESS:PORT/metrics, 1 to 65535; without it, nothing is served
+    address: str = "127.0.0.1"  # address to listen on; the default serves this machine only
+    # file for the textfile collector of node_exporter, whose name ends with .prom; without it, none is written
+    textfile: str | None = None
+    every_s: float = 15.0  # time in s between two writes of that file, 1 to 86400
 
     def __post_init__(self) -> None:
         if self.port is not None and not 1 <= self.port <= 65535:
@@ -46,25 +50,26 @@ class PrometheusSettings:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """Everything that `seld-edge run` can be told. `system` and `decode` override what the bundle says."""
+    """Everything that can be set for `seld-edge run`. Options of the command line take precedence."""
 
-    model: str = DEFAULT_MODEL
-    source: str = "demo"
-    array: str = "foa"
+    model: str = DEFAULT_MODEL  # name of a shipped bundle, or the folder of another one
+    source: str = "demo"  # what to listen to: demo, mic, - (raw PCM on stdin) or an audio file
+    array: str = "foa"  # microphone array: the name of a shipped profile, or a .toml file
+    # where events go: jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT or null; at least one
     sinks: tuple[str, ...] = ("jsonl:-",)
-    realtime: bool = False  # play a file at the pace at which it was recorded
-    stats: str | None = None  # file to write times and counts to, in the end
-    metrics_minutes: float = 10.0  # between log lines of them (INFO); 0 gives none
-    threads: int = 1  # of the TFLite interpreter
-    blas_threads: int = 1  # of numpy's BLAS: read by edge/cli.py before numpy is imported
-    budget: BudgetSettings = field(default_factory=BudgetSettings)
-    system: Mapping[str, Any] = field(default_factory=dict)
-    decode: Mapping[str, Any] = field(default_factory=dict)
-    microphone: MicrophoneSettings = field(default_factory=MicrophoneSettings)
-    stdin: RawFormat = field(default_factory=RawFormat)
-    jsonl: RotationSettings = field(default_factory=RotationSettings)
-    mqtt: MqttSettings = field(default_factory=MqttSettings)
-    prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
+    realtime: bool = False  # whether a file is played at the pace at which it was recorded
+    stats: str | None = None  # JSON file for counts and times of all stages, written at start and end; none without it
+    metrics_minutes: float = 10.0  # minutes of audio between two log lines of counts and times (--verbose); 0: none
+    threads: int = 1  # threads of the TFLite interpreter, 1 to 64
+    blas_threads: int = 1  # threads of numpy's BLAS, 1 to 64; takes precedence over OPENBLAS_NUM_THREADS
+    budget: BudgetSettings = field(default_factory=BudgetSettings)  # time budget of a step, and what happens without it
+    system: Mapping[str, Any] = field(default_factory=dict)  # settings of the system that replace those of the bundle
+    decode: Mapping[str, Any] = field(default_factory=dict)  # settings of the decoder that replace those of the bundle
+    microphone: MicrophoneSettings = field(default_factory=MicrophoneSettings)  # of the source mic
+    stdin: RawFormat = field(default_factory=RawFormat)  # format of the source -
+    jsonl: RotationSettings = field(default_factory=RotationSettings)  # rotation of the files of the sink jsonl:FILE
+    mqtt: MqttSettings = field(default_factory=MqttSettings)  # broker and topics of the sink mqtt:
+    prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)  # metrics of the run
 
     def __post_init__(self) -> None:
         for name in ("threads", "blas_threads"):
@@ -81,5 +86,10 @@ class RunSettings:
 
 
 def read_settings(path: Path) -> RunSettings:
-    """`RunSettings` from a TOML file."""
+    """Read settings from a TOML file.
+
+    Raises:
+        ValueError: the file cannot be read, or an entry is unknown, of the wrong type or out of its range; one line
+            that begins with the path.
+    """
     return build(RunSettings, read_toml(path), str(path))

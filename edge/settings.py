@@ -1,4 +1,4 @@
-"""Tables of TOML or JSON -> frozen dataclasses. Unknown keys and values of the wrong type are errors."""
+"""Tables of TOML or JSON -> frozen dataclasses; unknown keys and values of the wrong type are errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ Settings = TypeVar("Settings")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a table. Raises ValueError naming the file if it cannot be read or parsed."""
+    """Read a TOML file as a table.
+
+    Raises:
+        ValueError: the file cannot be read or parsed; one line that begins with its path.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -24,7 +28,22 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def build(kind: type[Settings], table: Mapping[str, Any], where: str) -> Settings:
-    """A dataclass from a table. Raises ValueError beginning with `where` for unknown, missing or wrong entries."""
+    """Build a dataclass from a table.
+
+    The annotations of the fields say what is wanted: str, bool, int, float (whole numbers are converted), tuples of
+    these, mappings, dataclasses for tables inside, and any of them or None.
+
+    Args:
+        kind: the dataclass. ValueErrors of its `__post_init__` are passed on with `where` before them.
+        table: values by name of the field.
+        where: what the table is, such as a file; error messages begin with it.
+
+    Returns:
+        An instance; fields that the table lacks have their defaults.
+
+    Raises:
+        ValueError: an entry is unknown, missing, or of the wrong type, or a number is not finite.
+    """
     types = get_type_hints(kind)
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
     values = {}
@@ -42,7 +61,7 @@ def build(kind: type[Settings], table: Mapping[str, Any], where: str) -> Setting
 
 
 def _checked(kind: Any, value: Any, where: str) -> Any:
-    """`value` as the annotated type, or ValueError."""
+    """Return a value as its annotated type; raise ValueError if it is of another type."""
     if is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise ValueError(f"{where}: got {value!r}, wanted a table")
@@ -66,6 +85,7 @@ def _checked(kind: Any, value: Any, where: str) -> Any:
 
 
 def _checked_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    """Return a list as a tuple with items of the annotated types."""
     open_ended = kinds[-1] is Ellipsis
     if not isinstance(value, list | tuple) or (not open_ended and len(value) != len(kinds)):
         raise ValueError(f"{where}: got {value!r}, wanted a list{'' if open_ended else f' of {len(kinds)}'}")

@@ -1,7 +1,8 @@
-"""Time of every stage in every step -> percentiles.
+"""The time of every stage in every step -> percentiles.
 
-A step is one label frame on its way from the array to the sinks. Whoever works on it takes a lap when a stage is done:
-the time since the lap before goes to that stage. Rings of one size hold the steps: nothing grows while the loop runs.
+A step is the work on one label frame, from the array to the sinks. The code that does the work takes a lap at the end
+of each stage: the time since the previous lap is charged to that stage. Rings of a fixed size hold the steps, so that
+nothing grows while the loop runs.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ KEPT_STEPS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long something took, in the steps in which it took any time."""
+    """How long something took, over the steps in which it took any time."""
 
-    steps: int
+    steps: int  # how many these were
     p50_ms: float
     p95_ms: float
     p99_ms: float
@@ -28,7 +29,12 @@ class Timing:
 
 
 class StageClock:
-    """Measures one step after the other, by stages. Percentiles are those of the last `kept_steps` steps."""
+    """Measures one step after the other, by stages.
+
+    Attributes:
+        steps: number of steps that ended.
+        missed: number of those that took longer than the budget.
+    """
 
     def __init__(
         self,
@@ -36,26 +42,32 @@ class StageClock:
         kept_steps: int = KEPT_STEPS,
         now_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        self.steps = 0  # that ended
-        self.missed = 0  # of those, the ones that took longer than the budget
+        """Prepare the rings.
+
+        Args:
+            budget_ms: time that a step may take.
+            kept_steps: number of last steps that the percentiles are taken over.
+            now_ns: gives the time.
+        """
+        self.steps = self.missed = 0
         self._budget_ns = round(budget_ms * 1e6)
         self._now_ns = now_ns
-        self._slots = kept_steps + 1  # one is of the step under way
+        self._slots = kept_steps + 1  # one of them holds the present step
         self._slot = 0
         self._whole, self._answering = self._ring(), self._ring()
         self._stages: dict[str, array[int]] = {}
         self._since_ns = now_ns()
 
     def change(self, budget_ms: float) -> None:
-        """Go on with another budget."""
+        """Continue with another budget."""
         self._budget_ns = round(budget_ms * 1e6)
 
     def begin(self) -> None:
-        """Work on the step under way begins, or goes on after a wait: the time since the last lap is nobody's."""
+        """Start or continue the present step after a wait: the time since the last lap is charged to no stage."""
         self._since_ns = self._now_ns()
 
     def lap(self, stage: str) -> None:
-        """Add the time since the last lap, or since `begin`, to a stage of the step under way."""
+        """Charge the time since the last lap, or since `begin`, to a stage of the present step."""
         now_ns = self._now_ns()
         spent_ns, self._since_ns = now_ns - self._since_ns, now_ns
         if stage not in self._stages:
@@ -64,7 +76,14 @@ class StageClock:
         self._whole[self._slot] += spent_ns
 
     def end(self, answered: bool = False) -> float:
-        """The step is complete. answered: the system gave an answer in it. Returns the step's time in ms."""
+        """Complete the present step.
+
+        Args:
+            answered: whether the system gave an answer in it.
+
+        Returns:
+            The time of the step in ms.
+        """
         spent_ns = self._whole[self._slot]
         self._answering[self._slot] = spent_ns if answered else 0
         self.steps += 1
@@ -74,30 +93,31 @@ class StageClock:
         return spent_ns / 1e6
 
     def drop(self) -> None:
-        """Forget the step under way: it will not be completed."""
+        """Forget the present step, which will not be completed."""
         self._whole[self._slot] = 0
         for ring in self._stages.values():
             ring[self._slot] = 0
 
     def forget(self) -> None:
-        """Begin anew, as if no step had been."""
+        """Forget all steps."""
         self.steps = self.missed = self._slot = 0
         self._whole, self._answering, self._stages = self._ring(), self._ring(), {}
 
     def step(self) -> Timing:
-        """Of whole steps."""
+        """Return the times of whole steps."""
         return self._timing(self._whole)
 
     def answer(self) -> Timing:
-        """Of the steps that gave an answer."""
+        """Return the times of the steps that gave an answer."""
         return self._timing(self._answering)
 
     def stages(self) -> dict[str, Timing]:
-        """Of each stage, in the order in which they first took a lap."""
-        stages = list(self._stages.items())  # the loop may go on meanwhile
+        """Return the times of each stage, in the order of their first laps. Any thread may ask."""
+        stages = list(self._stages.items())  # the loop may add one meanwhile
         return {name: self._timing(ring) for name, ring in stages}
 
     def _ring(self) -> array[int]:
+        """Return a slot of 0 ns for each step."""
         return array("q", bytes(8 * self._slots))
 
     def _timing(self, ring: array[int]) -> Timing:

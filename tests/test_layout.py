@@ -1,78 +1,203 @@
-"""The house of README and DESIGN: which rooms there are, and that data flows one way."""
+"""The house: which rooms there are, and that imports run one way between them."""
 
 import ast
 import fnmatch
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from edge.systems import SYSTEMS
+from tests.paths import ROOT
+from tests.rooms import arrows_of, back_arrows, circles, modules_of, names_in
 
-ROOT = Path(__file__).parents[1]
-ROOMS = {"edge", "convert", "firmware_config", "tests", "systemd", "bench"}
-TRAINING = {"tensorflow", "keras", "pyroomacoustics", "soundfile", "matplotlib", "tqdm"}
-OWN = {"edge", "convert", "bench", "firmware_config", "tests"}
-MAY_IMPORT = {
-    "edge": {"edge", "firmware_config"},
-    "convert": {"edge", "convert", "firmware_config"},
+FOLDERS = {"edge", "convert", "firmware_config", "tests", "systemd", "bench"}
+TRAINING = {"tensorflow", "keras", "pyroomacoustics", "matplotlib", "tqdm"}
+MAY_KNOW = {
+    "edge": {"edge"},
+    "convert": {"edge", "convert"},
     "firmware_config": {"firmware_config"},
-    "bench": {"edge", "convert", "bench", "firmware_config"},
+    "bench": {"edge", "convert", "bench"},
 }
+PACKAGES = tuple(MAY_KNOW)
+
+EDGE = (
+    ("types", "geometry", "framing", "settings", "profiles", "files", "stage_clock", "stderr"),
+    ("audio",),
+    ("arrays",),
+    ("frontend",),
+    ("events",),
+    ("nets",),
+    ("systems",),
+    ("runtime",),
+    ("outputs",),
+    ("scoring",),
+    ("run_settings",),
+    ("device",),
+    ("", "api"),
+    ("commands",),
+    ("cli",),
+)
+"""The rooms of `edge` in the order of the data path; "" is the package itself. A room knows those before it."""
+
+CONVERT = (
+    ("", "tensorflow_import", "processes"),
+    ("clips",),
+    ("scenes",),
+    ("data",),
+    ("layers", "losses"),
+    ("systems", "training"),
+    ("quantize", "evaluation"),
+    ("commands",),
+    ("cli",),
+)
 
 
-def imports_of(path):
-    """Top-level names of everything a module imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import"
-            yield (node.module or "").split(".")[0]
-
-
-def modules(room):
-    return sorted((ROOT / room).rglob("*.py"))
-
-
-def test_the_rooms_of_the_house():
+def test_the_folders_of_the_house():
     ignored = [line.strip("/\n") for line in (ROOT / ".gitignore").read_text().splitlines() if line.endswith("/")]
     found = {
         path.name
         for path in ROOT.iterdir()
         if path.is_dir() and not path.name.startswith(".") and not any(fnmatch.fnmatch(path.name, p) for p in ignored)
     }
-    assert found == ROOMS
+    assert found - {"docs"} == FOLDERS
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_imports_go_one_way(room):
-    assert modules(room)
-    for path in modules(room):
-        assert set(imports_of(path)) & OWN <= MAY_IMPORT[room], path
+@pytest.mark.parametrize("package", ["edge", "convert"])
+def test_a_dozen_modules_at_the_top(package):
+    assert len(list((ROOT / package).glob("*.py"))) <= 12
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_know_each_other_one_way(package):
+    own = {known for module, known in arrows_of(ROOT, *PACKAGES) if module.partition(".")[0] == package}
+    assert {known.partition(".")[0] for known in own} <= MAY_KNOW[package]
+
+
+def test_imports_run_one_way_through_the_device():
+    assert list(back_arrows(ROOT, "edge", EDGE)) == []
+
+
+def test_imports_run_one_way_through_the_training():
+    assert list(back_arrows(ROOT, "convert", CONVERT)) == []
+
+
+@pytest.mark.parametrize("package", ["edge", "convert", "bench"])
+def test_no_modules_know_each_other_in_a_circle(package):
+    assert circles(ROOT, package) == []
 
 
 def test_the_device_needs_nothing_of_the_training():
-    for path in modules("edge"):
-        assert not set(imports_of(path)) & TRAINING, path
+    for path in modules_of(ROOT, "edge").values():
+        names = {name.partition(".")[0] for name in names_in(ast.parse(path.read_text(encoding="utf-8")), path)}
+        assert not names & TRAINING, path
 
 
 def test_every_system_has_one_name_in_edge_and_convert():
-    for room in ("edge", "convert"):
-        assert {path.parent.name for path in (ROOT / room / "systems").glob("*/__init__.py")} == SYSTEMS.keys()
+    for package in ("edge", "convert"):
+        assert {path.parent.name for path in (ROOT / package / "systems").glob("*/__init__.py")} == SYSTEMS.keys()
 
 
 def test_every_module_says_what_it_does():
-    for room in MAY_IMPORT:
-        for path in modules(room):
-            assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+    for path in modules_of(ROOT, *PACKAGES).values():
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+# The checks themselves: a house in which one arrow runs back up.
+
+PLANTED = {
+    "an import": "from edge.outputs.sinks import open_sink",
+    "an import of a package": "import edge.outputs",
+    "an import inside a function": "def late():\n    from edge.outputs import sinks\n    return sinks",
+    "an import for types": "if TYPE_CHECKING:\n    from edge.outputs.sinks import Sink",
+    "import_module": "importlib.import_module('edge.outputs.sinks')",
+    "__import__": "__import__('edge.outputs')",
+    "words of a process": "COMMAND = (sys.executable, '-P', '-m', 'edge.outputs.sinks')",
+    "words of a shell": "COMMAND = f'{sys.executable} -m edge.outputs.sinks {port}'",
+    "an entry point": "ENTRY = 'edge.outputs.sinks:open_sink'",
+}
+HARMLESS = {
+    "an import": "from edge.audio.wav import read_wav",
+    "a docstring": '"""Where results go: see edge.outputs.sinks."""',
+    "a comment": "# see edge.outputs.sinks",
+    "a path": "PATH = 'edge/outputs/sinks.py'",
+    "another package": "import outputs.sinks, knowledge.outputs",
+}
+
+
+def house(root, planted):
+    """A house of three rooms, with a line planted in the middle one."""
+    for name, text in (
+        ("audio/wav.py", "import wave"),
+        ("runtime/__init__.py", ""),
+        ("runtime/loop.py", f"from edge.audio import wav\n{planted}"),
+        ("outputs/sinks.py", "from edge.runtime.loop import run"),
+        ("outputs/__init__.py", ""),
+    ):
+        path = root / "edge" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED)
+def test_a_planted_arrow_is_found(tmp_path, planted):
+    root = house(tmp_path, planted)
+    (found,) = set(back_arrows(root, "edge", EDGE))
+    assert found.startswith("edge.runtime.loop -> edge.outputs")
+    if found.endswith("sinks"):
+        assert circles(root, "edge") == [("edge.outputs.sinks", "edge.runtime.loop")]
+
+
+@pytest.mark.parametrize("planted", HARMLESS.values(), ids=HARMLESS)
+def test_what_is_no_arrow_is_left_alone(tmp_path, planted):
+    root = house(tmp_path, planted)
+    assert list(back_arrows(root, "edge", EDGE)) == circles(root, "edge") == []
+
+
+@pytest.mark.parametrize(
+    "planted", ["import bench.command", "importlib.import_module('bench')", "ENTRY = 'convert.cli:main'"]
+)
+def test_a_planted_arrow_out_of_the_package_is_found(tmp_path, planted):
+    root = house(tmp_path, planted)
+    for name in ("bench/__init__.py", "bench/command.py", "convert/cli.py"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("")
+    known = {known.partition(".")[0] for _, known in arrows_of(root, "edge", "bench", "convert")}
+    assert known & {"bench", "convert"}
+
+
+def test_a_module_in_no_room_is_found(tmp_path):
+    root = house(tmp_path, "")
+    (root / "edge" / "helpers.py").write_text("from edge.audio import wav")
+    with pytest.raises(AssertionError, match="in no room"):
+        list(back_arrows(root, "edge", EDGE))
+
+
+# What is loaded.
+
+
+def loaded_by(line):
+    """Names of all modules that are there after a line of Python."""
+    code = f"import sys\n{line}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("modules", ["edge.nets.bundle, edge.nets.net", "edge.arrays.profile"])
+def test_nets_and_arrays_load_neither_microphone_nor_outputs(modules):
+    loaded = loaded_by(f"import {modules}")
+    assert set(modules.split(", ")) <= loaded
+    rooms = {".".join(name.split(".")[:2]) for name in loaded if name.startswith("edge.")}
+    assert not rooms & {"edge.outputs", "edge.runtime", "edge.run_settings", "edge.device", "edge.commands"}
+    assert not loaded & {"edge.audio.microphone", "edge.audio.recorder", "pyaudio", "paho", "paho.mqtt"}
 
 
 BLOCKED = """
 import sys
 blocked = {"tensorflow", "keras", "convert", "bench", "tqdm", "soundfile", "matplotlib", "pyroomacoustics"}
-blocked |= {"pyaudio", "paho"}  # extras of the device
+blocked |= {"pyaudio", "paho", "prometheus_client", "tomlkit"}  # extras of the device
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
@@ -101,3 +226,7 @@ sys.exit(main(["models"]))
 def test_edge_runs_where_nothing_of_the_training_is_installed():
     done = subprocess.run([sys.executable, "-c", BLOCKED], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_command_line_waits_with_numpy_until_it_knows_the_threads():
+    assert "numpy" not in loaded_by("from edge.cli import main")

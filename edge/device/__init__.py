@@ -1,1 +1,1 @@
-"""The machine around the loop: boards, installation, system files, channel check."""
+"""The machine around the loop: boards, installation, files of the system, check of the channels."""

@@ -1,4 +1,4 @@
-"""The board that this runs on, or a named one -> its profile: what the software and the system are to do there."""
+"""The board that this machine is, or a named one -> its profile: the settings of software and system that suit it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.profiles import load_profile, shipped_profiles
-from edge.runtime.governor import BudgetSettings
+from edge.runtime.budget import BudgetSettings
 from edge.runtime.machine import ROOT, board_model
 
 CPU_GOVERNORS = ("performance", "ondemand", "schedutil", "conservative", "powersave")
@@ -18,15 +18,15 @@ class BoardProfile:
     """How a board is used: `threads` and `step_ms` by the loop, `cpu_governor` and `cores` by the system around it."""
 
     name: str
-    models: tuple[str, ...]  # its record in the device tree begins with one of them
+    models: tuple[str, ...]  # the model in the device tree begins with one of these
     threads: int  # of the TFLite interpreter
-    cpu_governor: str  # of all cores, as the kernel calls it
+    cpu_governor: str  # frequency governor of all cores, one of CPU_GOVERNORS
     cores: tuple[int, ...]  # that the service may run on
-    step_ms: float  # budget of a step: see edge/runtime/governor.py
+    step_ms: float  # time budget of a step: see edge/runtime/budget.py
 
     def __post_init__(self) -> None:
         if not self.models or not all(self.models):
-            raise ValueError(f"got models {list(self.models)}, wanted at least one, as the device tree says it")
+            raise ValueError(f"got models {list(self.models)}, wanted at least one, as the device tree has it")
         if self.cpu_governor not in CPU_GOVERNORS:
             raise ValueError(f"got cpu_governor {self.cpu_governor!r}, wanted one of {', '.join(CPU_GOVERNORS)}")
         if not self.cores or len(set(self.cores)) != len(self.cores) or not all(0 <= n < _CORES for n in self.cores):
@@ -37,17 +37,31 @@ class BoardProfile:
 
 
 def shipped_boards() -> dict[str, Path]:
-    """Board profiles that come with the package, by name."""
+    """Return the paths of the board profiles that come with the package, by name."""
     return shipped_profiles("board")
 
 
 def load_board(name: str) -> BoardProfile:
-    """A profile by the name of a shipped one or by the path of a TOML file."""
+    """Load a profile.
+
+    Args:
+        name: of a shipped profile, or the path of a TOML file.
+
+    Raises:
+        ValueError: there is no such profile, or it is not valid.
+    """
     return load_profile(BoardProfile, "board", name)
 
 
 def recognised_board(root: Path = ROOT) -> BoardProfile:
-    """The profile of the machine whose files are below `root`. Raises ValueError if it says no known model."""
+    """Find the profile of a machine by the model in its device tree.
+
+    Args:
+        root: folder that holds the files of the machine.
+
+    Raises:
+        ValueError: the device tree has no model, or an unknown one.
+    """
     model = board_model(root)
     for board in map(load_board, shipped_boards()):
         if model is not None and model.startswith(board.models):

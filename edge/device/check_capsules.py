@@ -1,12 +1,12 @@
-"""What the capsules of an array hear of one sound -> which of them are inverted, deaf, too loud or in another's place.
+"""Signals of the capsules of an array -> which capsules are inverted, deaf, too loud or in another one's place.
 
-At low frequencies all capsules hear about the same: whoever is in antiphase is inverted, whoever has nothing in common
-with any other is deaf, and omnis are equally loud. For the rest a plane wave and a diffuse field are fitted to what was
-heard, without levels for every order of the channels, with levels for every gain of one directional capsule: what fits
-clearly better is the fault.
+At low frequencies all capsules hear about the same: a capsule in antiphase is inverted, one that has nothing in common
+with any other is deaf, and omnis are equally loud. For the other faults, a plane wave and a diffuse field are fitted to
+the covariances of the channels: to coherences, for every order of the channels, and to covariances with levels, for
+every gain of one directional capsule. The change that fits clearly better is the fault.
 
-An order that only turns or mirrors the array fits as well: with a tetrahedron that is any order, with four in a circle
-the exchange of opposite ones. Only a sound from a known direction tells those.
+An order that only turns or mirrors the array fits as well as the right one: with a tetrahedron any order does, with
+four capsules in a circle the exchange of opposite ones. Only a sound from a known direction tells these apart.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from edge.types import FloatArray
 
 LOWEST_HZ, HIGHEST_HZ = 150.0, 4000.0
 
-_LOW_KR = 0.5  # up to here all capsules of an array hear about the same
-_DEAF, _HEARING = 0.3, 0.5  # coherence with another
-_AWAY_DB = 12.0  # a directional capsule that hears so much less than another may look away
-_BETTER_ORDER = 0.06, 1.8  # what another order must explain more, and by how much it must lower what is left
-_BETTER_GAIN = 0.01, 1.4
-_CLOSE = 0.02  # orders that explain about the same
+_LOW_KR = 0.5  # wave number times radius up to which all capsules of an array hear about the same
+_DEAF, _HEARING = 0.3, 0.5  # coherence with another capsule: of a deaf one at most, of one that hears at least
+_AWAY_DB = 12.0  # a directional capsule that is so much quieter than another may just look away
+_BETTER_ORDER = 0.06, 1.8  # another order: least gain in the share explained, least factor by which the rest falls
+_BETTER_GAIN = 0.01, 1.4  # the same for another gain
+_CLOSE = 0.02  # difference in the share explained within which orders count as equally good
 _GAINS_DB = range(-18, 19, 6)
-_AIM_DEG = 12.0  # as far as somebody may miss the direction that he says
+_AIM_DEG = 12.0  # largest error of the direction that the user gives
 _GRID_POINTS = 400
 _WINDOW_S = 0.03
 _BLOCK_S = 0.5
-_QUIET_DB = 20.0  # blocks so much below the loudest are left out
+_QUIET_DB = 20.0  # blocks that are quieter than the loudest one by more than this are left out
 
 Order = tuple[int, ...]
-"""For each capsule the channel that has its sound."""
+"""For each capsule the index of the channel that carries its signal."""
 
 
 @dataclass(frozen=True, slots=True)
 class CapsuleFaults:
-    """Indices are those of capsules, in the order of the profile's `channel_map`."""
+    """The faults that were found. Indices are those of capsules, in the order of the profile's `channel_map`."""
 
     inverted: tuple[int, ...]
-    deaf: tuple[int, ...]  # they hear something else than the others
-    orders: tuple[Order, ...]  # that fit better than the profile's, and equally well; none where that fits
-    off_db: tuple[float, ...]  # level of each against the median; 0 where it is not known
+    deaf: tuple[int, ...]  # capsules that hear something else than the others
+    orders: tuple[Order, ...]  # that fit better than the profile's, all equally well; none where that one fits
+    off_db: tuple[float, ...]  # level of each capsule against the median; 0 where it is not known
 
 
 class _Field:
-    """What a plane wave from anywhere, or from about one direction, and a diffuse field give to an array."""
+    """Covariances of the capsules in a plane wave from any direction, or from about one, and in a diffuse field."""
 
     def __init__(self, capsules: Capsules, hz: Array64, direction: Array64 | None) -> None:
         grid = sphere_grid(_GRID_POINTS)
@@ -61,7 +61,12 @@ class _Field:
         self._planes = pairs if direction is None else pairs[angle_between_deg(grid, direction) <= _AIM_DEG]
 
     def basis(self, used: NDArray[np.intp], levels: bool) -> tuple[Array64, Array64]:
-        """Planes (directions, numbers) and a diffuse field (numbers,): coherences, or covariances with levels."""
+        """Return the plane waves (directions, numbers) and the diffuse field (numbers,) as real numbers.
+
+        Args:
+            used: indices of the capsules that take part.
+            levels: take covariances, so that levels count; otherwise coherences.
+        """
         scaled = _without_loudness if levels else _coherences
         first, second = _pairs(used, levels)
         planes, diffuse = (_numbers(scaled(each)[..., first, second]) for each in (self._planes, self._diffuse))
@@ -71,9 +76,17 @@ class _Field:
 def capsule_faults(
     samples: FloatArray, sample_rate_hz: int, capsules: Capsules, alive: NDArray[np.bool_], direction: Array64 | None
 ) -> CapsuleFaults | None:
-    """Judge samples (n, 4), of which those of `alive` (4,) are not silent. None where nothing is heard in common.
+    """Find the faults of four capsules.
 
-    direction: unit vector to where the sound came from, if that is known.
+    Args:
+        samples: of the capsules (n, 4), in the order of the profile's `channel_map`.
+        sample_rate_hz: of the samples.
+        capsules: what the array should be.
+        alive: capsules (4,) that are not silent.
+        direction: unit vector (x, y, z) toward the sound, where it is known.
+
+    Returns:
+        The faults; None where the capsules have no sound in common.
     """
     covariance, hz = block_covariances(samples, sample_rate_hz)
     low = 2 * np.pi * hz * capsules.radii_m.max() / SPEED_OF_SOUND_M_S <= _LOW_KR
@@ -109,9 +122,15 @@ def capsule_faults(
 
 
 def block_covariances(samples: FloatArray, sample_rate_hz: int) -> tuple[Complex128, Array64]:
-    """Samples (n, channels) -> covariances (blocks, bins, channels, channels) of half a second each, and bins in Hz.
+    """Compute the covariances of channels in blocks of half a second.
 
-    Blocks much quieter than the loudest are left out. The bins are those from LOWEST_HZ to HIGHEST_HZ.
+    Args:
+        samples: of the channels (n, channels).
+        sample_rate_hz: of the samples.
+
+    Returns:
+        Covariances (blocks, bins, channels, channels), without blocks much quieter than the loudest one, and the
+        frequencies of the bins in Hz, from LOWEST_HZ to HIGHEST_HZ.
     """
     window = 2 * round(_WINDOW_S * sample_rate_hz / 2)
     frames = np.lib.stride_tricks.sliding_window_view(samples, window, axis=0)[:: window // 2]
@@ -129,9 +148,10 @@ def block_covariances(samples: FloatArray, sample_rate_hz: int) -> tuple[Complex
 def _better_orders(
     field: _Field, covariance: Complex128, used: NDArray[np.intp], levels: bool
 ) -> tuple[tuple[Order, ...], float]:
-    """Of the orders that explain about as much as the best, if that is clearly more, those with the fewest moves.
+    """Find the orders of the channels that fit clearly better than the present one.
 
-    Returns what they explain too, 0 without any. levels: they tell the order too.
+    Of those that explain about as much as the best order, the ones with the fewest moves are returned, and the share
+    that the best order explains; no order and 0 where none is clearly better. `levels` says whether levels count.
     """
     whole = np.arange(covariance.shape[-1])
     orders = []
@@ -154,9 +174,10 @@ def _better_orders(
 
 
 def _better_gains_db(field: _Field, covariance: Complex128, used: NDArray[np.intp]) -> tuple[Array64, float]:
-    """The gain (channels,) of the one channel without which clearly more is explained, 0 for all others.
+    """Find the one channel that fits clearly better with another gain.
 
-    Returns what is explained without it too, 0 where there is none.
+    Returns the gains (channels,) in dB, 0 for all other channels, and the share that is explained without the gain; all
+    gains are 0, and the share too, where no channel is found.
     """
     channels = covariance.shape[-1]
     planes, diffuse = field.basis(used, levels=True)
@@ -183,31 +204,32 @@ def _is_better(explained: float, before: float, by: tuple[float, float]) -> bool
 
 
 def _pairs(used: NDArray[np.intp], levels: bool) -> NDArray[np.intp]:
-    """First and second (2, pairs) of all channels that are used; with levels, of a channel and itself too."""
+    """First and second channel (2, pairs) of all pairs of used channels; with levels, each channel and itself too."""
     return np.asarray(used[np.array(np.triu_indices(len(used), 0 if levels else 1))])
 
 
 def _coherences(covariance: Complex128) -> Complex128:
-    """Covariances (..., channels, channels) without the levels of the channels."""
+    """Divide covariances (..., channels, channels) by the levels of both channels."""
     level = np.sqrt(np.maximum(np.einsum("...ii->...i", covariance).real, 1e-30))
     return covariance / (level[..., :, None] * level[..., None, :])
 
 
 def _without_loudness(covariance: Complex128) -> Complex128:
-    """Covariances (..., channels, channels) with levels that sum up to one."""
+    """Scale covariances (..., channels, channels) so that the powers of the channels add up to one."""
     return covariance / np.maximum(np.einsum("...ii->...", covariance).real, 1e-30)[..., None, None]
 
 
 def _numbers(pairs: Complex128) -> Array64:
-    """Complex (n, bins, pairs) -> real (n, numbers)."""
+    """Flatten complex (n, bins, pairs) to real (n, numbers)."""
     flat = pairs.reshape(len(pairs), -1)
     return np.concatenate([flat.real, flat.imag], axis=1)
 
 
 def _explained(heard: Array64, planes: Array64, diffuse: Array64) -> float:
-    """Share of what was heard (blocks, numbers) that planes (directions, numbers) and a diffuse field explain.
+    """Return the share of the measured numbers (blocks, numbers) that a plane wave and a diffuse field explain.
 
-    In each block it is the one plane wave that fits best, in the least squares' sense, and neither is below nothing.
+    In each block the best one of the plane waves (directions, numbers) is taken, by least squares with non-negative
+    weights for the wave and the diffuse field (numbers,).
     """
     by, gy = planes @ heard.T, diffuse @ heard.T  # (directions, blocks), (blocks,)
     bb, bg, gg = (planes * planes).sum(axis=1)[:, None], (planes @ diffuse)[:, None], diffuse @ diffuse

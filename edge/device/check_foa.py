@@ -1,9 +1,8 @@
-"""Ambisonic channels -> what does not fit together in them.
+"""Ambisonic channels -> which of them has a wrong gain, place or sign.
 
-Whatever sounds from wherever, the powers of Y, Z and X (SN3D) add up to that of W, as long as the sources are not
-coherent. Where they do not, one channel has another gain, or another one is in the place of W: that which makes them
-add up best in all blocks and octaves is named. That Y, Z and X have the right sign and order, only a sound from a known
-direction shows.
+In any sound field of incoherent sources the powers of Y, Z and X (SN3D) add up to the power of W. Where they do not,
+one channel has a wrong gain, or another channel is in the place of W: the change that makes the powers add up best in
+all blocks and octaves is the fault. Signs and order of Y, Z and X show only in a sound from a known direction.
 """
 
 from __future__ import annotations
@@ -21,34 +20,37 @@ from edge.types import FloatArray
 MOST_OFF_DB = 2.0
 
 _OCTAVES_HZ = (200.0, 400.0, 800.0, 1600.0, 3200.0)
-_AWAY_DEG, _AIM_DEG = 25.0, 20.0  # so far off is wrong, so near is right
-_UNBALANCED = 0.08  # imbalance that a fault is looked for at
-_BETTER = 0.6  # share of it that may be left by the fault that is named
-_SIMPLER = 0.02  # an exchange is preferred to a gain, which can be chosen
+_AWAY_DEG, _AIM_DEG = 25.0, 20.0  # an error above the first is a fault; one up to the second explains it
+_UNBALANCED = 0.08  # imbalance from which on a fault is looked for
+_BETTER = 0.6  # largest share of the imbalance that may be left when the fault is corrected
+_SIMPLER = 0.02  # advantage of an exchange over a gain, because a gain is fitted
 _LEAST_GAIN = 1e-3
 _MISTAKES = [
     *(((0, 1, 2), signs) for signs in ((-1, 1, 1), (1, -1, 1), (1, 1, -1), (-1, -1, -1))),
     *((order, (1, 1, 1)) for order in permutations(range(3))),
-]  # where Y, Z and X are, and with which signs; with a wrong sign of W, all three seem wrong
-_DIRECT = 0.3  # length of the intensity, against the power of W, from which on it tells a direction
+]  # order and signs of Y, Z and X; a wrong sign of W makes all three look wrong
+_DIRECT = 0.3  # length of the intensity, relative to the power of W, from which on it gives a direction
 
 
 @dataclass(frozen=True, slots=True)
 class FoaFaults:
-    """Indices 0 to 3 are W, Y, Z, X."""
+    """The faults that were found; the defaults are no faults. Indices 0 to 3 are W, Y, Z, X."""
 
-    swapped_with_w: int | None = None
-    off: tuple[int, float] | None = None  # channel, and its gain in dB against the others
-    order: tuple[int, int, int] = (1, 2, 3)  # where Y, Z and X are
-    signs: tuple[int, ...] = (1, 1, 1)
-    off_deg: float = 0.0  # by which the direction is wrong, where neither order nor signs explain it
+    swapped_with_w: int | None = None  # channel that is in the place of W
+    off: tuple[int, float] | None = None  # channel with a wrong gain, and this gain in dB against the others
+    order: tuple[int, int, int] = (1, 2, 3)  # the channels in the places of Y, Z and X
+    signs: tuple[int, ...] = (1, 1, 1)  # of Y, Z and X
+    off_deg: float = 0.0  # error of the direction where neither order nor signs explain it
 
 
 def foa_faults(samples: FloatArray, sample_rate_hz: int, direction: Array64 | None, w_gain: float = 1.0) -> FoaFaults:
-    """Judge FOA (n, 4).
+    """Find the faults of ambisonic channels.
 
-    direction: unit vector (xyz) to where the sound came from, if that is known. w_gain: by which W was multiplied, more
-    than the others, to get here.
+    Args:
+        samples: FOA (n, 4) in ACN/SN3D: W, Y, Z, X.
+        sample_rate_hz: of the samples.
+        direction: unit vector (x, y, z) toward the sound, where it is known.
+        w_gain: factor by which W was multiplied, relative to the others, to convert the channels to SN3D.
     """
     covariance, hz = block_covariances(samples, sample_rate_hz)
     bands = [(hz >= low) & (hz < 2 * low) for low in _OCTAVES_HZ[:-1]]
@@ -68,7 +70,7 @@ def foa_faults(samples: FloatArray, sample_rate_hz: int, direction: Array64 | No
 
 
 def _balance(powers: Array64, w_gain: float) -> tuple[int | None, tuple[int, float] | None]:
-    """The channel that should be W, or the one with another gain, of powers (cells, W Y Z X)."""
+    """Find in powers (cells, WYZX) the channel that should be W, or the one with a wrong gain and this gain in dB."""
     before = _imbalance(powers)
     gains_db, left = [], []
     for channel in range(4):
@@ -89,12 +91,13 @@ def _balance(powers: Array64, w_gain: float) -> tuple[int | None, tuple[int, flo
 
 
 def _exchanged(powers: Array64, channel: int, w_gain: float) -> Array64:
+    """The powers (cells, WYZX) with W and another channel exchanged."""
     exchanged = powers.copy()
     exchanged[:, 0], exchanged[:, channel] = powers[:, channel] * w_gain, powers[:, 0] / w_gain
     return exchanged
 
 
 def _imbalance(powers: Array64) -> float:
-    """How far Y, Z and X are from adding up to W, in the mean over cells; their loudness does not matter."""
+    """Mean relative error, over the cells, of the sum of the powers of Y, Z and X against the power of W."""
     w, v = powers[:, 0], powers[:, 1:].sum(axis=1)
     return float(np.mean(np.abs(w - v) / (w + v)))

@@ -1,1 +1,1 @@
-"""The loop around the stages: pipeline, governor, statistics, supervision."""
+"""The loop from audio blocks to events: pipeline, governor, statistics, supervision by systemd."""

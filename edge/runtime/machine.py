@@ -1,4 +1,4 @@
-"""The machine that this runs on -> which board it is, its temperature, and the memory of this process."""
+"""The files of the kernel -> which board this is, its temperature, and the memory of this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROOT = Path("/")
 
 
 def board_model(root: Path = ROOT) -> str | None:
-    """What the device tree calls this board; None where there is none. root: for tests."""
+    """Return the name of the board in the device tree, None where there is no device tree. Tests set `root`."""
     try:
         model = (root / "proc/device-tree/model").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -18,7 +18,7 @@ def board_model(root: Path = ROOT) -> str | None:
 
 
 def temperature_c(root: Path = ROOT) -> float | None:
-    """Of the processor, now; None where the machine does not say. root: for tests."""
+    """Return the temperature of the processor, None where the machine does not tell it. Tests set `root`."""
     try:
         return int((root / "sys/class/thermal/thermal_zone0/temp").read_text()) / 1000
     except (OSError, ValueError):
@@ -26,6 +26,6 @@ def temperature_c(root: Path = ROOT) -> float | None:
 
 
 def rss_mb(root: Path = ROOT) -> float:
-    """Resident memory of this process."""
+    """Return the resident memory of this process. Tests set `root`."""
     pages = int((root / "proc/self/statm").read_text().split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 2)

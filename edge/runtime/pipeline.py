@@ -1,22 +1,20 @@
-"""Source -> array -> STFT -> system -> decoder -> sinks: one loop for file, pipe, microphone and evaluation."""
+"""Audio blocks -> array -> STFT -> system -> decoder -> sinks: one loop for file, pipe, microphone and evaluation."""
 
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
-from types import FrameType, TracebackType
 from typing import Any
 
 from edge.arrays.profile import ArrayProfile, Encoder, foa_encoder, load_array
 from edge.events.decoder import Decoder, DecodeSettings
+from edge.events.sink import Sink
 from edge.frontend.stft import Stft
 from edge.nets.bundle import Bundle
 from edge.nets.net import Net
-from edge.outputs.sinks import Sink
-from edge.runtime.governor import BudgetSettings, Governor
+from edge.runtime.budget import BudgetSettings
+from edge.runtime.governor import Governor
 from edge.settings import build
 from edge.stage_clock import StageClock
 from edge.systems import System, find_builder
@@ -28,7 +26,13 @@ log = logging.getLogger(__name__)
 class Pipeline:
     """Everything between source and sinks, behind `push` and `finish`.
 
-    What is to be done with an item is done before the next one is taken: its time is that of the sinks.
+    Both yield lazily: what the caller does with an item before it takes the next one is timed as the stage `sinks`.
+
+    Attributes:
+        clock: measures the stages of each step; it is the system's own clock.
+        governor: is told the time of each step; None where nothing is to be watched.
+        answers: number of answers that the system gave.
+        lost_samples: number of samples that the source reported as lost.
     """
 
     def __init__(
@@ -38,31 +42,48 @@ class Pipeline:
         system: System,
         decoder: Decoder,
         label_samples: int = 2400,
+        governor: Governor | None = None,
     ) -> None:
+        """Assemble the stages.
+
+        Args:
+            encode: turns the channels of the array into FOA, and into microphone signals where the features need them.
+            stft: has as many channels as `encode` gives.
+            system: finds the sources. Its clock becomes that of the pipeline.
+            decoder: turns the tracks of the system into events.
+            label_samples: number of samples of a label frame, at the rate of the model.
+            governor: watches the time of the steps and sets the level of the system.
+        """
         self._encode = encode
         self._stft = stft
         self._system = system
         self._decoder = decoder
         self._label_samples = label_samples
         self.clock = system.clock
-        self.governor: Governor | None = None  # is told of every step
-        self.answers = 0  # that the system gave
+        self.governor = governor
+        self.answers = 0
         self.lost_samples = 0
 
     @property
     def latency_s(self) -> float:
-        """Most time from a sound to the system's answer about it, computing time aside."""
+        """Longest time from a sound to the system's answer about it, without the time to compute it."""
         return self._encode.latency_s + self._system.latency_s
 
     def push(self, block: AudioBlock) -> Iterator[Event | FrameRow]:
-        """Take samples of the array's channels; yield what they decide.
+        """Take a block of the array's channels; yield the events and label frames that it completes.
 
-        A block that only tells of a loss ends what was heard before it: all of that is answered now.
+        An empty block with `lost` says that the source has stopped: everything heard before it is answered at once.
+
+        Args:
+            block: samples (n, channels) at the rate of the model, in the order of the device's channels.
+
+        Yields:
+            Finished events and rows of decoded label frames, in the order of time.
         """
         if block.lost:
             self.lost_samples += block.lost
             log.warning("%d samples lost before sample %d", block.lost, block.start)
-            if not len(block.samples):  # the source has stopped, nobody knows for how long
+            if not len(block.samples):  # the source has stopped, and may stay so
                 yield from self.finish()
         self.clock.begin()
         for piece in self._pieces(block):
@@ -71,15 +92,15 @@ class Pipeline:
             yield from self._steps(self._stft.push(encoded))
 
     def finish(self) -> Iterator[Event | FrameRow]:
-        """End of stream: answer about everything heard, close open events."""
+        """End of stream: answer about everything heard and close open events."""
         self.clock.begin()
         for block in self._encode.finish():
             self.clock.lap("array")
             yield from self._steps(self._stft.push(block))
         yield from self._steps(self._stft.finish())
         for tracks in self._system.finish():
-            yield from self._answered(tracks)
-        yield from self._handed_over(self._decoder.finish())
+            yield from self._decoded(tracks)
+        yield from self._timed(self._decoder.finish())
 
     def reset(self) -> None:
         """Forget the past: the next block is expected at sample 0."""
@@ -90,14 +111,14 @@ class Pipeline:
         self.clock.drop()
 
     def change(self, decode: DecodeSettings, budget: BudgetSettings) -> None:
-        """Go on by other settings, between two blocks."""
+        """Continue with other settings. Call it between two blocks."""
         self._decoder.change(decode)
         self.clock.change(budget.step_ms)
         if self.governor is not None:
             self.governor.change(budget)
 
     def _pieces(self, block: AudioBlock) -> Iterator[AudioBlock]:
-        """A block cut so that every step is given the work for its own samples."""
+        """Cut a block into pieces of a label frame, so that each step is charged for its own samples only."""
         lost = block.lost
         for at in range(0, max(1, len(block.samples)), self._label_samples):
             yield AudioBlock(block.samples[at : at + self._label_samples], block.start + at, lost)
@@ -108,19 +129,19 @@ class Pipeline:
             self.clock.lap("stft")
             answers = self.answers
             for tracks in self._system.step(spectra):
-                self.clock.lap("system")  # what is left of its own laps, if it takes any
-                yield from self._answered(tracks)
+                self.clock.lap("system")  # the rest, if the system takes laps of its own
+                yield from self._decoded(tracks)
             self.clock.lap("system")
             spent_ms = self.clock.end(self.answers > answers)
             if self.governor is not None:
                 self.governor.step(spent_ms)
         self.clock.lap("stft")
 
-    def _answered(self, tracks: TrackFrames) -> Iterator[Event | FrameRow]:
+    def _decoded(self, tracks: TrackFrames) -> Iterator[Event | FrameRow]:
         self.answers += 1
-        return self._handed_over(self._decoder.push(tracks))
+        return self._timed(self._decoder.push(tracks))
 
-    def _handed_over(self, items: Iterator[Event | FrameRow]) -> Iterator[Event | FrameRow]:
+    def _timed(self, items: Iterator[Event | FrameRow]) -> Iterator[Event | FrameRow]:
         for item in items:
             self.clock.lap("decode")
             yield item
@@ -160,8 +181,20 @@ def build_system(
 
 
 def decode_settings(bundle: Bundle, overrides: Mapping[str, Any]) -> DecodeSettings:
-    """Those of a bundle with some replaced. Raises ValueError."""
+    """Return the decoder settings of a bundle, some of them replaced.
+
+    Raises:
+        ValueError: a setting is unknown or out of its range.
+    """
     return build(DecodeSettings, asdict(bundle.manifest.decode) | dict(overrides), "decode")
+
+
+def build_encoder(bundle: Bundle, array: ArrayProfile) -> Encoder:
+    """Build the first stage of a pipeline: the channels of an array -> what the features of a bundle need.
+
+    The design of its filters takes seconds on a small board.
+    """
+    return foa_encoder(array, bundle.manifest.stft.sample_rate_hz, bundle.manifest.features.microphones)
 
 
 def build_pipeline(
@@ -169,33 +202,49 @@ def build_pipeline(
     array: ArrayProfile,
     system: System,
     overrides: Mapping[str, Any] | None = None,
+    *,
+    governor: Governor | None = None,
+    encode: Encoder | None = None,
 ) -> Pipeline:
-    """Assemble the loop of a bundle around its system, with the clock that the system was built with.
+    """Assemble the loop of a bundle around its system.
 
     Args:
-        bundle: Says how sounds become features and how tracks are decoded.
-        array: The array that is listened to.
-        system: Built by `build_system` for that array.
-        overrides: Settings of the decoder that replace those of the bundle.
+        bundle: what is run.
+        array: the microphone array that is heard.
+        system: that of the bundle, see `build_system`, or one that stands for it.
+        overrides: decoder settings that replace those of the bundle.
+        governor: watches the time of the steps.
+        encode: from `build_encoder`, where that was to be done earlier.
 
     Raises:
-        ValueError: A setting is unknown or out of range, or the system was built for another array.
+        ValueError: a decoder setting is unknown or out of its range.
     """
     manifest = bundle.manifest
     if system.array is not None and system.array != array:
         raise ValueError(f"{manifest.name}: got a system for array {system.array.name}, wanted one for {array.name}")
     decode = decode_settings(bundle, overrides or {})
     return Pipeline(
-        foa_encoder(array, manifest.stft.sample_rate_hz, manifest.features.microphones),
+        encode or build_encoder(bundle, array),
         Stft(manifest.stft, manifest.features.channels),
         system,
         Decoder(decode, manifest.class_names, manifest.stft.label_s, array.planar),
         manifest.stft.label_samples,
+        governor,
     )
 
 
 def run(blocks: Iterable[AudioBlock], pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
-    """The loop: from blocks to sinks until the blocks end; open events are closed then."""
+    """Run the loop until the blocks end, then close open events.
+
+    Args:
+        blocks: of any source: a file, a pipe, a microphone, or a caller's own samples.
+        pipeline: what decides.
+        sinks: each is given every item, in this order.
+
+    Raises:
+        OSError: a sink could not deliver, or the source failed.
+        ValueError: the source gave bad samples.
+    """
     for block in blocks:
         for item in pipeline.push(block):
             for sink in sinks:
@@ -203,48 +252,3 @@ def run(blocks: Iterable[AudioBlock], pipeline: Pipeline, sinks: Sequence[Sink])
     for item in pipeline.finish():
         for sink in sinks:
             sink.emit(item)
-
-
-class _StopError(Exception):
-    """Raised inside a blocked read by a signal."""
-
-
-class Interruption(AbstractContextManager["Interruption"]):
-    """SIGINT and SIGTERM end the stream of blocks, not the program: what was heard is still answered and written.
-
-    A signal breaks into the wait for the next block, and nowhere else: a step under way is finished.
-    """
-
-    def __init__(self) -> None:
-        self._requested = self._waiting = False
-        self._restore = ExitStack()
-
-    def __enter__(self) -> Interruption:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._restore.callback(signal.signal, number, signal.signal(number, self._handle))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._restore.close()
-
-    def until_stopped(self, blocks: Iterable[AudioBlock]) -> Iterator[AudioBlock]:
-        """The same blocks, ending early after a signal."""
-        iterator = iter(blocks)
-        while not self._requested:
-            try:
-                self._waiting = True
-                block = next(iterator)
-            except (StopIteration, _StopError):
-                return
-            finally:
-                self._waiting = False
-            yield block
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._requested = True
-        log.info("stopping on %s", signal.Signals(number).name)
-        if self._waiting:
-            self._waiting = False
-            raise _StopError

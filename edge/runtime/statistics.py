@@ -1,20 +1,22 @@
-"""A pipeline at work -> what it came to so far: counts and times, for the log and for a file."""
+"""A running pipeline -> its counts and times so far, for the log, a JSON file, and the outputs that report them."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from edge.outputs.line_file import LineWriter
-from edge.outputs.sinks import EventCounter, Outlet
+from edge.events.sink import Outlet
+from edge.files import write_atomically
 from edge.runtime.governor import GovernorStats
 from edge.runtime.machine import rss_mb, temperature_c
 from edge.runtime.pipeline import Pipeline
 from edge.stage_clock import Timing
-from edge.types import AudioBlock
+from edge.types import AudioBlock, Event, FrameRow
 
 STEPS_PER_MINUTE = 600
 
@@ -23,40 +25,40 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MachineStats:
-    """Now."""
+    """The state of the machine at one moment."""
 
-    temperature_c: float | None  # of the processor, where the machine says it
+    temperature_c: float | None  # of the processor; None where the machine does not tell it
     rss_mb: float  # resident memory of this process
 
 
 @dataclass(frozen=True, slots=True)
 class RunStats:
-    """Counts since the beginning, and times of the last 10,000 steps at most."""
+    """Counts since the start of a run, and times of its last steps (10,000 at most)."""
 
     steps: int
     answers: int
-    missed_steps: int  # that took longer than the budget
+    missed_steps: int  # steps that took longer than the budget
     lost_samples: int
-    governor: GovernorStats | None  # of a source that is heard in real time
+    governor: GovernorStats | None  # None where the source does not run in real time
     step: Timing
     answer: Timing  # of the steps that gave an answer
     stages: Mapping[str, Timing]
-    events: Mapping[str, int]  # finished, by class
-    dropped: Mapping[str, int]  # what could not be delivered, by sink
+    events: Mapping[str, int]  # finished events by class
+    dropped: Mapping[str, int]  # items that could not be delivered, by sink
     machine: MachineStats
 
     def to_json(self) -> str:
-        """As one JSON object, of more than one line."""
+        """Return one JSON object, over several lines."""
         return json.dumps(asdict(self), indent=1) + "\n"
 
     def line(self) -> str:
-        """The whole in one line."""
+        """Return a summary in one line."""
         parts = [
             f"{self.steps} steps, {self.missed_steps} over the budget",
             f"{self.answers} answers",
             f"{self.lost_samples} samples lost",
             *(f"{count} dropped by {sink}" for sink, count in self.dropped.items() if count),
-            f"step {_times(self.step)}",
+            f"step {_percentiles(self.step)}",
         ]
         if governor := self.governor:
             parts.append(f"{governor.late_steps} steps late, at most {governor.most_late_ms:.0f} ms after the sound")
@@ -64,20 +66,40 @@ class RunStats:
         return "; ".join(parts)
 
     def lines(self) -> list[str]:
-        """The whole, then a line per stage."""
-        return [self.line(), *(f"{name}: {_times(timing)}" for name, timing in self.stages.items())]
+        """Return the summary and one line per stage."""
+        return [self.line(), *(f"{name}: {_percentiles(timing)}" for name, timing in self.stages.items())]
+
+
+class EventCounter:
+    """A sink that counts events by class."""
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+
+    def emit(self, item: Event | FrameRow) -> None:
+        """Count an event."""
+        if isinstance(item, Event):
+            self.events[item.name] += 1
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
 class RunMonitor:
-    """Sees a run from outside: its pipeline, and its sinks by name. May be asked by any thread at any time."""
+    """Observes a run from outside. Any thread may ask it at any time.
+
+    Attributes:
+        counter: counts the events; it has to be one of the sinks of the run.
+        sinks: the sinks whose drops are counted, by name.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self.counter = EventCounter()  # to be one of the sinks
+        self.counter = EventCounter()
         self.sinks: dict[str, Outlet] = {}
 
     def stats(self) -> RunStats:
-        """What the run came to so far."""
+        """Return all counts and times so far."""
         clock, governor = self._pipeline.clock, self._pipeline.governor
         return RunStats(
             steps=clock.steps,
@@ -94,13 +116,13 @@ class RunMonitor:
         )
 
     def status(self) -> str:
-        """The least that tells how it goes, in one line."""
+        """Return a short status line for systemd."""
         governor = self._pipeline.governor
         level = f", {governor.stats().level}" if governor else ""
         return f"{sum(self.counter.events.values())} events, {self._pipeline.lost_samples} samples lost{level}"
 
     def health(self) -> dict[str, float | str | None]:
-        """The few numbers that tell whether all is well."""
+        """Return the few numbers that show whether the run is well, by name."""
         clock, governor = self._pipeline.clock, self._pipeline.governor
         seen = governor.stats() if governor else None
         return {
@@ -115,26 +137,41 @@ class RunMonitor:
 
 
 class StatsFile(AbstractContextManager["StatsFile"]):
-    """A JSON file of what a run came to, written when the `with` ends, however it ends.
+    """A JSON file with the statistics of a run, written when the `with` ends, however it ends.
 
-    It is opened at once, so that a path that cannot be written is told of before the work. Raises SinkError.
+    It is also written at the start, so that a path that cannot be written is refused before the work.
     """
 
     def __init__(self, path: str, stats: Callable[[], RunStats]) -> None:
-        self._lines = LineWriter(f"stats:{path}", path, append=False)
-        self._stats = stats
+        """Write the file for the first time.
+
+        Raises:
+            OSError: the file cannot be written; one line that names it.
+        """
+        self._path, self._stats = Path(path), stats
+        self._write()
 
     def __exit__(self, *error: object) -> None:
+        self._write()
+
+    def _write(self) -> None:
         try:
-            self._lines.write(self._stats().to_json())
-        finally:
-            self._lines.close()
+            write_atomically(self._path, self._stats().to_json())
+        except OSError as error:
+            raise OSError(f"stats: {self._path}: {error.strerror}") from error
 
 
 def reported(
     blocks: Iterable[AudioBlock], pipeline: Pipeline, minutes: Callable[[], float], stats: Callable[[], RunStats]
 ) -> Iterator[AudioBlock]:
-    """The same blocks; each time the pipeline has heard `minutes` more, a line is logged. 0 minutes log nothing."""
+    """Yield the same blocks and log a line of statistics at regular intervals of audio.
+
+    Args:
+        blocks: on their way to the pipeline.
+        pipeline: its steps are counted.
+        minutes: gives the interval in minutes of audio; 0 logs nothing.
+        stats: gives the statistics.
+    """
     last = pipeline.clock.steps
     for block in blocks:
         yield block
@@ -144,7 +181,7 @@ def reported(
             log.info("metrics: %s", stats().line())
 
 
-def _times(timing: Timing) -> str:
+def _percentiles(timing: Timing) -> str:
     return (
         f"p50 {timing.p50_ms:.2f}, p95 {timing.p95_ms:.2f}, p99 {timing.p99_ms:.2f}, max {timing.max_ms:.2f} ms "
         f"of {timing.steps}"

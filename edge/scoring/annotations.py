@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.files import write_atomically
 from edge.types import FrameRow
 
 LABEL_FRAME_S = 0.1
@@ -23,16 +24,16 @@ _INTEGER_END = 2**31  # frames and tracks stay inside 32 bits
 class Label:
     """One source in one label frame. Azimuth counter-clockwise from the front, elevation up."""
 
-    frame: int
+    frame: int  # index of the label frame
     class_index: int
-    track: int
+    track: int  # tells apart sources of one class
     azimuth_deg: float
     elevation_deg: float
     distance_cm: float | None = None
 
 
 def label_of(row: FrameRow) -> Label:
-    """A decoded row as a label, for scoring and for label files."""
+    """Return a decoded row as a label, for scoring and for label files."""
     return Label(row.frame, row.class_index, row.track, row.azimuth_deg, row.elevation_deg)
 
 
@@ -51,7 +52,7 @@ def read_annotations(path: str | Path, classes: int) -> list[Label]:
         OSError: the file cannot be read.
     """
     path = Path(path)
-    text = path.read_text(encoding="utf-8-sig", errors="replace")  # a stray byte then fails as a number, with its line
+    text = path.read_text(encoding="utf-8-sig", errors="replace")  # a stray byte fails later, as a number in its line
     rows = [(number, line.split(",")) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if rows and rows[0][1][0].strip(" \t#\"'").lower().startswith("frame"):
         del rows[0]
@@ -69,21 +70,15 @@ def read_annotations(path: str | Path, classes: int) -> list[Label]:
 def write_annotations(path: str | Path, labels: Iterable[Label]) -> None:
     """Write labels to a DCASE csv file, sorted by frame, angles and distances rounded to whole degrees and cm.
 
-    The file has 6 columns if every label has a distance, else 5. It is written aside and renamed into place, so that
-    a reader never sees half of it.
+    The file has 6 columns if every label has a distance, else 5. It is replaced as a whole, so that no reader sees
+    part of it.
 
     Raises:
         OSError: the file cannot be written.
     """
-    path = Path(path)
     ordered = sorted(labels, key=lambda label: label.frame)
     with_distance = all(label.distance_cm is not None for label in ordered)
-    aside = path.with_name(path.name + ".part")
-    try:
-        aside.write_text("".join(_line(label, with_distance) for label in ordered), encoding="utf-8", newline="\n")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_atomically(Path(path), "".join(_line(label, with_distance) for label in ordered))
 
 
 def _label(fields: list[str], classes: int, wanted: tuple[int, ...]) -> Label:

@@ -1,4 +1,4 @@
-"""The shipped scene through the shipped bundle: events as they end, then scores against the labels, then the speed."""
+"""The shipped scene -> the events that a model finds in it, their scores against the labels, and the speed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 
-from edge.arrays.profile import load_array
 from edge.audio.sources import open_source
-from edge.nets.bundle import load_bundle
-from edge.outputs.sinks import Sink, open_sink
-from edge.runtime.pipeline import build_pipeline, build_system, run
+from edge.events.sink import Sink
+from edge.nets.bundle import Bundle
+from edge.outputs.sinks import open_sink
+from edge.runtime.pipeline import Pipeline, run
 from edge.scoring.annotations import Label, label_of, read_annotations
 from edge.scoring.metrics import score
 from edge.types import Event, FrameRow
 
+ARRAY = "foa"  # of the scene
 
-class _Listener:
-    """Prints events and keeps the rows for scoring."""
+
+class _DemoSink:
+    """A sink that prints events and keeps the rows for the scores."""
 
     def __init__(self) -> None:
         self.rows: list[Label] = []
@@ -34,17 +36,25 @@ class _Listener:
             self.rows.append(label_of(item))
 
     def close(self) -> None:
-        pass
+        """Nothing to release."""
 
 
-def run_demo(model: str, threads: int, out: Path | None) -> int:
-    """`seld-edge demo`: print events, scores and speed; write scene.csv and scene.jsonl to `out` if given."""
-    bundle = load_bundle(model)
+def run_demo(bundle: Bundle, pipeline: Pipeline, out: Path | None) -> None:
+    """Print the events of the demo scene as they end, then scores and speed.
+
+    Args:
+        bundle: the model.
+        pipeline: that of the model, for the array `ARRAY`.
+        out: folder to write scene.csv and scene.jsonl to; made if it is missing.
+
+    Raises:
+        ValueError: the labels have more classes than the model.
+        OSError: the folder cannot be written.
+    """
     classes, stft = bundle.manifest.class_names, bundle.manifest.stft
-    pipeline = build_pipeline(bundle, load_array("foa"), build_system(bundle, threads))
     truth = read_annotations(Path(str(resources.files("edge"))) / "demo" / "scene.csv", len(classes))
-    listener = _Listener()
-    sinks: list[Sink] = [listener]
+    demo_sink = _DemoSink()
+    sinks: list[Sink] = [demo_sink]
     with ExitStack() as stack:
         source = stack.enter_context(open_source("demo", 4, stft.sample_rate_hz))
         if out is not None:
@@ -56,7 +66,7 @@ def run_demo(model: str, threads: int, out: Path | None) -> int:
         began = time.perf_counter()
         run(blocks, pipeline, sinks)
         spent_s = time.perf_counter() - began
-    result = score({"scene": truth}, {"scene": listener.rows}, len(classes), rules="2022", average="micro")
+    result = score({"scene": truth}, {"scene": demo_sink.rows}, len(classes), rules="2022", average="micro")
     audio_s = sum(len(block.samples) for block in blocks) / stft.sample_rate_hz
     answer = pipeline.clock.answer()
     print(
@@ -67,4 +77,3 @@ def run_demo(model: str, threads: int, out: Path | None) -> int:
         f"{audio_s:.1f} s of audio in {spent_s:.2f} s, real-time factor {spent_s / audio_s:.3f}; "
         f"per answer p50 {answer.p50_ms:.1f} ms, p95 {answer.p95_ms:.1f} ms; latency {pipeline.latency_s:.1f} s"
     )
-    return 0

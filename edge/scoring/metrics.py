@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """The scores of one class. Substitutions mix classes, so ER has no share per class: `er` is the overall one."""
+    """The scores of one class. Substitutions mix classes, so there is no ER per class: `er` is the overall one."""
 
     er: float
     f: float

@@ -2,6 +2,7 @@ import argparse
 import json
 import shutil
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -10,6 +11,7 @@ from bench.boards import read_references, result_of
 from bench.command import add_bench_parser
 from bench.fresh import StartUp, start_up
 from bench.peers import main as peers_main
+from edge.cli import main
 
 TIMES = {"p50", "p95", "p99", "max"}
 
@@ -29,6 +31,18 @@ def bench(monkeypatch, capsys, tiny_bundle):
         return capsys.readouterr().out
 
     return run
+
+
+def test_it_is_a_command_of_seld_edge_where_it_is_installed(monkeypatch, capsys):
+    """`edge` knows it only by the entry point of the package; a source tree that is not installed has none."""
+    entry = metadata.EntryPoint("bench", "bench.command:add_bench_parser", "seld_edge.commands")
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [entry] * (group == entry.group))
+    assert main(["bench", "--busy", "1"]) == 2
+    assert capsys.readouterr().err == "seld-edge: got --busy, wanted --realtime with it\n"
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench"])
+    assert stopped.value.code == 2 and "invalid choice: 'bench'" in capsys.readouterr().err
 
 
 def test_json_has_all_that_was_measured(bench, tiny_bundle):

@@ -16,6 +16,13 @@ def refused(answer, message):
     assert re.fullmatch(rf"seld-edge: [^\n]*{message}[^\n]*\n", err), err
 
 
+def without_introduction(err):
+    """What a process says on stderr after the line that says what it listens to."""
+    line, rest = err.split("\n", 1)
+    assert line.startswith("INFO: listening to "), err
+    return rest
+
+
 def events(text):
     assert text == "" or text.endswith("\n")
     return [json.loads(line) for line in text.splitlines()]

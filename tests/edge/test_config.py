@@ -9,7 +9,7 @@ from edge.audio.sources import RawFormat
 from edge.outputs.line_file import RotationSettings
 from edge.outputs.mqtt_link import MqttSettings
 from edge.run_settings import MicrophoneSettings, PrometheusSettings, RunSettings, read_settings
-from edge.runtime.governor import BudgetSettings
+from edge.runtime.budget import BudgetSettings
 from edge.settings import build, read_toml
 
 EVERYTHING = """

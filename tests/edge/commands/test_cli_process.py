@@ -12,7 +12,8 @@ import pytest
 
 from edge.cli import main
 from edge.scoring.annotations import read_annotations
-from tests.edge.command_line import LOW, SELD_EDGE, events, is_about, refused
+from tests.edge.command_line import LOW, SELD_EDGE, events, is_about, refused, without_introduction
+from tests.paths import ROOT
 
 
 def test_one_line_is_all_that_a_process_says(tmp_path, tiny_bundle, wav):
@@ -73,8 +74,10 @@ def test_a_closed_pipe(tiny_bundle, wav, tmp_path, command):
     if command == "models":
         args = ["models"]
     code = f"""
-import sys, pathlib, edge.cli, edge.commands
-edge.commands.shipped_bundles = lambda: {{"tiny": pathlib.Path({str(tiny_bundle)!r})}}
+import sys, pathlib, edge.cli
+edge.cli.set_blas_threads()
+import edge.nets.bundle
+edge.nets.bundle.shipped_bundles = lambda: {{"tiny": pathlib.Path({str(tiny_bundle)!r})}}
 sys.exit(edge.cli.main())
 """
     with subprocess.Popen(
@@ -83,7 +86,7 @@ sys.exit(edge.cli.main())
         os.close(write_end)
         _, err = child.communicate(timeout=600)
     wanted = "sink jsonl:-: Broken pipe" if command == "run" else "stdout: the reader has closed the pipe"
-    refused((child.returncode, "", err), wanted)
+    refused((child.returncode, "", without_introduction(err) if command == "run" else err), wanted)
     if command == "run":
         is_about(events((tmp_path / "a.jsonl").read_text()), LOW)
 
@@ -111,7 +114,7 @@ def test_a_signal_closes_what_is_open_and_ends_well(tiny_bundle, sounds, tmp_pat
         child.send_signal(number)
         rest = child.stdout.read()
         err = child.stderr.read()
-        assert (child.wait(timeout=600), err) == (0, b"")
+        assert (child.wait(timeout=600), without_introduction(err.decode())) == (0, "")
     low, high = events((first + rest).decode())
     is_about([low], LOW)
     assert (high["class"], high["onset_s"]) == ("high", 3.0) and 3.4 <= high["offset_s"] <= 3.9
@@ -146,4 +149,47 @@ def test_what_systemd_is_told_of_a_process(tiny_bundle, sounds, tmp_path):
             told.append(systemd.recv(4096).decode())
     assert told[0] == "WATCHDOG=1" and told.count("READY=1") == 1 and told[-1] == "STOPPING=1"
     assert re.fullmatch(r"STATUS=\d events, 0 samples lost, 2 tracks", next(s for s in told if s.startswith("STATUS")))
-    assert "settings read anew: changed decode.on\n" in err and "a restart is needed for sinks\n" in err
+    assert "settings read again: changed decode.on\n" in err and "a restart is needed for sinks\n" in err
+
+
+COMMAND = """
+def add_hello_parser(subparsers):
+    parser = subparsers.add_parser("hello")
+    parser.add_argument("--name")
+    parser.set_defaults(run=lambda args: print("hello", args.name) or 3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "wanted"),
+    [
+        ("hello = other.words:add_hello_parser", (3, "hello you\n", "")),
+        ("hello = other.missing:add_hello_parser", (2, "", "command 'hello': got No module named 'other.missing'")),
+        (
+            "hello = other.words:missing",
+            (2, "", "command 'hello': got module 'other.words' has no attribute"),
+        ),
+    ],
+)
+def test_an_installed_package_adds_a_command(tmp_path, entry, wanted):
+    """By an entry point, which `bench` uses too. One that cannot be loaded leaves the other commands alone."""
+    for name, text in (
+        ("other/__init__.py", ""),
+        ("other/words.py", COMMAND),
+        ("other-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: other\nVersion: 1.0\n"),
+        ("other-1.0.dist-info/entry_points.txt", f"[seld_edge.commands]\n{entry}\n"),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+
+    def seld(*words):
+        done = subprocess.run([*SELD_EDGE, *words], capture_output=True, text=True, timeout=120, env=environment)
+        return done.returncode, done.stdout, done.stderr
+
+    if wanted[0] == 2:
+        refused(seld("hello"), wanted[2])
+        code, out, err = seld("models")
+        assert (code, err) == (0, "") and "coloc-edge" in out
+    else:
+        assert seld("hello", "--name", "you") == wanted

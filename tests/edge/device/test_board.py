@@ -4,7 +4,7 @@ import pytest
 
 from bench.boards import BOARDS
 from edge.device.board import load_board, recognised_board, shipped_boards
-from edge.runtime.governor import BudgetSettings
+from edge.runtime.budget import BudgetSettings
 
 GOOD = {
     "name": '"a"',

@@ -15,7 +15,7 @@ from scipy.signal import oaconvolve
 from edge.arrays.acoustics import array_spectra, sphere_grid
 from edge.arrays.profile import load_array, shipped_arrays
 from edge.cli import main
-from edge.device.check import check_array, record
+from edge.device.check import Fault, check_array, record
 from edge.geometry import foa_gains, unit_vector
 
 RATE_HZ, SECONDS, TAPS = 16000, 3, 128
@@ -85,9 +85,9 @@ def spoilt(name, kind, index, how, seed=0):
     return samples, channel
 
 
-def says(findings, channels, what):
+def says(findings, channels, fault, what=""):
     """Exactly one finding, of these channels."""
-    assert [finding.channels for finding in findings] == [tuple(channels)], findings
+    assert [(finding.fault, finding.channels) for finding in findings] == [(fault, tuple(channels))], findings
     assert what in findings[0].what and findings[0].remedy
     assert "\n" not in str(findings[0])
 
@@ -105,13 +105,13 @@ def test_nothing_is_said_of_clean_sound(name, kind, seed):
 def test_dead_channels(name, index, kind, level_db):
     rng = np.random.default_rng(1)
     samples, channel = spoilt(name, kind, index, lambda x: rng.normal(0, 0.05 * 10 ** (level_db / 20), len(x)))
-    says(found(name, samples), [channel], "dead")
+    says(found(name, samples), [channel], Fault.DEAD, "dead")
 
 
 def test_a_device_that_is_silent_altogether():
     findings = found("em32_tetra", np.zeros((RATE_HZ * SECONDS, 4)))
-    assert [(finding.channels, finding.what) for finding in findings] == [
-        ((channel,), "dead, digital silence") for channel in range(4)
+    assert [(finding.fault, finding.channels, finding.what) for finding in findings] == [
+        (Fault.DEAD, (channel,), "dead, digital silence") for channel in range(4)
     ]
 
 
@@ -126,15 +126,15 @@ def test_clipped_channels(name, index, kind, ceiling):
         return np.clip(loud, -ceiling, ceiling)
 
     samples, channel = spoilt(name, kind, index, clip)
-    assert any(finding.channels == (channel,) and "clipped" in finding.what for finding in found(name, samples))
-    assert not any("clipped" in finding.what for finding in found(name, samples) if finding.channels != (channel,))
+    assert any(finding.channels == (channel,) and finding.fault is Fault.CLIPPED for finding in found(name, samples))
+    assert not any(finding.fault is Fault.CLIPPED for finding in found(name, samples) if finding.channels != (channel,))
 
 
 def test_a_loud_tone_is_not_clipped():
     tone = np.round(0.9 * 32768 * np.sin(2 * np.pi * 100.0 * np.arange(48000) / RATE_HZ)) / 32768
     samples = np.stack([tone, 0.9 * tone, 0.5 * tone, 0.2 * tone], axis=1)
-    assert not any("clipped" in finding.what for finding in found("em32_tetra", samples))
-    assert any("clipped" in finding.what for finding in found("em32_tetra", np.clip(1.5 * samples, -1, 1)))
+    assert not any(finding.fault is Fault.CLIPPED for finding in found("em32_tetra", samples))
+    assert any(finding.fault is Fault.CLIPPED for finding in found("em32_tetra", np.clip(1.5 * samples, -1, 1)))
 
 
 @pytest.mark.parametrize("name", ARRAYS)
@@ -142,13 +142,13 @@ def test_a_loud_tone_is_not_clipped():
 @given(index=channel_of, offset=st.floats(0.02, 0.5), sign=st.sampled_from([-1, 1]))
 def test_offsets(name, index, offset, sign):
     samples, channel = spoilt(name, "diffuse", index, lambda wave: wave + sign * offset)
-    says(found(name, samples), [channel], f"DC offset of {100 * sign * offset:.1f} %"[:14])
+    says(found(name, samples), [channel], Fault.OFFSET, f"DC offset of {100 * sign * offset:.1f} %"[:14])
 
 
 def test_channels_that_are_copies():
     samples = heard("seeed_4mic", "moving").copy()
     samples[:, 3] = samples[:, 1]
-    says(found("seeed_4mic", samples), [1, 3], "the same samples")
+    says(found("seeed_4mic", samples), [1, 3], Fault.COPIED, "the same samples")
 
 
 @pytest.mark.parametrize("name", CAPSULES)
@@ -156,7 +156,7 @@ def test_channels_that_are_copies():
 @given(index=channel_of, kind=kind_of, seed=st.integers(0, 1))
 def test_inverted_capsules(name, index, kind, seed):
     samples, channel = spoilt(name, kind, index, np.negative, seed)
-    says(found(name, samples), [channel], "inverted")
+    says(found(name, samples), [channel], Fault.INVERTED, "inverted")
 
 
 @pytest.mark.parametrize("name", CAPSULES)
@@ -170,7 +170,7 @@ def test_inverted_capsules(name, index, kind, seed):
 def test_uneven_capsules(name, index, kind, off_db, sign):
     samples, channel = spoilt(name, kind, index, lambda wave: wave * 10 ** (sign * off_db / 20))
     findings = found(name, 0.1 * samples)
-    says(findings, [channel], "too loud" if sign > 0 else "too quiet")
+    says(findings, [channel], Fault.UNEVEN, "too loud" if sign > 0 else "too quiet")
     assert abs(float(findings[0].what.split(" dB")[0]) - off_db) < (0.5 if name != "open_tetra" else 2.5)
 
 
@@ -190,14 +190,14 @@ def test_the_remedy_for_uneven_capsules_is_one(name, tmp_path):
 def test_channels_that_hear_something_else(name, index, seed):
     rng = np.random.default_rng(5)
     samples, channel = spoilt(name, "diffuse", index, lambda wave: rng.normal(0, np.std(wave), len(wave)), seed)
-    says(found(name, samples), [channel], "hears nothing of what the others hear")
+    says(found(name, samples), [channel], Fault.DEAF, "does not hear what the others hear")
 
 
 @pytest.mark.parametrize("name", CAPSULES)
 def test_capsules_that_hear_nothing_in_common(name):
     profile = load_array(name)
     samples = np.random.default_rng(0).normal(0, 0.01, (RATE_HZ * SECONDS, profile.channels))
-    says(found(name, samples), profile.channel_map, "nothing is heard in common")
+    says(found(name, samples), profile.channel_map, Fault.UNRELATED, "no sound in common")
 
 
 @pytest.mark.parametrize("name", FLAT)
@@ -210,7 +210,7 @@ def test_swapped_neighbours_of_a_circle(name, index, kind):
     samples = heard(name, kind).copy()
     samples[:, [used[index], used[other]]] = samples[:, [used[other], used[index]]]
     findings = found(name, samples)
-    says(findings, used, "swapped")
+    says(findings, used, Fault.SWAPPED)
     used[index], used[other] = used[other], used[index]
     assert f"channel_map = {used}" in findings[0].remedy and "--direction" in findings[0].remedy
 
@@ -224,9 +224,9 @@ def test_swapped_capsules_by_a_sound_from_a_known_direction(name, pair):
     samples = heard(name, "ahead").copy()
     assert found(name, samples, told) == []
     samples[:, channels] = samples[:, channels[::-1]]
-    says(found(name, samples, told), sorted(channels), "swapped")
+    says(found(name, samples, told), sorted(channels), Fault.SWAPPED)
     if name not in FLAT:
-        assert not any(finding.what == "swapped" for finding in found(name, samples))
+        assert not any(finding.fault is Fault.SWAPPED for finding in found(name, samples))
 
 
 @pytest.mark.parametrize("name", FOA)
@@ -234,7 +234,7 @@ def test_swapped_capsules_by_a_sound_from_a_known_direction(name, pair):
 @given(index=channel_of, off_db=st.floats(6, 12), seed=st.integers(0, 1))
 def test_uneven_ambisonics(name, index, off_db, seed):
     samples, channel = spoilt(name, "moving", index, lambda wave: wave * 10 ** (off_db / 20), seed)
-    says(found(name, 0.1 * samples), [channel], "too loud")
+    says(found(name, 0.1 * samples), [channel], Fault.UNEVEN, "too loud")
 
 
 @pytest.mark.parametrize("name", FOA)
@@ -243,7 +243,7 @@ def test_uneven_ambisonics(name, index, off_db, seed):
 def test_a_wrong_channel_in_the_place_of_w(name, index, kind):
     samples = heard(name, kind).copy()
     samples[:, [0, index]] = samples[:, [index, 0]]
-    says(found(name, samples), [0, index], "swapped")
+    says(found(name, samples), [0, index], Fault.SWAPPED)
 
 
 @pytest.mark.parametrize("order", [[0, 2, 1, 3], [0, 3, 2, 1], [0, 1, 3, 2]])
@@ -253,13 +253,13 @@ def test_swapped_ambisonics_by_a_sound_from_a_known_direction(order):
     clean = 0.05 * (speech_like(RATE_HZ * SECONDS, rng)[:, None] * gains + rng.normal(0, 0.02, (RATE_HZ * SECONDS, 4)))
     assert found("foa", clean, direction) == []
     findings = found("foa", clean[:, order], direction)
-    assert [finding.what for finding in findings] == ["swapped"]
+    assert [finding.fault for finding in findings] == [Fault.SWAPPED]
     (inverted,) = found("foa", clean * np.where(np.arange(4) == 1, -1, 1), direction)
-    assert inverted.channels == (1,) and inverted.what == "Y is inverted"
+    assert (inverted.fault, inverted.channels, inverted.what) == (Fault.INVERTED, (1,), "Y is inverted")
     (inverted,) = found("foa", clean * np.where(np.arange(4) == 0, -1, 1), direction)
-    assert inverted.channels == (0,) and inverted.what == "W is inverted"
+    assert (inverted.fault, inverted.channels, inverted.what) == (Fault.INVERTED, (0,), "W is inverted")
     (turned,) = found("foa", clean, unit_vector(5, -25))
-    assert "degrees beside where you say" in turned.what
+    assert turned.fault is Fault.TURNED and "degrees off the given direction" in turned.what
 
 
 # The command
@@ -279,7 +279,7 @@ def test_a_file_that_is_fine_and_one_that_is_not(check, tmp_path):
     samples = heard("respeaker_usb4", "moving").copy()
     wavfile.write(tmp_path / "a.wav", RATE_HZ, samples)
     code, out, err = check("--array", "respeaker_usb4", "--source", tmp_path / "a.wav")
-    assert (code, out, err) == (0, "respeaker_usb4: nothing wrong in 3.0 s at 16000 Hz\n", "")
+    assert (code, out, err) == (0, "respeaker_usb4: no faults found in 3.0 s at 16000 Hz\n", "")
     samples[:, 2] *= -1
     samples[:, 4] = 0
     wavfile.write(tmp_path / "b.wav", RATE_HZ, samples)
@@ -292,7 +292,7 @@ def test_raw_samples_as_the_array_delivers_them(check, monkeypatch):
     pcm = (heard("seeed_4mic", "moving").repeat(3, axis=0) * 2**31).astype("<i4").tobytes()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(pcm)))
     code, out, _ = check("--array", "seeed_4mic", "--source", "-", "--seconds", 2.5)
-    assert (code, out) == (0, "seeed_4mic: nothing wrong in 2.5 s at 48000 Hz\n")
+    assert (code, out) == (0, "seeed_4mic: no faults found in 2.5 s at 48000 Hz\n")
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ def test_a_wall_clock_that_jumps_does_not_move_events(tiny_bundle, sounds, tmp_p
             cls.asked += 1
             return started - timedelta(days=cls.asked - 1)
 
+    monkeypatch.setattr("edge.commands.live.introduce", lambda *args: None)  # a log record asks for the time too
     monkeypatch.setattr("edge.audio.stream_time.datetime", Jumping)
     monkeypatch.setattr(time, "time", lambda: Jumping.now().timestamp())
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(sounds.astype("<f4").tobytes())))

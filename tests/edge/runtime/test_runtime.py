@@ -12,7 +12,8 @@ from edge.arrays.profile import load_array
 from edge.frontend.maps import FeatureSettings
 from edge.frontend.stft import Stft
 from edge.nets.bundle import load_bundle
-from edge.runtime.pipeline import Interruption, build_pipeline, build_system, run
+from edge.runtime.interruption import Interruption
+from edge.runtime.pipeline import build_pipeline, build_system, run
 from edge.stage_clock import StageClock
 from edge.types import AudioBlock, Event
 from tests.edge.scenes import Memory

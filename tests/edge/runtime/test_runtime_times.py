@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edge.runtime.governor import BudgetSettings, Governor
+from edge.runtime.budget import BudgetSettings
+from edge.runtime.governor import Governor
 from edge.runtime.pipeline import Pipeline, run
 from edge.stage_clock import StageClock, Timing
 from edge.types import AudioBlock, Event, Spectra, TrackFrames
@@ -65,9 +66,9 @@ class Slow:
     def set_level(self, index):
         self.levels_set.append(index)
 
-    def pipeline(self, budget_ms=100.0):
+    def pipeline(self, budget_ms=100.0, governor=None):
         self.clock = StageClock(budget_ms, now_ns=lambda: self.now_ns)
-        return Pipeline(self, self, self, self)
+        return Pipeline(self, self, self, self, governor=governor)
 
 
 class Lazy(Memory):
@@ -117,9 +118,8 @@ def test_work_between_two_steps_is_that_of_the_second():
 
 def test_steps_over_the_budget_are_missed_and_the_governor_is_told():
     slow = Slow()
-    pipeline = slow.pipeline(budget_ms=20.0)
     told_ms = []
-    pipeline.governor = SimpleNamespace(step=told_ms.append)
+    pipeline = slow.pipeline(budget_ms=20.0, governor=SimpleNamespace(step=told_ms.append))
     run(blocks_of(2400, 6, slow), pipeline, [Lazy(slow)])
     assert told_ms == pytest.approx([24.4, 10.4] * 3)
     assert pipeline.clock.missed == 3
@@ -127,8 +127,8 @@ def test_steps_over_the_budget_are_missed_and_the_governor_is_told():
 
 def test_a_governor_sets_the_level_of_the_system():
     slow = Slow()
-    pipeline = slow.pipeline()
-    pipeline.governor = Governor(BudgetSettings(step_ms=15.0, misses=2), slow.levels, slow.set_level)
+    governor = Governor(BudgetSettings(step_ms=15.0, misses=2), slow.levels, slow.set_level)
+    pipeline = slow.pipeline(governor=governor)
     run(blocks_of(2400, 6, slow), pipeline, [Lazy(slow)])
     assert slow.levels_set == [1]
 

@@ -1,7 +1,8 @@
 import json
 from types import SimpleNamespace
 
-from edge.runtime.governor import BudgetSettings, Governor
+from edge.runtime.budget import BudgetSettings
+from edge.runtime.governor import Governor
 from edge.runtime.statistics import RunMonitor
 from edge.stage_clock import StageClock
 from edge.types import Event

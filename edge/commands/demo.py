@@ -1,0 +1,44 @@
+"""`seld-edge demo`: the shipped scene through a model -> its events, scores and speed."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.commands.options import add_model_options, with_options
+
+if TYPE_CHECKING:
+    from edge.commands.options import Subparsers
+
+
+def add_demo_parser(subparsers: Subparsers) -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser("demo", help="run a model on the shipped 30 s scene and score its events")
+    add_model_options(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write scene.csv and scene.jsonl to this folder")
+    parser.set_defaults(run=run_demo_command)
+
+
+def run_demo_command(args: argparse.Namespace) -> int:
+    """Run the demo; returns 0.
+
+    Raises:
+        ValueError: the model cannot be used, or does not know all classes of the scene.
+        OSError: the folder cannot be written.
+    """
+    from edge.arrays.profile import load_array
+    from edge.commands.introduction import introduce
+    from edge.nets.bundle import load_bundle
+    from edge.run_settings import RunSettings
+    from edge.runtime.pipeline import build_pipeline, build_system
+    from edge.scoring.demo import ARRAY, run_demo
+
+    settings = with_options(RunSettings(), args)
+    bundle = load_bundle(settings.model)
+    array = load_array(ARRAY)
+    pipeline = build_pipeline(bundle, array, build_system(bundle, settings.threads, array=array))
+    outputs = ["stdout"] if args.out is None else ["stdout", str(args.out)]
+    introduce("the demo scene", array, bundle, outputs, pipeline.latency_s)
+    run_demo(bundle, pipeline, args.out)
+    return 0

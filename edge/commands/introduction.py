@@ -1,0 +1,38 @@
+"""A source, an array, a model and sinks -> the line that says what a command listens to.
+
+The line is logged, and `edge/cli.py` has it shown on stderr even without `--verbose`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from edge.arrays.profile import ArrayProfile
+from edge.nets.bundle import Bundle
+
+log = logging.getLogger(__name__)
+
+
+def introduce(source: str, array: ArrayProfile, bundle: Bundle, outputs: Sequence[str], latency_s: float) -> None:
+    """Log what is heard, by which model, and where the events go.
+
+    Args:
+        source: name of the opened source.
+        array: the array that delivers the channels of the source.
+        bundle: the model.
+        outputs: sinks or files that get the events.
+        latency_s: longest time from a sound to the answer about it.
+    """
+    manifest = bundle.manifest
+    log.info(
+        "listening to %s: array %s, %d channels, %d Hz; model %s, %d classes, answers within %.1f s; events to %s",
+        source,
+        array.name,
+        array.channels,
+        manifest.stft.sample_rate_hz,
+        manifest.name,
+        len(manifest.class_names),
+        latency_s,
+        ", ".join(outputs),
+    )

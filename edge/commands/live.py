@@ -1,0 +1,130 @@
+"""Settings -> a run: a source through a pipeline into sinks, until the source ends or a signal stops it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from edge.arrays.profile import ArrayProfile, load_array
+from edge.audio.sources import Source, open_source
+from edge.audio.stream_time import StreamTime
+from edge.commands.introduction import introduce
+from edge.commands.reloader import Reloader
+from edge.events.records import When
+from edge.nets.bundle import Bundle, load_bundle
+from edge.outputs.mqtt import Listener
+from edge.outputs.prometheus import MetricsFile, MetricsServer
+from edge.outputs.sinks import SinkOptions, open_sink
+from edge.run_settings import RunSettings
+from edge.runtime.budget import BudgetSettings
+from edge.runtime.governor import Governor
+from edge.runtime.interruption import Interruption
+from edge.runtime.pipeline import build_encoder, build_pipeline, build_system, decode_settings, run
+from edge.runtime.statistics import RunMonitor, StatsFile, reported
+from edge.runtime.supervision import supervised
+from edge.stage_clock import StageClock
+from edge.systems import System
+
+log = logging.getLogger(__name__)
+
+
+def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = None) -> None:
+    """Run the loop of `seld-edge run`.
+
+    Args:
+        settings: all that it is told.
+        reread: returns the settings as they are now, after SIGHUP; None where there is no file to read.
+
+    Raises:
+        ValueError: a setting makes no sense, a bundle, array or source cannot be used, or the source gave bad samples.
+        OSError: the source failed, or a sink could not be opened or could not deliver.
+    """
+    bundle = load_bundle(settings.model)
+    array = load_array(settings.array)
+    _warn_of_other_arrays(settings.model, bundle, array)
+    clock = StageClock(settings.budget.step_ms)
+    system = build_system(bundle, settings.threads, settings.system, array=array, clock=clock)
+    encode = build_encoder(bundle, array)  # takes seconds on a small board: done before a microphone opens
+    with Interruption() as interruption, ExitStack() as stack:
+        source = stack.enter_context(_open_source(settings, bundle, array))
+        governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
+        pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
+        monitor = RunMonitor(pipeline)
+        when = StreamTime(bundle.manifest.stft.sample_rate_hz, source.age_s) if source.live else None
+        _open_sinks(settings, bundle, array, when, monitor, stack)
+        _open_reports(settings, monitor, stack)
+        introduce(source.name, array, bundle, list(monitor.sinks), pipeline.latency_s)
+
+        def change(wanted: RunSettings) -> None:
+            pipeline.change(decode_settings(bundle, wanted.decode), wanted.budget)
+
+        reloader = stack.enter_context(Reloader(settings, reread, change))
+        blocks = reloader.between(interruption.until_stopped(source if when is None else when.followed(source)))
+        blocks = reported(blocks, pipeline, lambda: reloader.settings.metrics_minutes, monitor.stats)
+        blocks = supervised(blocks, pipeline, monitor.status)
+        run(blocks, pipeline, [monitor.counter, *monitor.sinks.values()])
+        for line in monitor.stats().lines():
+            log.info(line)
+
+
+def _warn_of_other_arrays(model: str, bundle: Bundle, array: ArrayProfile) -> None:
+    """Log a warning if the model was not trained for arrays like this one."""
+    if array.heard_as(bundle.manifest.arrays):
+        return
+    trained, flat = ", ".join(bundle.manifest.arrays), " is flat and" if array.planar else ""
+    log.warning(
+        "%s was trained for %s: array %s%s sounds different, so it finds fewer sources, and less accurately",
+        model,
+        trained,
+        array.name,
+        flat,
+    )
+
+
+def _open_source(settings: RunSettings, bundle: Bundle, array: ArrayProfile) -> Source:
+    return open_source(
+        settings.source,
+        array.channels,
+        bundle.manifest.stft.sample_rate_hz,
+        realtime=settings.realtime,
+        raw=settings.stdin,
+        device=settings.microphone.device or array.device,
+        native_rate_hz=array.native_rate_hz,
+        deadline_s=settings.microphone.deadline_s,
+    )
+
+
+def _governor(budget: BudgetSettings, source: Source, system: System, label_s: float) -> Governor | None:
+    """Return the governor of a source that runs in real time; it only watches if the settings say so."""
+    governed = source.real_time if budget.governor is None else budget.governor
+    if not governed and not source.real_time:
+        return None
+    levels = system.levels if governed else system.levels[:1]
+    return Governor(budget, levels, system.set_level, source.age_s, label_s)
+
+
+def _open_sinks(
+    settings: RunSettings,
+    bundle: Bundle,
+    array: ArrayProfile,
+    when: When | None,
+    monitor: RunMonitor,
+    stack: ExitStack,
+) -> None:
+    """Open each sink once and enter it into the monitor; the stack closes them."""
+    listener = Listener(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
+    options = SinkOptions(settings.jsonl, settings.mqtt, listener)
+    for spec in dict.fromkeys(settings.sinks):
+        monitor.sinks[spec] = sink = open_sink(spec, when, options)
+        stack.callback(sink.close)
+
+
+def _open_reports(settings: RunSettings, monitor: RunMonitor, stack: ExitStack) -> None:
+    """Open the statistics file and the metrics that the settings ask for; the stack closes them."""
+    if settings.stats is not None:
+        stack.push(StatsFile(settings.stats, monitor.stats))
+    if (metrics := settings.prometheus).port is not None:
+        stack.push(MetricsServer(metrics.address, metrics.port, monitor.stats))
+    if metrics.textfile is not None:
+        stack.push(MetricsFile(metrics.textfile, metrics.every_s, monitor.stats))

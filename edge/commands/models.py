@@ -1,0 +1,32 @@
+"""`seld-edge models`: the bundles that come with the package -> one line each."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge.commands.options import Subparsers
+
+
+def add_models_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("models", help="list the bundles that come with the package")
+    parser.set_defaults(run=run_models_command)
+
+
+def run_models_command(args: argparse.Namespace) -> int:
+    """Print the list; returns 0."""
+    from edge.nets import bundle
+    from edge.run_settings import DEFAULT_MODEL
+
+    for name, folder in bundle.shipped_bundles().items():
+        manifest = bundle.read_manifest(folder)
+        size_kb = sum(path.stat().st_size for path in folder.glob("*.tflite")) / 1000
+        default = " (default)" if name == DEFAULT_MODEL else ""
+        print(
+            f"{name}{default}: {manifest.system}, {manifest.precision}, {size_kb:.0f} kB, "
+            f"arrays {', '.join(manifest.arrays)}; "
+            f"{len(manifest.class_names)} classes: {', '.join(manifest.class_names)}"
+        )
+    return 0

@@ -1,0 +1,54 @@
+"""`seld-edge run`: a source is heard until it ends or a signal comes -> events in sinks."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.commands.options import add_array_option, add_model_options, with_options
+
+if TYPE_CHECKING:
+    from edge.commands.options import Subparsers
+    from edge.run_settings import RunSettings
+
+
+def add_run_parser(subparsers: Subparsers) -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser("run", help="listen to a source until it ends or a signal stops it")
+    parser.add_argument(
+        "--source", metavar="demo|mic|-|FILE", help="what to listen to (default: demo); - reads raw PCM from stdin"
+    )
+    parser.add_argument(
+        "--realtime", action="store_true", default=None, help="play a file at the pace at which it was recorded"
+    )
+    parser.add_argument(
+        "--sink",
+        action="append",
+        dest="sinks",
+        metavar="SINK",
+        help="where events go: jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT or null; "
+        "may be given several times (default: jsonl:-)",
+    )
+    parser.add_argument("--stats", metavar="FILE.json", help="write counts and times of all stages to this file")
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings file; options take precedence")
+    add_model_options(parser)
+    add_array_option(parser)
+    parser.set_defaults(run=run_run_command)
+
+
+def run_run_command(args: argparse.Namespace) -> int:
+    """Listen until the source ends; returns 0.
+
+    Raises:
+        ValueError: an option or setting makes no sense, or a model, array or source cannot be used.
+        OSError: the source failed, or a sink could not be opened or could not deliver.
+    """
+    from edge.commands.live import listen
+    from edge.run_settings import RunSettings, read_settings
+
+    def read() -> RunSettings:
+        return with_options(read_settings(args.config) if args.config else RunSettings(), args)
+
+    listen(read(), read if args.config else None)
+    return 0

@@ -1,0 +1,32 @@
+"""Events and label frames -> wherever they are wanted: the protocol that everything behind the loop implements."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from edge.types import Event, FrameRow
+
+
+class Sink(Protocol):
+    """A destination of results. It ignores the kinds of items that it has no use for."""
+
+    def emit(self, item: Event | FrameRow) -> None:
+        """Take one finished event, or one row of a decoded label frame, without blocking for long.
+
+        Args:
+            item: an event, or a row; the rows come in the order of time.
+
+        Raises:
+            OSError: the item could not be delivered and the run is to end.
+        """
+
+    def close(self) -> None:
+        """Release files and connections. A second call does nothing."""
+
+
+class Outlet(Sink, Protocol):
+    """A sink that leads out of the process, and so may fail to deliver."""
+
+    @property
+    def dropped(self) -> int:
+        """Number of items that could not be delivered so far. Any thread may ask."""
