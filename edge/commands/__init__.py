@@ -20,9 +20,9 @@ from edge.device.install import carry_out, installation, removal
 from edge.device.system_files import array_setting, system_files
 from edge.geometry import unit_vector
 from edge.nets.bundle import load_bundle, read_manifest, shipped_bundles
-from edge.outputs.mqtt import Listener
+from edge.outputs.device_info import DeviceInfo
 from edge.outputs.prometheus import MetricsFile, MetricsServer
-from edge.outputs.sinks import SinkOptions, open_sink
+from edge.outputs.sinks import SinkSettings, open_sink
 from edge.run_settings import DEFAULT_MODEL, RunSettings, read_settings
 from edge.runtime.governor import BudgetSettings, Governor
 from edge.runtime.pipeline import Interruption, build_pipeline, build_system, decode_settings, run
@@ -85,10 +85,10 @@ def _run(args: argparse.Namespace) -> int:
         pipeline.governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
         when = StreamTime(bundle.manifest.stft.sample_rate_hz, source.age_s) if source.live else None
         monitor = RunMonitor(pipeline)
-        listener = Listener(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
-        options = SinkOptions(settings.jsonl, settings.mqtt, listener)
+        device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
+        sink_settings = SinkSettings(settings.jsonl, settings.mqtt)
         for spec in dict.fromkeys(settings.sinks):
-            monitor.sinks[spec] = sink = open_sink(spec, when, options)
+            monitor.sinks[spec] = sink = open_sink(spec, when, sink_settings, device)
             stack.callback(sink.close)
         if settings.stats is not None:
             stack.push(StatsFile(settings.stats, monitor.stats))

@@ -97,7 +97,7 @@ def test_a_slow_client_misses_whole_lines(opened, connected, caplog):
     server = opened("tcp:0")
     slow, quick = connected(server), connected(server)
     line_bytes = 140
-    many = 40 * line_server.WAITING_BYTES // line_bytes
+    many = 40 * line_server.MAX_CLIENT_BUFFER_BYTES // line_bytes
     got = 0
     with quick.makefile() as lines:
         for number in range(many):
@@ -106,7 +106,7 @@ def test_a_slow_client_misses_whole_lines(opened, connected, caplog):
                 got += len([lines.readline() for _ in range(100)])
     assert server.dropped > 0
     assert [record.getMessage() for record in caplog.records] == [
-        "sink lines:tcp:0: a client is too slow and misses lines"
+        "sink lines:tcp:0: a client reads too slowly and loses lines"
     ]
     dropped = server.dropped
     server.close()
@@ -130,12 +130,12 @@ def test_closing_lets_clients_read_what_waits(opened, connected):
 
 
 def test_a_client_too_many(opened, connected, monkeypatch, caplog):
-    monkeypatch.setattr(line_server, "MOST_CLIENTS", 2)
+    monkeypatch.setattr(line_server, "MAX_CLIENTS", 2)
     server = opened("tcp:0")
     connected(server), connected(server)
     with socket.create_connection(("127.0.0.1", server.port), 10.0) as third:
         assert third.recv(1) == b""
-    assert clients_of(server) == 2 and "refused a client, there are 2" in caplog.text
+    assert clients_of(server) == 2 and "refused a client, 2 are connected" in caplog.text
 
 
 def test_loopback_unless_asked(opened):

@@ -5,6 +5,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -13,14 +14,15 @@ import pytest
 import edge.outputs.mqtt
 from edge.audio.wav import write_wav
 from edge.cli import main
+from edge.outputs.device_info import DeviceInfo
 from edge.outputs.line_file import SinkError
-from edge.outputs.mqtt import Listener, MqttSink
+from edge.outputs.mqtt import MqttSink
 from edge.outputs.mqtt_link import MqttSettings
 from edge.outputs.outbox import Outbox
 from edge.types import Event, FrameRow
 from tests.edge.mqtt_broker import MOSQUITTO, Broker, Subscriber, eventually, free_port, needs_broker
 
-LISTENER = Listener("coloc-edge", "foa", ("bell", "Female speech"), lambda: {"steps": 7, "temperature_c": None})
+DEVICE = DeviceInfo("coloc-edge", "foa", ("bell", "Female speech"), lambda: {"steps": 7, "temperature_c": None})
 
 
 def bell(number=0):
@@ -47,8 +49,8 @@ def subscriber(broker):
 @pytest.fixture
 def quick(monkeypatch):
     """Attempts to connect that follow each other fast."""
-    monkeypatch.setattr("edge.outputs.mqtt_link.SHORTEST_S", 0.1)
-    monkeypatch.setattr("edge.outputs.mqtt_link.LONGEST_S", 0.5)
+    monkeypatch.setattr("edge.outputs.mqtt_link.MIN_DELAY_S", 0.1)
+    monkeypatch.setattr("edge.outputs.mqtt_link.MAX_DELAY_S", 0.5)
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def opened(tmp_path, quick):
 
     def open_mqtt(port, when=None, **settings):
         defaults = {"host": "127.0.0.1", "prefix": "seld/pi", "client_id": "pi", "outbox": str(tmp_path / "outbox")}
-        sinks.append(MqttSink(MqttSettings(**defaults | {"port": port} | settings), when, LISTENER))
+        sinks.append(MqttSink(MqttSettings(**defaults | {"port": port} | settings), when, DEVICE))
         return sinks[-1]
 
     yield open_mqtt
@@ -125,10 +127,11 @@ def test_the_last_will(broker, subscriber, tmp_path):
     """Of a process that is killed."""
     code = f"""
 import time
-from edge.outputs.mqtt import Listener, MqttSink, MqttSettings
+from edge.outputs.device_info import DeviceInfo
+from edge.outputs.mqtt import MqttSink, MqttSettings
 from edge.types import Event
 settings = MqttSettings("127.0.0.1", {broker.port}, prefix="seld/pi", outbox={str(tmp_path / "outbox")!r})
-MqttSink(settings, None, Listener()).emit(Event("bell", 0.0, 1.0, 2.0, 3.0, 0.5))
+MqttSink(settings, None, DeviceInfo()).emit(Event("bell", 0.0, 1.0, 2.0, 3.0, 0.5))
 time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", code]) as child:
@@ -162,17 +165,16 @@ def in_order(seqs, count):
 def test_every_event_in_order_through_restarts_of_the_broker(broker, subscriber, opened):
     sink = opened(broker.port)
     seqs = restarts(broker, subscriber, sink, 400, {100, 250}, 0.3)
-    assert in_order(seqs, 400) <= 2 * edge.outputs.mqtt.WINDOW
+    assert in_order(seqs, 400) <= 2 * edge.outputs.mqtt.MAX_IN_FLIGHT
     assert sink.dropped == 0
 
 
 @pytest.mark.slow
-def test_ten_thousand_events_through_restarts_of_the_broker(broker, subscriber, opened, monkeypatch):
-    monkeypatch.setattr(edge.outputs.mqtt, "QUEUED_EVENTS", 20_000)
+def test_ten_thousand_events_through_restarts_of_the_broker(broker, subscriber, opened):
     sink = opened(broker.port)
     seqs = restarts(broker, subscriber, sink, 10_000, {3000, 6000}, 2.0)
     again = in_order(seqs, 10_000)
-    assert again <= 2 * edge.outputs.mqtt.WINDOW
+    assert again <= 2 * edge.outputs.mqtt.MAX_IN_FLIGHT
     assert sink.dropped == 0
 
 
@@ -181,9 +183,10 @@ def test_what_waits_outlives_the_process(broker, subscriber, opened, tmp_path, c
     outbox = tmp_path / "outbox"
     code = f"""
 import os, signal, sys, time
-from edge.outputs.mqtt import Listener, MqttSink, MqttSettings
+from edge.outputs.device_info import DeviceInfo
+from edge.outputs.mqtt import MqttSink, MqttSettings
 from edge.types import Event
-sink = MqttSink(MqttSettings("127.0.0.1", {free_port()}, outbox={str(outbox)!r}), None, Listener())
+sink = MqttSink(MqttSettings("127.0.0.1", {free_port()}, outbox={str(outbox)!r}), None, DeviceInfo())
 for number in range(10):
     sink.emit(Event("bell", 0.0, 1.0, 2.0, 3.0, 0.5))
 while sink._outbox.waiting < int(sys.argv[1]): time.sleep(0.01)
@@ -216,16 +219,49 @@ def test_closing_without_a_broker_keeps_what_waits(opened, tmp_path, monkeypatch
     left.close()
 
 
-def test_the_loop_never_waits(opened, monkeypatch):
-    """With a worker that does nothing: what the queue cannot take is dropped and counted."""
-    monkeypatch.setattr(MqttSink, "_turn", lambda self: time.sleep(0.2))
+def test_emit_needs_nothing_of_the_worker(opened, monkeypatch, tmp_path):
+    """With a worker that hangs, every event is in the outbox when `emit` returns."""
+    hanging = threading.Event()
+    monkeypatch.setattr(MqttSink, "_process", lambda self: hanging.wait(60.0))
     monkeypatch.setattr(edge.outputs.mqtt, "CLOSE_S", 0.1)
     sink = opened(free_port())
-    began_s = time.monotonic()
-    for number in range(edge.outputs.mqtt.QUEUED_EVENTS + 500):
+    eventually(lambda: sink._worker.is_alive())
+    for number in range(1500):
         sink.emit(bell(number))
-    assert time.monotonic() - began_s < 5.0
-    assert sink.dropped == 500
+        assert sink._outbox.waiting == number + 1
+    assert " 1500 {" in max((tmp_path / "outbox").glob("*.log")).read_text().splitlines()[-1]
+    assert sink.dropped == 0
+    hanging.set()
+
+
+def test_emit_does_not_wait_for_a_flush_of_the_disk(opened, monkeypatch):
+    flushing, slow_disk = threading.Event(), threading.Event()
+
+    def fdatasync(_fd):
+        flushing.set()
+        slow_disk.wait(60.0)
+
+    monkeypatch.setattr("edge.outputs.outbox.os.fdatasync", fdatasync)
+    monkeypatch.setattr(edge.outputs.mqtt, "CLOSE_S", 0.1)
+    sink = opened(free_port(), sync_s=0.0)
+    sink.emit(bell())
+    assert flushing.wait(20.0)
+    for number in range(20):
+        sink.emit(bell(number))
+    assert sink._outbox.waiting == 21 and not slow_disk.is_set()
+    slow_disk.set()
+
+
+def test_a_worker_that_ends_is_noticed(opened, monkeypatch):
+    def health():
+        raise RuntimeError("no such counter")
+
+    monkeypatch.setattr(MqttSink, "_process", lambda self: health())
+    sink = opened(free_port())
+    eventually(lambda: not sink._worker.is_alive())
+    with pytest.raises(SinkError, match=r"^sink mqtt: the sending thread ended: RuntimeError\('no such counter'\)$"):
+        sink.emit(bell())
+    sink.close()
 
 
 def test_two_runs_do_not_share_an_outbox(opened):
@@ -313,9 +349,12 @@ def test_tls(tmp_path, opened, caplog):
     [
         ({"password_file": "/nowhere"}, "mqtt: /nowhere: No such file or directory"),
         ({"password_file": __file__}, "mqtt: got a password without a user, wanted `user` or SELD_EDGE_MQTT_USER"),
-        ({"password_file": sys.executable}, "mqtt: .*: got bytes that are no UTF-8, wanted a password"),
-        ({"tls": True, "ca_file": "/nowhere"}, "mqtt: /nowhere: no certificates: No such file or directory"),
-        ({"tls": True, "ca_file": __file__}, "mqtt: .*: no certificates: .*"),
+        ({"password_file": sys.executable}, "mqtt: .*: got bytes that are not UTF-8, wanted a password"),
+        (
+            {"tls": True, "ca_file": "/nowhere"},
+            "mqtt: /nowhere: got no certificates, wanted a PEM file: No such file or directory",
+        ),
+        ({"tls": True, "ca_file": __file__}, "mqtt: .*: got no certificates, wanted a PEM file: .*"),
     ],
 )
 def test_files_that_cannot_be_used(opened, tmp_path, settings, message):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.outputs.line_file import RotationSettings, SinkError
-from edge.outputs.sinks import WANTED, EventCounter, SinkOptions, open_sink
+from edge.outputs.sinks import WANTED, EventCounter, SinkSettings, open_sink
 from edge.types import Event, FrameRow
 from tests.edge.disk import full_disk
 
@@ -214,7 +214,7 @@ def test_a_live_run_outlives_a_full_disk(tmp_path, kind, caplog):
     assert (sink.dropped, path.read_text()) == (3, 3 * line)
     assert [record.getMessage() for record in caplog.records] == [
         f"sink {kind}:{path}: File too large: lines are dropped until it can be written again",
-        f"sink {kind}:{path}: written again, 3 dropped so far",
+        f"sink {kind}:{path}: can be written again, 3 lines dropped so far",
     ]
 
 
@@ -231,7 +231,7 @@ def rotating(path, lines, keep=2):
     open_sink(f"jsonl:{path}").emit(BELL)
     rotation = RotationSettings(max(0.001, lines * path.stat().st_size / 1e6), keep)
     path.unlink()
-    return open_sink(f"jsonl:{path}", None, SinkOptions(rotation))
+    return open_sink(f"jsonl:{path}", None, SinkSettings(rotation))
 
 
 def test_files_are_put_aside(tmp_path):
@@ -253,7 +253,7 @@ def test_a_file_that_cannot_be_put_aside_grows(tmp_path, caplog):
         sink.emit(BELL)
     assert len(records(tmp_path / "a.jsonl")) == 25
     assert [record.getMessage() for record in caplog.records] == [
-        f"sink jsonl:{tmp_path}/a.jsonl: cannot be put aside, grows on: Is a directory"
+        f"sink jsonl:{tmp_path}/a.jsonl: cannot rotate the file, it keeps growing: Is a directory"
     ]
 
 
