@@ -11,6 +11,7 @@ from edge.audio.microphone import DEADLINE_S
 from edge.audio.sources import RawFormat
 from edge.events.decoder import DecodeSettings
 from edge.outputs.line_file import RotationSettings
+from edge.outputs.metrics import PrometheusSettings
 from edge.outputs.mqtt_link import MqttSettings
 from edge.runtime.governor import BudgetSettings
 from edge.settings import build, read_toml
@@ -24,24 +25,6 @@ class MicrophoneSettings:
 
     device: str | None = None  # part of its name; None takes the system's default
     deadline_s: float = DEADLINE_S
-
-
-@dataclass(frozen=True, slots=True)
-class PrometheusSettings:
-    """Where metrics are to be had: see edge/outputs/prometheus.py. By default nowhere."""
-
-    port: int | None = None  # of http://ADDRESS:PORT/metrics
-    address: str = "127.0.0.1"
-    textfile: str | None = None  # for the textfile collector of node_exporter: its name ends with .prom
-    every_s: float = 15.0  # between two writes of it
-
-    def __post_init__(self) -> None:
-        if self.port is not None and not 1 <= self.port <= 65535:
-            raise ValueError(f"got port {self.port}, wanted 1 to 65535")
-        if self.textfile is not None and not self.textfile.endswith(".prom"):
-            raise ValueError(f"got textfile {self.textfile!r}, wanted a name that ends with .prom")
-        if not 1.0 <= self.every_s <= 86400.0:
-            raise ValueError(f"got every_s {self.every_s}, wanted 1 to 86400")
 
 
 @dataclass(frozen=True, slots=True)

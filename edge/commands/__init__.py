@@ -21,7 +21,7 @@ from edge.device.system_files import array_setting, system_files
 from edge.geometry import unit_vector
 from edge.nets.bundle import load_bundle, read_manifest, shipped_bundles
 from edge.outputs.device_info import DeviceInfo
-from edge.outputs.prometheus import MetricsFile, MetricsServer
+from edge.outputs.metrics import published_metrics
 from edge.outputs.sinks import SinkSettings, open_sink
 from edge.run_settings import DEFAULT_MODEL, RunSettings, read_settings
 from edge.runtime.governor import BudgetSettings, Governor
@@ -92,10 +92,7 @@ def _run(args: argparse.Namespace) -> int:
             stack.callback(sink.close)
         if settings.stats is not None:
             stack.push(StatsFile(settings.stats, monitor.stats))
-        if (metrics := settings.prometheus).port is not None:
-            stack.push(MetricsServer(metrics.address, metrics.port, monitor.stats))
-        if metrics.textfile is not None:
-            stack.push(MetricsFile(metrics.textfile, metrics.every_s, monitor.stats))
+        stack.enter_context(published_metrics(settings.prometheus, monitor.stats, device))
         log.info("listening to %s with %s, answers within %.1f s", source.name, settings.model, pipeline.latency_s)
         reloader = stack.enter_context(Reloader(settings, read if args.config else None, change))
         blocks = reloader.between(interruption.until_stopped(source if when is None else when.followed(source)))
