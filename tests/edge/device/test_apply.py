@@ -1,5 +1,6 @@
 """What `seld-edge apply` does to the files of a system, and that all of it can be undone."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ ARECORD, UDEVADM, ANALYZE = (shutil.which(name) for name in ("arecord", "udevadm
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr("edge.device.backup.os.fsync", lambda number: None)
+    monkeypatch.setattr("edge.device.prefix_files.os.fsync", lambda number: None)
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_without_write_it_is_only_shown(pi, apply_to, capsys, caplog):
         assert f"--- /dev/null\n+++ {pi / path}\n" in said
     assert str(pi / BOOT_PATH) not in said and str(FOLDER) not in said
     assert '-array = "foa" # for now\n+array = "respeaker_usb4" # for now\n' in said
-    assert "nothing is written yet: --write does it" in caplog.text
+    assert "nothing is written yet: use --write to write these changes" in caplog.text
 
 
 @pytest.mark.skipif(shutil.which("patch") is None, reason="no patch here")
@@ -107,11 +108,11 @@ def test_usb_arrays_get_a_rule_and_hats_what_they_need_at_boot(pi, apply_to, cap
     boot = (pi / BOOT_PATH).read_bytes()
     assert boot.startswith(b"# caf\xe9\r\ndtparam=audio=on\r\n[pi4]\narm_boost=1\n# >>> seld-edge")
     assert b"\n[all]\ndtparam=i2c_arm=on\ndtparam=i2s=on\ndtoverlay=seeed-4mic-voicecard\n# <<< seld-edge\n" in boot
-    assert f"{pi / BOOT_PATH} takes effect when the machine is started again" in caplog.text
+    assert f"{pi / BOOT_PATH} takes effect at the next boot" in caplog.text
     assert b"pcm.seeed_4mic {" in (pi / ASOUND_PATH).read_bytes()
     assert b"respeaker" not in (pi / ASOUND_PATH).read_bytes()
     apply_to("foa")
-    assert "array foa says nothing of its sound card" in caplog.text
+    assert "array foa has no sound card in its profile" in caplog.text
     assert (pi / ASOUND_PATH).read_bytes() == b"pcm.mine { type null }\n"
 
 
@@ -230,7 +231,7 @@ def test_what_others_have_changed_since_is_not_lost(pi, apply_to, caplog):
     assert (pi / BOOT_PATH).read_bytes() == b"# caf\xe9\r\ndtparam=audio=on\r\n[pi4]\narm_boost=1\n# added later\n"
     assert (pi / SETTINGS_PATH).read_text().endswith('host = "broker"\n# added later\n')
     saved = pi / FOLDER / SETTINGS_PATH
-    assert f"{pi / SETTINGS_PATH} stays: somebody has changed it since; as it was before: {saved}" in caplog.text
+    assert f"{pi / SETTINGS_PATH} is kept: somebody else has changed it; the original is {saved}" in caplog.text
     assert saved.read_text().startswith('array = "foa" # for now\n')
     assert not (pi / BOARD_PATH).exists()
 
@@ -262,6 +263,16 @@ def test_a_write_that_breaks_off_can_be_undone(pi, apply_to, monkeypatch):
     assert b"pcm.seeed_4mic" in (pi / ASOUND_PATH).read_bytes() and not (pi / BOARD_PATH).exists()
     assert undo(pi)
     assert tree(pi) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_undo_restores_owners(pi, apply_to):
+    os.chown(pi / SETTINGS_PATH, 1234, 1235)
+    apply_to()
+    assert ((pi / SETTINGS_PATH).stat().st_uid, (pi / SETTINGS_PATH).stat().st_gid) == (1234, 1235)
+    os.chown(pi / SETTINGS_PATH, 0, 0)
+    assert undo(pi)
+    assert ((pi / SETTINGS_PATH).stat().st_uid, (pi / SETTINGS_PATH).stat().st_gid) == (1234, 1235)
 
 
 def test_what_is_kept_is_for_root_only(pi, apply_to):
