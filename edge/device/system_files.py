@@ -69,7 +69,7 @@ def system_files(board: BoardProfile, array: ArrayProfile, setting: str) -> list
     asound = rules = boot = None
     if array.card is None:
         log.warning(
-            "the profile of array %s does not describe a sound card: it gets no ALSA definition and no udev rule",
+            "array %s has no sound card in its profile: it gets no ALSA definition and no udev rule",
             array.name,
         )
     else:

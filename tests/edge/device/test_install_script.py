@@ -49,7 +49,7 @@ def install(tmp_path, commands):
 
 @pytest.fixture
 def wheels(tmp_path):
-    """A folder with a wheel that is called as ours, has one module, and needs another wheel for `[mqtt]`."""
+    """A folder with a wheel that is called as ours, has one module, and needs another wheel for its extra `mqtt`."""
     folder = tmp_path / "wheels"
     folder.mkdir()
 
@@ -70,7 +70,7 @@ def wheels(tmp_path):
             "seld_edge_stub.py": f"import broker_stub\n\ndef main():\n    print({said!r})\n",
             f"{INFO}/entry_points.txt": "[console_scripts]\nseld-edge = seld_edge_stub:main\n",
         }
-        needs = 'Provides-Extra: mqtt\nRequires-Dist: broker-stub; extra == "mqtt"\n'
+        needs = 'Provides-Extra: mqtt\nProvides-Extra: metrics\nRequires-Dist: broker-stub; extra == "mqtt"\n'
         make("seld_edge", "0.1.0", files, needs)
 
     make("broker_stub", "1.0", {"broker_stub.py": ""})
@@ -124,7 +124,7 @@ def test_without_a_network_nothing_is_asked_of_one(install, wheels):
     [
         (["--fast"], "got --fast, wanted one of --wheels DIR"),
         (["--wheels"], "got --wheels without a folder, wanted --wheels DIR"),
-        (["--wheels", "/nowhere"], "got no folder /nowhere, wanted one of wheels"),
+        (["--wheels", "/nowhere"], "got no folder /nowhere, wanted one with wheels"),
         (["--wheels", "{tmp}"], "got no seld_edge-*.whl in"),
     ],
 )
