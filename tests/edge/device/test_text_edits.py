@@ -13,7 +13,7 @@ SETTINGS = st.text(st.sampled_from("a=1.5\"'[]#{} \r\n_budgetstepmsrhy"), max_si
 
 
 @given(FOREIGN, FOREIGN)
-def test_what_is_not_ours_survives_and_the_end_is_as_the_beginning(text, inside):
+def test_other_text_survives_a_block_and_its_removal(text, inside):
     once = with_block(text, inside)
     assert once.startswith(text)
     assert with_block(once, inside) == once
@@ -21,14 +21,14 @@ def test_what_is_not_ours_survives_and_the_end_is_as_the_beginning(text, inside)
 
 
 @given(FOREIGN, FOREIGN, FOREIGN)
-def test_another_block_takes_the_place_of_the_first(before, after, inside):
+def test_a_new_block_replaces_the_old_one(before, after, inside):
     text = with_block(before, "first") + after
     changed = with_block(text, inside)
     assert changed == with_block(before, inside) + after
     assert without_block(changed) == without_block(text)
 
 
-def test_a_block_whose_lines_were_made_those_of_windows():
+def test_a_block_with_windows_line_ends():
     text = with_block("# mine\n", "a\nb").replace("\n", "\r\n") + "more\r\n"
     assert without_block(text) == "# mine\r\nmore\r\n"
     assert with_block(text, "c").count("# >>> seld-edge") == 1
@@ -96,14 +96,14 @@ def test_setting_a_value_of_a_table(text, wanted):
         ("[[a]]\n[b]\n[[a]]\n", "array", "b"),
     ],
 )
-def test_unusual_forms_are_left_to_their_author(text, key, value):
+def test_forms_that_cannot_be_edited(text, key, value):
     with pytest.raises(
         ValueError, match=rf"^got {key} in an unusual form, wanted a line `\w+ = .*`: write it by hand$"
     ):
         with_toml_value(text, key, value)
 
 
-def test_what_is_no_toml():
+def test_invalid_toml():
     with pytest.raises(ValueError, match=r"^not valid TOML: "):
         with_toml_value("array = ", "array", "b")
 

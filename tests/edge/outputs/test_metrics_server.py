@@ -61,7 +61,7 @@ def test_every_request_is_answered_with_current_values():
         ask(server)
 
 
-def test_headers_alone(server):
+def test_head_gets_the_headers_alone(server):
     status, headers, body = ask(server, method="HEAD")
     assert (status, body) == (200, b"") and headers["Content-Length"] == str(len(ask(server)[2]))
 
@@ -75,7 +75,7 @@ def test_nothing_else_is_answered(server, path, method, status):
 
 
 @pytest.mark.parametrize("version", ["", "; version=1.0.0", "; version=1.x;q=0.5,text/plain"])
-def test_openmetrics_for_those_who_ask_for_it(server, version):
+def test_openmetrics_is_served_on_request(server, version):
     _, headers, body = ask(server, Accept=f"application/openmetrics-text{version}")
     assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
     assert body.endswith(b"# EOF\n")
@@ -87,14 +87,14 @@ def test_any_other_accept_header_gets_the_text_format(server, accept):
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9101", "127.0.0.1:1", "127.3.2.1", "[::1]:9101"])
-def test_hosts_that_are_this_machine(server, host):
+def test_requests_for_this_machine_are_answered(server, host):
     assert ask(server, Host=host)[0] == 200
 
 
 @pytest.mark.parametrize(
     "host", ["", "evil.example", "localhost.evil.example:80", "192.168.1.2", "127.0.0.1.nip.io", "[::1", "a@b:c", "::"]
 )
-def test_hosts_that_a_rebound_name_may_have(server, host):
+def test_requests_for_other_hosts_are_refused(server, host):
     assert ask(server, Host=host)[0] == 403
 
 
@@ -103,7 +103,7 @@ def test_an_address_that_is_open_to_others_answers_to_any_name():
         assert ask(server, Host="pi.lan:9101")[0] == 200
 
 
-def test_clients_that_hang_or_go_disturb_nobody(server, capfd):
+def test_clients_that_hang_or_disconnect_do_not_disturb_others(server, capfd):
     address = ("127.0.0.1", server.port)
     with socket.create_connection(address) as silent, socket.create_connection(address) as rude:
         rude.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
@@ -164,7 +164,7 @@ def test_an_error_of_the_program_is_logged(caplog):
     assert "AttributeError" in caplog.text
 
 
-def test_version_6_of_the_internet_protocol():
+def test_ipv6():
     try:
         server = MetricsServer("::1", 0, REGISTRY)
     except OSError:

@@ -1,4 +1,4 @@
-"""Against a real mosquitto on a free loopback port, where there is one: no fault is made up."""
+"""MQTT against a real mosquitto on a free loopback port, if it is installed: no fault is simulated."""
 
 import json
 import logging
@@ -48,14 +48,14 @@ def subscriber(broker):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Attempts to connect that follow each other fast."""
+    """Shorten the delay between attempts to connect."""
     monkeypatch.setattr("edge.outputs.mqtt_link.MIN_DELAY_S", 0.1)
     monkeypatch.setattr("edge.outputs.mqtt_link.MAX_DELAY_S", 0.5)
 
 
 @pytest.fixture
 def opened(tmp_path, quick):
-    """A function that opens sinks; those that are still open are closed in the end."""
+    """A function that opens sinks, which are closed at the end of the test."""
     sinks = []
 
     def open_mqtt(port, when=None, **settings):
@@ -68,7 +68,7 @@ def opened(tmp_path, quick):
         sink.close()
 
 
-def test_an_event_as_it_is_sent(broker, subscriber, opened):
+def test_message_of_an_event(broker, subscriber, opened):
     sink = opened(broker.port, lambda onset_s: datetime(2024, 5, 1, 12, tzinfo=UTC) + timedelta(seconds=onset_s))
     sink.emit(Event("Female speech", 1.0, 2.5, 30.126, None, 0.91239))
     eventually(subscriber.seqs)
@@ -87,7 +87,7 @@ def test_an_event_as_it_is_sent(broker, subscriber, opened):
 
 
 def test_retained_states(broker, opened):
-    """Who comes later sees the device, its health and what is active; then that it is gone."""
+    """A later subscriber receives the device, its health and the active classes; then that the device is offline."""
     early = Subscriber(broker.port, "seld/pi/active/#")
     sink = opened(broker.port, off_delay_s=0.5)
 
@@ -112,7 +112,7 @@ def test_retained_states(broker, opened):
     late.close()
 
 
-def test_home_assistant_is_told_to_forget_where_it_is_off(broker, opened):
+def test_discovery_is_removed_when_home_assistant_is_disabled(broker, opened):
     for home_assistant in (True, False):
         sink = opened(broker.port, home_assistant=home_assistant)
         sink.emit(bell())
@@ -124,7 +124,7 @@ def test_home_assistant_is_told_to_forget_where_it_is_off(broker, opened):
 
 
 def test_the_last_will(broker, subscriber, tmp_path):
-    """Of a process that is killed."""
+    """The broker publishes the last will of a process that is killed."""
     code = f"""
 import time
 from edge.outputs.device_info import DeviceInfo
@@ -141,7 +141,7 @@ time.sleep(60)
 
 
 def restarts(broker, subscriber, sink, count, at, down_s):
-    """So many events, with the broker down for a while at some of them; returns the numbers that came."""
+    """Emit events and stop the broker for a while at some of them. Returns the numbers that were received."""
     for number in range(count):
         if number in at:
             broker.stop()
@@ -156,7 +156,7 @@ def restarts(broker, subscriber, sink, count, at, down_s):
 
 
 def in_order(seqs, count):
-    """Every number, the first time in order. Returns how many came again."""
+    """Check that every number was received, first in order. Returns how many were received again."""
     first = list(dict.fromkeys(seqs))
     assert first == list(range(1, count + 1))
     return len(seqs) - count
@@ -178,8 +178,8 @@ def test_ten_thousand_events_through_restarts_of_the_broker(broker, subscriber, 
     assert sink.dropped == 0
 
 
-def test_what_waits_outlives_the_process(broker, subscriber, opened, tmp_path, caplog):
-    """Killed twice with nobody to send to; then all of it is sent, in order."""
+def test_waiting_events_survive_the_process(broker, subscriber, opened, tmp_path, caplog):
+    """A process without a broker is killed twice; then all events are sent in order."""
     outbox = tmp_path / "outbox"
     code = f"""
 import os, signal, sys, time
@@ -204,7 +204,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     left.close()
 
 
-def test_closing_without_a_broker_keeps_what_waits(opened, tmp_path, monkeypatch, caplog):
+def test_closing_without_a_broker_keeps_waiting_events(opened, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(edge.outputs.mqtt, "CLOSE_S", 0.3)
     sink = opened(free_port())
     for number in range(5):
@@ -219,7 +219,7 @@ def test_closing_without_a_broker_keeps_what_waits(opened, tmp_path, monkeypatch
     left.close()
 
 
-def test_emit_needs_nothing_of_the_worker(opened, monkeypatch, tmp_path):
+def test_emit_does_not_depend_on_the_worker(opened, monkeypatch, tmp_path):
     """With a worker that hangs, every event is in the outbox when `emit` returns."""
     hanging = threading.Event()
     monkeypatch.setattr(MqttSink, "_process", lambda self: hanging.wait(60.0))
@@ -272,7 +272,7 @@ def test_two_runs_do_not_share_an_outbox(opened):
 
 
 def test_run_sends_its_events(broker, subscriber, tmp_path, tiny_bundle, sounds):
-    """The whole command, with what it says about itself."""
+    """The whole command sends its events and its health."""
     write_wav(tmp_path / "scene.wav", sounds, 24000)
     settings = f"""
 sinks = ["mqtt:"]
@@ -293,7 +293,7 @@ outbox = "{tmp_path}/outbox"
 
 
 @needs_broker
-def test_a_wrong_password_is_said_once_and_tried_again(tmp_path, opened, caplog, monkeypatch):
+def test_a_wrong_password_is_logged_once_and_retried(tmp_path, opened, caplog, monkeypatch):
     monkeypatch.setattr(edge.outputs.mqtt, "CLOSE_S", 0.3)
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "seld", "right"], check=True, capture_output=True)
@@ -324,7 +324,7 @@ def test_a_wrong_password_is_said_once_and_tried_again(tmp_path, opened, caplog,
 @needs_broker
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_tls(tmp_path, opened, caplog):
-    """A certificate that the ca_file knows is taken, another is refused."""
+    """A certificate that `ca_file` vouches for is accepted, another one is refused."""
     for name in ("broker", "other"):
         options = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
         files = ["-keyout", f"{tmp_path}/{name}.key", "-out", f"{tmp_path}/{name}.pem"]

@@ -25,7 +25,7 @@ def segments(folder):
 
 
 def crash(outbox):
-    """What is left of an outbox whose process was killed."""
+    """Close the files of an outbox as the end of its process would."""
     os.close(outbox._done_fd)
     if outbox._tail_fd is not None:
         os.close(outbox._tail_fd)
@@ -44,7 +44,7 @@ def test_lines_wait_in_order_until_they_are_acknowledged(tmp_path):
     outbox.close()
 
 
-def test_another_process_goes_on(tmp_path):
+def test_another_process_continues(tmp_path):
     outbox = Outbox(tmp_path, 10**6)
     for number in range(5):
         outbox.append(str(number))
@@ -60,7 +60,7 @@ def test_another_process_goes_on(tmp_path):
     outbox.close()
 
 
-def test_the_oldest_make_room_and_are_counted(tmp_path, caplog):
+def test_the_oldest_lines_are_dropped_and_counted(tmp_path, caplog):
     outbox = Outbox(tmp_path, 16_000)
     for number in range(2000):
         outbox.append(f"line {number}")
@@ -74,7 +74,7 @@ def test_the_oldest_make_room_and_are_counted(tmp_path, caplog):
     outbox.close()
 
 
-def test_what_was_acknowledged_is_not_counted_as_dropped(tmp_path):
+def test_acknowledged_lines_are_not_counted_as_dropped(tmp_path):
     outbox = Outbox(tmp_path, 16_000)
     for number in range(1, 2001):
         outbox.append(f"line {number}")
@@ -91,7 +91,7 @@ def test_one_process_at_a_time(tmp_path):
     Outbox(tmp_path, 10**6).close()
 
 
-def test_folders_that_cannot_be(tmp_path):
+def test_unusable_folders(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match=r"^outbox .*/file: File exists$"):
         Outbox(tmp_path / "file", 10**6)
@@ -99,14 +99,14 @@ def test_folders_that_cannot_be(tmp_path):
         Outbox(tmp_path / "file" / "a", 10**6)
 
 
-def test_lines_only(tmp_path):
+def test_several_lines_are_refused(tmp_path):
     outbox = Outbox(tmp_path, 10**6)
     with pytest.raises(ValueError, match=r"^got 'a\\nb', wanted one line$"):
         outbox.append("a\nb")
     outbox.close()
 
 
-def test_a_full_disk_is_told_of_once_however_much_the_broker_acknowledges(tmp_path, caplog):
+def test_a_full_disk_is_logged_once_however_much_is_acknowledged(tmp_path, caplog):
     outbox = Outbox(tmp_path, 10**6)
     outbox.append("one")
     with full_disk(segments(tmp_path)[0].stat().st_size):
@@ -120,7 +120,7 @@ def test_a_full_disk_is_told_of_once_however_much_the_broker_acknowledges(tmp_pa
 
 
 def test_a_full_disk(tmp_path, caplog):
-    """Lines wait in memory, in order, and go to the disk when there is room."""
+    """Lines wait in memory in order, and are written when there is room."""
     outbox = Outbox(tmp_path, 10**6)
     for text in ("one", "two"):
         outbox.append(text)
@@ -305,7 +305,7 @@ def test_threads_may_append_while_another_sends(tmp_path):
 
 
 @pytest.mark.parametrize("junk", [b"\0" * 50, b"00000000 \n", b"half a li", b"\xff\n\xff", b"12345678 9 text\n"])
-def test_what_a_power_cut_tore_is_skipped_and_said(tmp_path, junk, caplog):
+def test_lines_torn_by_a_power_cut_are_skipped_and_reported(tmp_path, junk, caplog):
     outbox = Outbox(tmp_path, 10**6)
     outbox.append("one")
     outbox.close()
@@ -321,7 +321,7 @@ def test_what_a_power_cut_tore_is_skipped_and_said(tmp_path, junk, caplog):
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 30, b"1", b"00000000000000000009 00000000\n", b"\xff" * 30])
-def test_not_knowing_what_was_acknowledged_sends_all_again(tmp_path, content):
+def test_all_lines_are_sent_again_if_the_record_is_unreadable(tmp_path, content):
     outbox = Outbox(tmp_path, 10**6)
     for text in ("one", "two"):
         outbox.append(text)
@@ -355,7 +355,7 @@ STEPS = st.lists(
 
 @given(steps=STEPS, max_bytes=st.sampled_from([200, 2000, 10**6]))
 def test_any_history_keeps_order_and_loses_only_what_was_dropped(tmp_path_factory, steps, max_bytes):
-    """Against a list. A power cut takes bytes off the end: lines may go, but only the last ones since the sync."""
+    """The outbox agrees with a list. A power cut removes bytes at the end, so only unsynced lines may be lost."""
     folder = tmp_path_factory.mktemp("outbox")
     outbox, waiting, dropped, done, sent = Outbox(folder, max_bytes), [], 0, 0, 0
     for step, value in steps:
