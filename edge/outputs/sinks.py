@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from edge.events.records import When
+from edge.events.sink import Outlet
 from edge.outputs.dcase_csv import DcaseSink
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.json_lines import JsonLinesSink
@@ -15,27 +14,8 @@ from edge.outputs.line_server import LineServer
 from edge.outputs.mqtt import MqttSink
 from edge.outputs.mqtt_link import MqttSettings
 from edge.outputs.null import NullSink
-from edge.types import Event, FrameRow
 
 WANTED = "jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT or null"
-
-
-class Sink(Protocol):
-    """Where results go. A sink ignores what it has no use for; `emit` raises SinkError and never blocks for long."""
-
-    def emit(self, item: Event | FrameRow) -> None:
-        """Take one finished event, or one row of a decoded label frame; rows come in order of time."""
-
-    def close(self) -> None:
-        """Release all resources. A second call does nothing."""
-
-
-class Outlet(Sink, Protocol):
-    """A sink that leads out of the process."""
-
-    @property
-    def dropped(self) -> int:
-        """Number of items that could not be delivered so far; any thread may ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +60,3 @@ def open_sink(
         case ("null", "", ""):
             return NullSink()
     raise ValueError(f"sink: got {spec!r}, wanted {WANTED}")
-
-
-class EventCounter:
-    """A sink that counts events by class."""
-
-    def __init__(self) -> None:
-        self.events: Counter[str] = Counter()
-
-    def emit(self, item: Event | FrameRow) -> None:
-        """Count an event."""
-        if isinstance(item, Event):
-            self.events[item.name] += 1
-
-    def close(self) -> None:
-        """Do nothing: there is no resource to release."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.outputs.line_file import RotationSettings, SinkError
-from edge.outputs.sinks import WANTED, EventCounter, SinkSettings, open_sink
+from edge.outputs.sinks import WANTED, SinkSettings, open_sink
 from edge.types import Event, FrameRow
 from tests.edge.disk import full_disk
 
@@ -268,11 +268,3 @@ def test_a_file_that_cannot_be_rotated_grows(tmp_path, caplog):
 def test_invalid_rotation(settings, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         RotationSettings(*settings)
-
-
-def test_events_are_counted_by_class():
-    counter = EventCounter()
-    for item in (BELL, *ROWS, BELL):
-        counter.emit(item)
-    counter.close()
-    assert counter.events == {"bell": 2}
