@@ -387,7 +387,7 @@ def test_the_command(pi, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "got no --array, wanted the one that is to be heard"),
+        ([], "got no --array, wanted the name of the microphone array"),
         (["--array", "zylia"], "array 'zylia': got no such profile, wanted"),
         (["--array", USB, "--board", "6"], "board '6': got no such profile, wanted"),
         (
