@@ -14,6 +14,7 @@ from edge.audio.microphone import DEADLINE_S
 from edge.audio.sources import RawFormat
 from edge.events.decoder import DecodeSettings
 from edge.outputs.line_file import RotationSettings
+from edge.outputs.metrics import PrometheusSettings
 from edge.outputs.mqtt_link import MqttSettings
 from edge.runtime.budget import BudgetSettings
 from edge.settings import build, read_toml
@@ -27,25 +28,6 @@ class MicrophoneSettings:
 
     device: str | None = None  # part of its name; without it, the device of the array, or else the default device
     deadline_s: float = DEADLINE_S  # time in s without samples after which the device counts as stopped
-
-
-@dataclass(frozen=True, slots=True)
-class PrometheusSettings:
-    """Where Prometheus finds metrics of the run: at a port, in a file, or by default nowhere."""
-
-    port: int | None = None  # port of http://ADDRESS:PORT/metrics, 1 to 65535; without it, nothing is served
-    address: str = "127.0.0.1"  # address to listen on; the default serves this machine only
-    # file for the textfile collector of node_exporter, whose name ends with .prom; without it, none is written
-    textfile: str | None = None
-    every_s: float = 15.0  # time in s between two writes of that file, 1 to 86400
-
-    def __post_init__(self) -> None:
-        if self.port is not None and not 1 <= self.port <= 65535:
-            raise ValueError(f"got port {self.port}, wanted 1 to 65535")
-        if self.textfile is not None and not self.textfile.endswith(".prom"):
-            raise ValueError(f"got textfile {self.textfile!r}, wanted a name that ends with .prom")
-        if not 1.0 <= self.every_s <= 86400.0:
-            raise ValueError(f"got every_s {self.every_s}, wanted 1 to 86400")
 
 
 @dataclass(frozen=True, slots=True)

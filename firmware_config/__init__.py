@@ -1,1 +1,1 @@
-"""Board and array profiles shipped with seld-edge."""
+"""Profiles of boards and arrays, and templates of system files, that are shipped with seld-edge."""

@@ -4,24 +4,25 @@
 #   sudo firmware_config/install.sh                 packages from apt and from the registry that pip knows
 #   sudo firmware_config/install.sh --wheels DIR    Python packages from a folder of wheels, without a network
 #
-# Packages of the system, an environment in /opt/seld-edge/.venv, the service, and the command in /usr/local/bin.
-# PyAudio has no wheels: it is that of the system, which the environment sees. Settings are kept.
+# It installs packages of the system, a Python environment in /opt/seld-edge/.venv, the service, and the command in
+# /usr/local/bin. PyAudio comes from the system, because there are no wheels of it: the environment sees the packages of
+# the system. Existing settings are kept.
 set -euo pipefail
-umask 022 # the service is nobody in particular, and is to read what is installed
+umask 022 # the service runs as an unprivileged user, and must be able to read the installation
 
 readonly PACKAGES=(python3-venv python3-pyaudio alsa-utils)
 readonly PARTS=(pyproject.toml README.md LICENSE edge convert bench firmware_config systemd)
-readonly PYTHON=${PYTHON:-/usr/bin/python3} # that of the system, for which python3-pyaudio is
+readonly PYTHON=${PYTHON:-/usr/bin/python3} # Python of the system: python3-pyaudio is built for it
 
 usage() {
   cat <<TEXT
 usage: install.sh [--wheels DIR] [--root DIR] [--no-apt] [--no-service] [--dry-run]
 
-  --wheels DIR   take seld-edge and what it needs from the wheels in DIR, without a network
-  --root DIR     where to (default: /opt/seld-edge)
-  --no-apt       the packages of the system are there: ${PACKAGES[*]}
-  --no-service   no systemd unit, and no command in /usr/local/bin
-  --dry-run      say what would be done, and do nothing
+  --wheels DIR   install seld-edge and its dependencies from the wheels in DIR, without a network
+  --root DIR     folder to install into (default: /opt/seld-edge)
+  --no-apt       do not install packages of the system (${PACKAGES[*]})
+  --no-service   install neither the systemd unit nor the command in /usr/local/bin
+  --dry-run      print what would be done, and do nothing
 TEXT
 }
 
@@ -47,7 +48,7 @@ check_machine() {
   if [[ $architecture == armhf ]]; then
     [[ $(uname -m) == armv7l && $version == 3.11 ]] ||
       die "got a 32-bit system with Python $version on $(uname -m), wanted the 64-bit Raspberry Pi OS"
-    pins=('numpy<2') # or tflite-runtime, all there is for it, does not load
+    pins=('numpy<2') # tflite-runtime, the only runtime for this architecture, does not load with numpy 2
   fi
   if ! $dry_run && [[ $(id -u) != 0 ]] && { $apt || $service; }; then
     die "got user $(id -un), wanted root: sudo $0"
@@ -66,10 +67,10 @@ install_packages() {
   fi
   [[ -n $wheels ]] || run apt-get update
   run env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}" ||
-    die "got no ${missing[*]} from apt, wanted them; --no-apt goes on without"
+    die "got no ${missing[*]} from apt, wanted them; --no-apt continues without them"
 }
 
-# One line that changes with anything that is to be installed.
+# Print one line that changes with anything that would be installed.
 wanted_state() {
   local sum
   if [[ -n $wheels ]]; then
@@ -84,7 +85,7 @@ wanted_state() {
 make_environment() {
   if [[ -d $venv/lib/python$version ]] && "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     echo "keep $venv"
-  else # none, or one of another Python, as after an upgrade of the system
+  else # there is none, or it belongs to another Python, as after an upgrade of the system
     run "$PYTHON" -m venv --clear --system-site-packages "$venv"
   fi
 }
@@ -98,12 +99,12 @@ install_python_packages() {
       build=$(mktemp -d)
       trap 'rm -rf "$build"' EXIT
     fi
-    run cp -r "${PARTS[@]/#/$source/}" "$build" # pip writes beside what it builds
+    run cp -r "${PARTS[@]/#/$source/}" "$build" # pip writes into the folder that it builds from
     run "${pip[@]}" wheel --no-deps --wheel-dir "$build" "$build"
     $dry_run || wheel=$(find "$build" -name 'seld_edge-*.whl')
   fi
-  run "${pip[@]}" install --force-reinstall --no-deps "${from[@]}" "${wheel:-seld_edge-*.whl}" # of the same version too
-  run "${pip[@]}" install "${from[@]}" "${wheel:-seld_edge-*.whl}[mqtt]" "${pins[@]}"
+  run "${pip[@]}" install --force-reinstall --no-deps "${from[@]}" "${wheel:-seld_edge-*.whl}" # even if the version is the same
+  run "${pip[@]}" install "${from[@]}" "${wheel:-seld_edge-*.whl}[mqtt,metrics]" "${pins[@]}"
 }
 
 dry_run=false apt=true service=true wheels='' wheel='' root=/opt/seld-edge build=BUILD version='' pins=()
@@ -128,9 +129,9 @@ done
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
 if [[ -n $wheels ]]; then
-  [[ -d $wheels ]] || die "got no folder $wheels, wanted one of wheels"
+  [[ -d $wheels ]] || die "got no folder $wheels, wanted one with wheels"
   mapfile -t found < <(find "$wheels" -maxdepth 1 -name 'seld_edge-*.whl' | sort --version-sort)
-  ((${#found[@]})) || die "got no seld_edge-*.whl in $wheels, wanted one beside those that it needs"
+  ((${#found[@]})) || die "got no seld_edge-*.whl in $wheels, wanted one, and the wheels that it depends on"
   wheel=${found[-1]}
 elif [[ ! -f $source/pyproject.toml ]]; then
   die "got no sources in $source, wanted them, or --wheels DIR"

@@ -13,9 +13,9 @@ from edge.commands.introduction import introduce
 from edge.commands.reloader import Reloader
 from edge.events.records import When
 from edge.nets.bundle import Bundle, load_bundle
-from edge.outputs.mqtt import Listener
-from edge.outputs.prometheus import MetricsFile, MetricsServer
-from edge.outputs.sinks import SinkOptions, open_sink
+from edge.outputs.device_info import DeviceInfo
+from edge.outputs.metrics import published_metrics
+from edge.outputs.sinks import SinkSettings, open_sink
 from edge.run_settings import RunSettings
 from edge.runtime.budget import BudgetSettings
 from edge.runtime.governor import Governor
@@ -51,9 +51,10 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
         pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
         monitor = RunMonitor(pipeline)
+        device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
         when = StreamTime(bundle.manifest.stft.sample_rate_hz, source.age_s) if source.live else None
-        _open_sinks(settings, bundle, array, when, monitor, stack)
-        _open_reports(settings, monitor, stack)
+        _open_sinks(settings, device, when, monitor, stack)
+        _open_reports(settings, device, monitor, stack)
         introduce(source.name, array, bundle, list(monitor.sinks), pipeline.latency_s)
 
         def change(wanted: RunSettings) -> None:
@@ -105,26 +106,17 @@ def _governor(budget: BudgetSettings, source: Source, system: System, label_s: f
 
 
 def _open_sinks(
-    settings: RunSettings,
-    bundle: Bundle,
-    array: ArrayProfile,
-    when: When | None,
-    monitor: RunMonitor,
-    stack: ExitStack,
+    settings: RunSettings, device: DeviceInfo, when: When | None, monitor: RunMonitor, stack: ExitStack
 ) -> None:
     """Open each sink once and enter it into the monitor; the stack closes them."""
-    listener = Listener(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
-    options = SinkOptions(settings.jsonl, settings.mqtt, listener)
+    sink_settings = SinkSettings(settings.jsonl, settings.mqtt)
     for spec in dict.fromkeys(settings.sinks):
-        monitor.sinks[spec] = sink = open_sink(spec, when, options)
+        monitor.sinks[spec] = sink = open_sink(spec, when, sink_settings, device)
         stack.callback(sink.close)
 
 
-def _open_reports(settings: RunSettings, monitor: RunMonitor, stack: ExitStack) -> None:
+def _open_reports(settings: RunSettings, device: DeviceInfo, monitor: RunMonitor, stack: ExitStack) -> None:
     """Open the statistics file and the metrics that the settings ask for; the stack closes them."""
     if settings.stats is not None:
         stack.push(StatsFile(settings.stats, monitor.stats))
-    if (metrics := settings.prometheus).port is not None:
-        stack.push(MetricsServer(metrics.address, metrics.port, monitor.stats))
-    if metrics.textfile is not None:
-        stack.push(MetricsFile(metrics.textfile, metrics.every_s, monitor.stats))
+    stack.enter_context(published_metrics(settings.prometheus, monitor.stats, device))

@@ -1,6 +1,6 @@
-"""The service in systemd: what is to be written and run to install it or take it away; and doing so.
+"""A prefix and a `seld-edge` command -> the steps that install the systemd service or remove it, and their execution.
 
-Only /etc is touched. Settings that are there are kept, whatever version comes or goes.
+Only files in /etc are written. Existing settings are kept by installations, upgrades and removals.
 """
 
 from __future__ import annotations
@@ -12,50 +12,57 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from edge.device.prefix_files import read_file, replace_file
+
 UNIT = "seld-edge.service"
 UNIT_PATH = Path("etc/systemd/system") / UNIT
 BACKOFF_PATH = Path("etc/systemd/system") / f"{UNIT}.d" / "backoff.conf"
 SETTINGS_PATH = Path("etc/seld-edge/config.toml")
-BACKOFF_VERSION = 254  # the first systemd that knows RestartSteps
-HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # from the service: ProtectHome, PrivateTmp
+BACKOFF_VERSION = 254  # first version of systemd with RestartSteps
+HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")
+"""Folders that the service cannot see, because of ProtectHome and PrivateTmp."""
 
 _SHIPPED_COMMAND = "/opt/seld-edge/.venv/bin/seld-edge"
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Write a file, if it does not say the same already."""
+    """Write a file, unless it has this content already."""
 
-    path: Path  # below the prefix
-    text: str
+    path: Path  # relative to the prefix
+    text: str  # its content
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Remove a file, if there is one."""
+    """Remove a file, if it exists."""
 
-    path: Path  # below the prefix
+    path: Path  # relative to the prefix
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run a command, on the system that is running."""
+    """Run a command on the running system."""
 
     words: tuple[str, ...]
-    may_fail: bool = False  # when what it is about is not there
+    may_fail: bool = False  # because its object may not exist
 
 
 Step = Write | Remove | Run
 
 
 def installation(prefix: Path, command: str | None = None, systemd_version: int | None = None) -> list[Step]:
-    """Steps that install the service of this `seld-edge` below a prefix, or bring it up to date.
+    """Return the steps that install the service, or bring it up to date.
 
-    command: path of `seld-edge`, beside this Python by default. systemd_version: that of this system by default.
+    The service is started without waiting for it: without a microphone, systemd restarts it until there is one.
 
-    It is not waited for: without a microphone the service starts anew until there is one.
+    Args:
+        prefix: folder of the system's files.
+        command: path of `seld-edge`; by default the one beside this Python.
+        systemd_version: version of systemd that the unit is for; by default that of this system.
 
-    Raises ValueError if the service could not run that command.
+    Raises:
+        ValueError: the service could not run the command.
     """
     command = command or str(Path(sys.prefix) / "bin" / "seld-edge")
     if command.startswith(HIDDEN) or not re.fullmatch(r"/[\w@+.,/-]+", command):
@@ -69,16 +76,22 @@ def installation(prefix: Path, command: str | None = None, systemd_version: int 
 
 
 def removal(prefix: Path) -> list[Step]:
-    """Steps that take the service away, but not its settings nor what it recorded."""
+    """Return the steps that remove the service. Its settings and its recorded events are kept."""
     stop = Run(("systemctl", "disable", "--now", UNIT), may_fail=not (prefix / UNIT_PATH).exists())
     return [stop, Remove(BACKOFF_PATH), Remove(UNIT_PATH), _reload()]
 
 
 def carry_out(steps: list[Step], prefix: Path, dry_run: bool) -> None:
-    """Do the steps, saying each on stdout. dry_run: only say them.
+    """Carry out steps, and print each.
 
-    Commands are run for the prefix `/` only: another one is not the system that is running. Raises OSError, and
-    ValueError where a command fails.
+    Args:
+        steps: files to write and remove, and commands to run.
+        prefix: folder of the system's files. Commands are run for `/` only: any other system is not running.
+        dry_run: only print the steps.
+
+    Raises:
+        OSError: a file cannot be written or removed.
+        ValueError: a command failed, or a file is a link to something that must not be replaced.
     """
     for step in steps:
         if isinstance(step, Run):
@@ -87,13 +100,12 @@ def carry_out(steps: list[Step], prefix: Path, dry_run: bool) -> None:
                 if not dry_run:
                     _run(step)
             continue
-        path = prefix / step.path
-        present = path.read_text(encoding="utf-8") if path.exists() else None
+        path, present = prefix / step.path, read_file(prefix, step.path)
         if isinstance(step, Write):
-            print(f"{'keep' if present == step.text else 'write'} {path}")
-            if present != step.text and not dry_run:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(step.text, encoding="utf-8")
+            wanted = step.text.encode()
+            print(f"{'keep' if present == wanted else 'write'} {path}")
+            if present != wanted and not dry_run:
+                replace_file(prefix, step.path, wanted)
         elif present is not None:
             print(f"remove {path}")
             if not dry_run:
@@ -103,7 +115,7 @@ def carry_out(steps: list[Step], prefix: Path, dry_run: bool) -> None:
 
 
 def shipped(name: str) -> str:
-    """The text of a file of `systemd/`."""
+    """Return the text of a file of the folder `systemd`."""
     return (resources.files("firmware_config") / "systemd" / name).read_text(encoding="utf-8")
 
 
@@ -122,7 +134,7 @@ def _run(step: Run) -> None:
 
 
 def _systemd_version() -> int:
-    """Of this system; 0 where there is none."""
+    """Version of systemd on this system; 0 if there is none."""
     try:
         said = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=False).stdout
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""A board and an array -> what the files of the system around the service are to say.
+"""A board and an array -> edits of the system files around the service.
 
-What is written comes from `firmware_config/` and `systemd/`, with the profiles filled in.
+The texts come from the folders `firmware_config` and `systemd`, with values of the two profiles filled in.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RULES_PATH = Path("etc/udev/rules.d/85-seld-edge.rules")
 BOOT_PATH = Path("boot/firmware/config.txt")
 BOARD_PATH = Path("etc/systemd/system") / f"{UNIT}.d" / "board.conf"
 SHARED = (ASOUND_PATH, BOOT_PATH)
-"""Others write there too: ours is a marked block."""
+"""Files that others edit, too: our part is a marked block."""
 
 _ALSA_FORMATS = {"s16le": "S16_LE", "s32le": "S32_LE", "f32le": "FLOAT_LE"}
 
@@ -35,14 +35,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SystemFile:
-    """A file below a prefix and what is to become of it. Texts are None for no file."""
+    """A file and the edit that it needs. Texts are None for a file that does not exist."""
 
-    path: Path
-    edited: Callable[[str | None], str | None]  # from what it says to what it is to say; raises ValueError
+    path: Path  # relative to the prefix
+    edit: Callable[[str | None], str | None]  # from the present text to the wanted one; raises ValueError
 
 
 def array_setting(name: str) -> str:
-    """What the settings of the service are to say for `--array NAME`. ValueError for a file that it cannot see."""
+    """Return the value of `array` in the settings of the service.
+
+    Args:
+        name: name of a shipped profile, or path of a TOML file.
+
+    Raises:
+        ValueError: the service could not see the file.
+    """
     if name in shipped_arrays():
         return name
     path = str(Path(name).absolute())
@@ -51,11 +58,20 @@ def array_setting(name: str) -> str:
     return path
 
 
-def system_files(board: BoardProfile, array: ArrayProfile, named: str) -> list[SystemFile]:
-    """All files that `seld-edge apply` looks after. named: how the settings of the service are to name the array."""
+def system_files(board: BoardProfile, array: ArrayProfile, setting: str) -> list[SystemFile]:
+    """Return all files that `seld-edge apply` edits.
+
+    Args:
+        board: gives cores, CPU governor, threads and budget.
+        array: gives ALSA definition, udev rule and boot options.
+        setting: the value of `array` in the settings of the service, see `array_setting`.
+    """
     asound = rules = boot = None
     if array.card is None:
-        log.warning("array %s says nothing of its sound card: no ALSA definition and no udev rule for it", array.name)
+        log.warning(
+            "array %s has no sound card in its profile: it gets no ALSA definition and no udev rule",
+            array.name,
+        )
     else:
         asound = _filled("alsa/array.conf", **_alsa(array))
         if array.card.usb is not None:
@@ -70,7 +86,7 @@ def system_files(board: BoardProfile, array: ArrayProfile, named: str) -> list[S
         SystemFile(ASOUND_PATH, partial(_block, asound)),
         SystemFile(RULES_PATH, lambda present: rules),
         SystemFile(BOARD_PATH, lambda present: drop_in),
-        SystemFile(SETTINGS_PATH, partial(_settings, board, named)),
+        SystemFile(SETTINGS_PATH, partial(_settings, board, setting)),
     ]
 
 

@@ -1,6 +1,6 @@
-"""Text of a file that belongs to somebody else -> the same with something of ours put in, replaced or taken out.
+"""Text of a file that others edit, too -> the same text with our part inserted, replaced or removed.
 
-What is not ours stays as it is, byte for byte.
+All other text, including comments and layout, is preserved.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ import re
 import tomllib
 from typing import Any
 
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT, Comment, Table
+
 _BEGIN = "# >>> seld-edge: this part is written by `seld-edge apply` and taken out by `seld-edge apply --undo`"
 _END = "# <<< seld-edge"
 _BLOCK = re.compile(rf"^{re.escape(_BEGIN)}\r?\n.*?^{re.escape(_END)}\r?\n?", re.MULTILINE | re.DOTALL)
 
 
 def with_block(text: str, inside: str) -> str:
-    """The text with our marked block saying `inside`, where it was or else at the end."""
+    """Return the text with our marked block around `inside`: in place of an earlier block, or else at the end."""
     block = f"{_BEGIN}\n{inside.rstrip()}\n{_END}\n"
     if _BLOCK.search(text):
         return _BLOCK.sub(lambda _: block, text, count=1)
@@ -24,14 +28,23 @@ def with_block(text: str, inside: str) -> str:
 
 
 def without_block(text: str) -> str:
-    """The text without our marked block."""
+    """Return the text without our marked block."""
     return _BLOCK.sub("", text)
 
 
 def with_toml_value(text: str, key: str, value: str | int | float) -> str:
-    """Settings in TOML with `key` (`array`, or `budget.step_ms`) set: replaced where it is, else put in its table.
+    """Set a key of a TOML text. A key that is not there yet follows the other keys of its table.
 
-    Raises ValueError if they are no TOML, or are written in a way that does not allow it.
+    Args:
+        text: the TOML text.
+        key: `array`, or `budget.step_ms` for a key in a table.
+        value: what the key is set to.
+
+    Returns:
+        The text, in which nothing but this value has changed.
+
+    Raises:
+        ValueError: the text is not TOML, or the value cannot be set without changing anything else.
     """
     try:
         wanted = _parsed(text)
@@ -43,7 +56,10 @@ def with_toml_value(text: str, key: str, value: str | int | float) -> str:
         if within.get(name) == value:
             return text
         within[name] = value
-        changed = _set(text.splitlines(keepends=True), table, name, json.dumps(value, ensure_ascii=False))
+        try:
+            changed = _edited_table(text, table, name, value) if table else _edited_top(text, name, value)
+        except (ValueError, TOMLKitError):
+            changed = ""  # the key is in a form that cannot be edited
         if _says(changed, wanted):
             return changed
     raise ValueError(f"got {key} in an unusual form, wanted a line `{name} = {json.dumps(value)}`: write it by hand")
@@ -60,23 +76,42 @@ def _says(text: str, wanted: dict[str, Any]) -> bool:
         return False
 
 
-def _set(lines: list[str], table: str, name: str, value: str) -> str:
-    heads = [n for n, line in enumerate(lines) if re.match(r"\s*\[", line)] + [len(lines)]
-    begin = 0
-    if table:
-        own = [n for n in heads[:-1] if re.match(rf"\s*\[\s*{re.escape(table)}\s*\]", lines[n])]
-        if not own:
-            return "".join([*lines, *_line_end(lines), f"\n[{table}]\n{name} = {value}\n"])
-        begin = own[0] + 1
-    end = min(n for n in heads if n >= begin)
-    for n in range(begin, end):
-        found = re.fullmatch(rf"""(\s*{re.escape(name)}\s*=\s*)("[^"]*"|'[^']*'|[^\s#"']+)(\s*(?:#.*)?\s*)""", lines[n])
-        if found:
-            return "".join([*lines[:n], found[1], value, found[3], *lines[n + 1 :]])
-    at = begin if table else next((n for n in range(end) if lines[n].strip() and lines[n].lstrip()[0] != "#"), end)
-    return "".join([*lines[:at], *_line_end(lines[:at]), f"{name} = {value}\n", *lines[at:]])
+def _document(text: str) -> tomlkit.TOMLDocument:
+    """Parse a text. Raises ValueError if its layout would be lost, as that of interleaved arrays of tables is."""
+    document = tomlkit.parse(text)
+    if tomlkit.dumps(document) != text:
+        raise ValueError("got a layout that tomlkit does not preserve")
+    return document
 
 
-def _line_end(lines: list[str]) -> list[str]:
-    """What is missing before another line can follow."""
-    return ["\n"] if lines and not lines[-1].endswith("\n") else []
+def _edited_table(text: str, table: str, name: str, value: str | int | float) -> str:
+    """Set a key of a table."""
+    document = _document(text)
+    if table not in document:
+        document[table] = tomlkit.table()
+    within: Any = document[table]
+    _set(within, within.value.body if isinstance(within, Table) else [], name, value)
+    return tomlkit.dumps(document)
+
+
+def _edited_top(text: str, name: str, value: str | int | float) -> str:
+    """Set a key outside of all tables."""
+    document = _document(text)
+    for key, item in list(document.items()):
+        if isinstance(item, Table | AoT):
+            document.remove(key)
+    top = tomlkit.dumps(document)
+    if not text.startswith(top):  # keys outside of all tables that look like tables, as `budget.step_ms` does
+        top = text
+    document = tomlkit.parse(top)
+    _set(document, document.body if top != text else [], name, value)
+    return tomlkit.dumps(document) + text[len(top) :]
+
+
+def _set(table: Any, body: list[Any], name: str, value: str | int | float) -> None:
+    """Set a key of a table. A new one is put before the last comments of its body: they are above the next table."""
+    above_next = []
+    while name not in table and body and isinstance(body[-1][1], Comment):
+        above_next.append(body.pop())
+    table[name] = value
+    body.extend(reversed(above_next))

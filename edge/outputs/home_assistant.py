@@ -1,8 +1,8 @@
-"""A device and its classes -> what Home Assistant is told over MQTT, so that it shows them by itself.
+"""A device and its classes -> the MQTT topics and the discovery message by which Home Assistant shows them.
 
-One retained message of device discovery (Home Assistant 2024.12 and later) on `DISCOVERY/device/NODE/config`: for each
-class a binary sensor, on while it sounds, and an event entity whose attributes are the record of the event; and
-diagnostic sensors. An empty message in its place removes the device.
+One retained discovery message (Home Assistant 2024.12 and later) on `DISCOVERY/device/NODE/config` describes, for each
+class, a binary sensor that is on while the class is active and an event entity whose attributes are the fields of the
+event; and diagnostic sensors. An empty message on the same topic removes the device.
 See https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery.
 """
 
@@ -19,7 +19,7 @@ from edge import __version__
 EVENT_TYPE = "heard"
 ONLINE, OFFLINE = "online", "offline"
 ON, OFF = "ON", "OFF"
-HEALTH: dict[str, dict[str, str]] = {  # by entry of the health message
+HEALTH: dict[str, dict[str, str]] = {  # field of the health message -> options of its sensor
     "late_steps": {"name": "Steps late", "state_class": "total_increasing", "unit_of_measurement": "steps"},
     "lost_samples": {"name": "Samples lost", "state_class": "total_increasing", "unit_of_measurement": "samples"},
     "dropped": {"name": "Events dropped", "state_class": "total_increasing", "unit_of_measurement": "events"},
@@ -40,37 +40,37 @@ HEALTH: dict[str, dict[str, str]] = {  # by entry of the health message
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Where things are said: all under one prefix, the class as its slug."""
+    """The topics of a device. A class appears as its slug, see `slugs_of`."""
 
-    prefix: str
+    prefix: str  # first levels of all topics
 
     @property
     def availability(self) -> str:
-        """Retained: online, or offline, which is the last will too."""
+        """Topic of the retained state `online` or `offline`; the latter is the last will, too."""
         return f"{self.prefix}/availability"
 
     @property
     def health(self) -> str:
-        """Retained: counts, temperature and memory as JSON."""
+        """Topic of the retained health message: counts, temperature and memory as JSON."""
         return f"{self.prefix}/health"
 
     def active(self, slug: str) -> str:
-        """Retained: ON while a class sounds, else OFF."""
+        """Topic of the retained state of a class: `ON` while it is active, else `OFF`."""
         return f"{self.prefix}/active/{slug}"
 
     def event(self, slug: str) -> str:
-        """Not retained: events of a class as JSON."""
+        """Topic of the events of a class as JSON, not retained."""
         return f"{self.prefix}/event/{slug}"
 
 
 def slug_of(name: str) -> str:
-    """A name for topics and ids: lower case letters, digits and underscores; may be empty."""
+    """Reduce a name to lower-case letters, digits and underscores, for topics and ids. The result may be empty."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
 
 
 def slugs_of(names: Sequence[str]) -> dict[str, str]:
-    """A slug for each name, different from all others."""
+    """Map each name to a slug that differs from all others."""
     slugs: dict[str, str] = {}
     for name in names:
         slug = plain = slug_of(name) or "class"
@@ -83,12 +83,23 @@ def slugs_of(names: Sequence[str]) -> dict[str, str]:
 
 
 def discovery_topic(discovery_prefix: str, node: str) -> str:
-    """Where a device announces itself."""
+    """Topic on which a device announces itself."""
     return f"{discovery_prefix}/device/{node}/config"
 
 
 def discovery(node: str, topics: Topics, class_names: Sequence[str], model: str, array: str) -> dict[str, Any]:
-    """What a device announces: to be sent as JSON, retained. node: identifies it, of letters, digits, `_` and `-`."""
+    """Describe a device in Home Assistant's discovery format.
+
+    Args:
+        node: identifier of the device, of letters, digits, `_` and `-`.
+        topics: the topics on which the device publishes.
+        class_names: the classes that it recognizes.
+        model: name of its bundle.
+        array: name of its array profile.
+
+    Returns:
+        The table to publish as JSON, retained, on `discovery_topic`.
+    """
     components: dict[str, dict[str, Any]] = {}
     for name, slug in slugs_of(class_names).items():
         components[f"{slug}_active"] = {
@@ -105,12 +116,12 @@ def discovery(node: str, topics: Topics, class_names: Sequence[str], model: str,
             "event_types": [EVENT_TYPE],
             "state_topic": topics.event(slug),
         }
-    for entry, options in HEALTH.items():
-        components[entry] = {
+    for name, options in HEALTH.items():
+        components[name] = {
             "platform": "sensor",
-            "unique_id": f"{node}_{entry}",
+            "unique_id": f"{node}_{name}",
             "state_topic": topics.health,
-            "value_template": f"{{{{ value_json.{entry} }}}}",
+            "value_template": f"{{{{ value_json.{name} }}}}",
             "entity_category": "diagnostic",
             **options,
         }

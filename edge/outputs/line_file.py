@@ -1,7 +1,7 @@
-"""Lines -> a file (or stdout) of whole lines only, which may rotate.
+"""Lines -> a file (or stdout) that only ever holds whole lines, and may rotate.
 
-A line is written whole or not at all, at once and unbuffered: whatever happens to disk, pipe or process, what was
-written before stays whole lines.
+Each write is unbuffered. A line that could be written only in part is removed again, so that the file stays readable
+after a full disk, a closed pipe or a killed process.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 
 
 class SinkError(OSError):
-    """A sink could not be opened or written: one line naming the sink and the cause."""
+    """A sink could not be opened or written. The message is one line that names the sink and the cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class RotationSettings:
-    """When a file of JSON lines is put aside: FILE becomes FILE.1, FILE.1 becomes FILE.2, and so on."""
+    """When a JSON lines file is rotated: FILE becomes FILE.1, FILE.1 becomes FILE.2, and so on."""
 
-    max_mb: float = 0.0  # at which it is put aside; 0: never
-    keep: int = 5  # so many files that were put aside
+    max_mb: float = 0.0  # size in MB (10^6 bytes) at which the file is rotated, 0.001 to 1000000; 0 never rotates
+    keep: int = 5  # number of rotated files to keep, 1 to 1000; the oldest is deleted
 
     def __post_init__(self) -> None:
         if self.max_mb != 0.0 and not 0.001 <= self.max_mb <= 1e6:
@@ -40,7 +40,11 @@ NO_ROTATION = RotationSettings()
 
 
 class LineWriter:
-    """A file (or stdout, `-`) of whole lines only. All its methods raise SinkError, which gives `name`."""
+    """Writes whole lines to a file or to stdout.
+
+    Attributes:
+        dropped: number of writes that failed, if the writer continues after errors.
+    """
 
     def __init__(
         self,
@@ -48,11 +52,23 @@ class LineWriter:
         target: str,
         append: bool,
         rotation: RotationSettings = NO_ROTATION,
-        lasting: bool = False,
+        continue_on_error: bool = False,
     ) -> None:
-        """lasting: outlive a full disk. What cannot be written is said once and counted, but for a broken pipe."""
-        self.dropped = 0  # writes that failed, where it is lasting
-        self._lasting, self._failing = lasting, False
+        """Open the target.
+
+        Args:
+            name: name of the sink in error messages.
+            target: path of the file, or `-` for stdout.
+            append: keep the content that the file has; otherwise the file is emptied.
+            rotation: when the file is rotated; stdout never is.
+            continue_on_error: drop and count lines that cannot be written, and log that once, instead of raising
+                SinkError. A broken pipe is an error all the same: nobody will read any further line.
+
+        Raises:
+            SinkError: the target cannot be opened.
+        """
+        self.dropped = 0
+        self._continue_on_error, self._failing = continue_on_error, False
         self._name = name
         self._target = target
         self._max_bytes = round(rotation.max_mb * 1e6)
@@ -65,10 +81,14 @@ class LineWriter:
                 sys.stdout.flush()
                 self._fd = sys.stdout.fileno()
         except OSError as error:
-            raise self._failed(error) from error
+            raise self._sink_error(error) from error
 
     def write(self, lines: str) -> None:
-        """Write whole lines at once. If that fails part of the way into a regular file, a cut line is taken back."""
+        """Write lines, which must include their line ends.
+
+        Raises:
+            SinkError: the lines could not be written, and the writer does not continue after errors.
+        """
         data = lines.encode()
         written = 0
         try:
@@ -77,34 +97,38 @@ class LineWriter:
             while written < len(data):
                 written += os.write(self._fd, data[written:])
         except OSError as error:
-            cut = written - (data.rfind(b"\n", 0, written) + 1)
-            with contextlib.suppress(OSError):
-                self._take_back(cut)
-            if not self._lasting or isinstance(error, BrokenPipeError):
-                raise self._failed(error) from error
+            partial_line_bytes = written - (data.rfind(b"\n", 0, written) + 1)
+            with contextlib.suppress(OSError):  # the error of the write itself is the one to report
+                self._remove_last_bytes(partial_line_bytes)
+            if not self._continue_on_error or isinstance(error, BrokenPipeError):
+                raise self._sink_error(error) from error
             self.dropped += 1
             if not self._failing:
-                log.warning("%s: lines are dropped until it can be written again", self._failed(error))
+                log.warning("%s: lines are dropped until it can be written again", self._sink_error(error))
             self._failing = True
         else:
             if self._failing:
-                log.warning("sink %s: written again, %d dropped so far", self._name, self.dropped)
+                log.warning("sink %s: can be written again, %d lines dropped so far", self._name, self.dropped)
             self._failing = False
 
     def close(self) -> None:
-        """Close the file; stdout stays open."""
+        """Close the file; stdout stays open. A second call does nothing.
+
+        Raises:
+            SinkError: the operating system reports a write error on closing.
+        """
         if self._owned:
             self._owned = False
             try:
                 os.close(self._fd)
             except OSError as error:
-                raise self._failed(error) from error
+                raise self._sink_error(error) from error
 
     def _open(self, path: str, flags: int) -> int:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | flags, 0o666)
 
     def _rotate(self, more_bytes: int) -> None:
-        """Put the file aside if it would grow too large. If that fails, it is said once and the file written on."""
+        """Rotate the file if the next lines would make it too large. After a failure it is never tried again."""
         status = os.fstat(self._fd)
         fits = status.st_size == 0 or status.st_size + more_bytes <= self._max_bytes
         if fits or not stat.S_ISREG(status.st_mode):
@@ -113,20 +137,20 @@ class LineWriter:
         try:
             fd = self._open(names[0], os.O_TRUNC)
             for newer, older in reversed(list(pairwise(names))):
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError):  # fewer files than `keep` exist so far
                     Path(newer).replace(older)
         except OSError as error:
-            log.warning("sink %s: cannot be put aside, grows on: %s", self._name, error.strerror)
+            log.warning("sink %s: cannot rotate the file, it keeps growing: %s", self._name, error.strerror)
             self._max_bytes = 0
         else:
             os.close(self._fd)
             self._fd = fd
 
-    def _take_back(self, cut_bytes: int) -> None:
+    def _remove_last_bytes(self, count: int) -> None:
         status = os.fstat(self._fd)
-        if cut_bytes and stat.S_ISREG(status.st_mode):
-            os.ftruncate(self._fd, status.st_size - cut_bytes)
+        if count and stat.S_ISREG(status.st_mode):
+            os.ftruncate(self._fd, status.st_size - count)
             os.lseek(self._fd, 0, os.SEEK_END)
 
-    def _failed(self, error: OSError) -> SinkError:
+    def _sink_error(self, error: OSError) -> SinkError:
         return SinkError(f"sink {self._name}: {error.strerror or error}")

@@ -1,7 +1,7 @@
-"""MQTT settings -> a connection to the broker that is made again and again, in a thread of its own.
+"""MQTT settings -> a connection to the broker that is re-established whenever it ends, by a thread of its own.
 
-Every connection is a new session with a client of its own: nothing that paho queued for one is sent in the next, so
-that whoever publishes knows the order.
+Every connection is a new session with a new paho client. Messages that paho queued in one session are never sent in
+the next, so the publisher alone determines the order.
 """
 
 from __future__ import annotations
@@ -21,36 +21,39 @@ from typing import Any
 
 PASSWORD = "SELD_EDGE_MQTT_PASSWORD"
 USER = "SELD_EDGE_MQTT_USER"
-WINDOW = 100  # messages under way at most
-ANSWER_S = 10.0  # that a broker has to accept a connection
-SHORTEST_S, LONGEST_S = 1.0, 60.0  # between two attempts to connect
+MAX_IN_FLIGHT = 100  # messages that the broker has not acknowledged yet
+CONNECT_TIMEOUT_S = 10.0  # for the broker to accept a connection
+MIN_DELAY_S, MAX_DELAY_S = 1.0, 60.0  # between two attempts to connect; the delay doubles after each failure
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class MqttSettings:
-    """Which broker, as whom, and what is told. Certificates are always checked where TLS is on.
+    """The broker, the login, and what is published.
 
-    User and password may be in the environment instead, as SELD_EDGE_MQTT_USER and SELD_EDGE_MQTT_PASSWORD.
+    The environment variables SELD_EDGE_MQTT_USER and SELD_EDGE_MQTT_PASSWORD may give user and password instead. With
+    TLS, the certificate of the broker is always checked.
     """
 
-    host: str = "localhost"
-    port: int | None = None  # 1883, or 8883 with TLS
-    tls: bool = False
-    ca_file: str | None = None  # PEM; None: the system's authorities
-    user: str | None = None
-    password_file: str | None = None  # its first line
-    client_id: str | None = None  # seld-edge-HOSTNAME; also the name in Home Assistant
-    prefix: str | None = None  # of all topics but those of discovery; seld-edge/HOSTNAME
-    keepalive_s: int = 30
-    outbox: str = "mqtt-outbox"  # folder of events that wait for the broker
-    outbox_mb: float = 16.0  # when it is full, the oldest events go
-    sync_s: float = 5.0  # of events that a power cut may take; a killed process loses none
-    off_delay_s: float = 2.0  # of silence after which a class is no longer active
-    health_s: float = 60.0  # between messages of health; 0: none
-    home_assistant: bool = True  # announce the device
-    discovery_prefix: str = "homeassistant"
+    host: str = "localhost"  # name or address of the broker
+    port: int | None = None  # 1 to 65535; by default 1883, or 8883 with TLS
+    tls: bool = False  # encrypt the connection
+    ca_file: str | None = None  # PEM file with the certificate authorities to trust; by default those of the system
+    user: str | None = None  # user name at the broker; by default none, which logs in anonymously
+    password_file: str | None = None  # file whose first line is the password
+    # 1 to 100 letters, digits, _ or -; also the name of the device in Home Assistant; by default seld-edge-HOSTNAME
+    client_id: str | None = None
+    prefix: str | None = None  # first levels of all topics except those of discovery; by default seld-edge/HOSTNAME
+    keepalive_s: int = 30  # seconds without any message after which the client pings the broker, 5 to 3600
+    outbox: str = "mqtt-outbox"  # folder that keeps events until the broker has acknowledged them
+    # size of that folder in MB (10^6 bytes) above which the oldest events are dropped, 0.01 to 1000000
+    outbox_mb: float = 16.0
+    sync_s: float = 5.0  # seconds between flushes of the outbox to the disk, 0 to 3600: what a power cut may lose
+    off_delay_s: float = 2.0  # seconds of silence after which a class is no longer active, 0.2 to 3600
+    health_s: float = 60.0  # seconds between health messages, 1 to 1000000; 0 sends none
+    home_assistant: bool = True  # announce the device to Home Assistant
+    discovery_prefix: str = "homeassistant"  # first level of the topics under which Home Assistant discovers devices
 
     def __post_init__(self) -> None:
         if not self.host or re.search(r"[\s\0-\x1f/]", self.host):
@@ -83,39 +86,50 @@ class MqttSettings:
 
     @property
     def broker_port(self) -> int:
-        """The port, or the usual one."""
+        """The port, or the default one of MQTT."""
         return self.port or (8883 if self.tls else 1883)
 
     @property
     def node(self) -> str:
-        """The client id, or the usual one."""
+        """The client id, or the default one; it identifies the device in Home Assistant."""
         return self.client_id or f"seld-edge-{_host_id()}"
 
     @property
     def topic_prefix(self) -> str:
-        """The prefix, or the usual one."""
+        """The topic prefix, or the default one."""
         return self.prefix or f"seld-edge/{_host_id()}"
 
 
 @dataclass(slots=True)
 class Session:
-    """One connection that the broker accepted. `acknowledged` gives the ids of messages that it has taken."""
+    """One connection that the broker accepted."""
 
-    client: Any
-    acknowledged: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
+    client: Any  # paho's
+    acknowledged: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)  # ids of messages, as they arrive
 
     def publish(self, topic: str, payload: str, retain: bool = False) -> int:
-        """Send a message with QoS 1 and return its id. Never blocks."""
+        """Queue a message to be sent with QoS 1, and return its id. Never blocks."""
         return int(self.client.publish(topic, payload, 1, retain).mid)
 
 
 class Link:
-    """Keeps a session with the broker: `session` is the present one, None while there is none."""
+    """Keeps a session with the broker.
+
+    Attributes:
+        session: the current session; None while there is none.
+    """
 
     def __init__(self, settings: MqttSettings, will_topic: str, will: str, changed: Callable[[], None]) -> None:
-        """Begin to connect. changed: called from other threads when there is news of the session.
+        """Begin to connect.
 
-        Raises ValueError, one line, if paho is missing or TLS or password files cannot be read.
+        Args:
+            settings: the broker and the login.
+            will_topic: topic on which the broker publishes the last will, retained, when the connection breaks.
+            will: payload of the last will.
+            changed: called from other threads when the session has changed or has acknowledged a message.
+
+        Raises:
+            ValueError: paho-mqtt is missing, or a certificate or password file cannot be read; one line.
         """
         self._settings = settings
         self._will_topic, self._will = will_topic, will
@@ -124,34 +138,34 @@ class Link:
         self._user, self._password = _credentials(settings)
         self._tls = _tls_context(settings)
         self._closing, self._ended = threading.Event(), threading.Event()
-        self._said = ""
+        self._problem = ""
         self.session: Session | None = None
-        self._thread = threading.Thread(target=self._keep, name="mqtt-link", daemon=True)
+        self._thread = threading.Thread(target=self._keep_connecting, name="mqtt-link", daemon=True)
         self._thread.start()
 
-    def close(self, most_s: float) -> None:
-        """End the session and the attempts. What hangs in the network is left behind after `most_s` seconds."""
+    def close(self, timeout_s: float) -> None:
+        """End the session and stop connecting. After `timeout_s` seconds, a blocked connection is abandoned."""
         self._closing.set()
         self._ended.set()
-        self._thread.join(most_s)
+        self._thread.join(timeout_s)
 
-    def _keep(self) -> None:
-        delay_s = SHORTEST_S
+    def _keep_connecting(self) -> None:
+        delay_s = MIN_DELAY_S
         while not self._closing.is_set():
             began_s = time.monotonic()
-            self._serve()
-            lasted = time.monotonic() - began_s > LONGEST_S
-            delay_s = SHORTEST_S if lasted else delay_s
+            self._run_session()
+            stable = time.monotonic() - began_s > MAX_DELAY_S
+            delay_s = MIN_DELAY_S if stable else delay_s
             self._closing.wait(delay_s)
-            delay_s = min(2.0 * delay_s, LONGEST_S)
+            delay_s = min(2.0 * delay_s, MAX_DELAY_S)
 
-    def _serve(self) -> None:
-        """One session, from the attempt to connect to the end."""
+    def _run_session(self) -> None:
+        """Run one session, from the attempt to connect to its end."""
         answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
         ended = self._ended = threading.Event()
         if self._closing.is_set():
             return
-        client = self._client()
+        client = self._new_client()
         session = Session(client)
 
         def on_publish(_client: object, _data: object, mid: int, *_more: object) -> None:
@@ -168,36 +182,36 @@ class Link:
         try:
             client.connect(self._settings.host, self._settings.broker_port, self._settings.keepalive_s)
             client.loop_start()
-            reason = answer.get(timeout=ANSWER_S)
+            reason = answer.get(timeout=CONNECT_TIMEOUT_S)
             if reason is None or reason.is_failure:
-                self._say(f"refused: {'no answer' if reason is None else reason}")
+                self._report(f"refused: {'no answer' if reason is None else reason}")
             else:
-                self._hold(session, ended)
+                self._hold_session(session, ended)
         except queue.Empty:
-            self._say("no answer")
-        except Exception as error:  # whatever it is, it is tried again
-            self._say(str(getattr(error, "strerror", None) or error))
+            self._report("no answer")
+        except Exception as error:  # paho raises errors of many kinds; the next attempt follows in any case
+            self._report(str(getattr(error, "strerror", None) or error))
         finally:
             client.disconnect()
             client.loop_stop()
 
-    def _hold(self, session: Session, ended: threading.Event) -> None:
+    def _hold_session(self, session: Session, ended: threading.Event) -> None:
         log.info("mqtt %s: connected", self._settings.broker)
-        self._said = ""
+        self._problem = ""
         self.session = session
         self._changed()
         ended.wait()
         self.session = None
         self._changed()
         if not self._closing.is_set():
-            self._say("connection lost")
+            self._report("connection lost")
 
-    def _client(self) -> Any:
+    def _new_client(self) -> Any:
         client = self._paho.Client(
             self._paho.CallbackAPIVersion.VERSION2, self._settings.node, reconnect_on_failure=False
         )
-        client.max_inflight_messages_set(WINDOW)
-        client.connect_timeout = ANSWER_S
+        client.max_inflight_messages_set(MAX_IN_FLIGHT)
+        client.connect_timeout = CONNECT_TIMEOUT_S
         client.will_set(self._will_topic, self._will, 1, retain=True)
         if self._user is not None:
             client.username_pw_set(self._user, self._password)
@@ -205,11 +219,11 @@ class Link:
             client.tls_set_context(self._tls)
         return client
 
-    def _say(self, what: str) -> None:
-        """Say what is wrong, once until something else is."""
-        if what != self._said:
-            log.warning("mqtt %s: %s; events wait in %s", self._settings.broker, what, self._settings.outbox)
-        self._said = what
+    def _report(self, problem: str) -> None:
+        """Log a problem, unless the last logged one is the same."""
+        if problem != self._problem:
+            log.warning("mqtt %s: %s; events wait in %s", self._settings.broker, problem, self._settings.outbox)
+        self._problem = problem
 
 
 def _host_id() -> str:
@@ -226,7 +240,7 @@ def _credentials(settings: MqttSettings) -> tuple[str | None, str | None]:
             raise ValueError(f"mqtt: {settings.password_file}: {error.strerror}") from None
         except ValueError:
             raise ValueError(
-                f"mqtt: {settings.password_file}: got bytes that are no UTF-8, wanted a password"
+                f"mqtt: {settings.password_file}: got bytes that are not UTF-8, wanted a password"
             ) from None
         password = content.partition("\n")[0].rstrip("\r")
     if password is not None and user is None:
@@ -240,7 +254,9 @@ def _tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
     try:
         return ssl.create_default_context(cafile=settings.ca_file)
     except OSError as error:  # ssl.SSLError is one
-        raise ValueError(f"mqtt: {settings.ca_file}: no certificates: {error.strerror or error}") from None
+        raise ValueError(
+            f"mqtt: {settings.ca_file}: got no certificates, wanted a PEM file: {error.strerror or error}"
+        ) from None
 
 
 def _load_paho() -> Any:

@@ -1,4 +1,4 @@
-"""What the tests of MQTT share: a real mosquitto, and who hears what it says."""
+"""A real mosquitto and a subscriber, for the tests of MQTT."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ def eventually(condition, timeout_s=LIMIT_S):
 
 
 class Broker:
-    """A mosquitto that can be stopped and started again, and keeps the sessions of its clients."""
+    """A mosquitto that can be stopped and restarted, and keeps the sessions of its clients."""
 
     def __init__(self, folder, *options):
         self.port = free_port()
@@ -82,7 +82,7 @@ class Broker:
 
 
 class Subscriber:
-    """Everything that a broker says, in the order in which it came, through restarts of it."""
+    """Collects all messages of a broker in the order of their arrival, across restarts of the broker."""
 
     def __init__(self, port, topics="#", user=None, tls=None):
         self.messages = []

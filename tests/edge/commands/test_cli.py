@@ -180,9 +180,9 @@ def test_metrics_and_events_for_local_programs(seld, wav, tmp_path):
     sinks = ("--sink", f"jsonl:{tmp_path}/a.jsonl", "--sink", f"lines:unix:{tmp_path}/events")
     assert seld("run", "--source", wav, "--config", tmp_path / "a.toml", *sinks) == (0, "", "")
     metrics = (tmp_path / "a.prom").read_text()
-    assert "seld_edge_steps_total 50\n" in metrics and 'seld_edge_events_total{class="low"} 1\n' in metrics
-    assert f'seld_edge_dropped_total{{sink="lines:unix:{tmp_path}/events"}} 0\n' in metrics
-    assert 'seld_edge_stage_seconds{stage="stft",quantile="0.95"}' in metrics
+    assert "seld_edge_steps_total 50.0\n" in metrics and 'seld_edge_events_total{class="low"} 1.0\n' in metrics
+    assert f'seld_edge_sink_dropped_items_total{{sink="lines:unix:{tmp_path}/events"}} 0.0\n' in metrics
+    assert 'seld_edge_stage_duration_seconds{quantile="0.95",stage="stft"}' in metrics
     assert not (tmp_path / "events").exists()
 
 

@@ -1,5 +1,6 @@
-"""What `seld-edge apply` does to the files of a system, and that all of it can be undone."""
+"""`seld-edge apply`: how it changes the files of a system, and that every change can be undone."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -25,12 +26,12 @@ ARECORD, UDEVADM, ANALYZE = (shutil.which(name) for name in ("arecord", "udevadm
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr("edge.device.backup.os.fsync", lambda number: None)
+    monkeypatch.setattr("edge.device.prefix_files.os.fsync", lambda number: None)
 
 
 @pytest.fixture
 def pi(tmp_path):
-    """The files of a Raspberry Pi, and what others wrote there: not all of it UTF-8, or with a last line that ends."""
+    """The files of a Raspberry Pi with texts of others: not all of them are UTF-8 or end with a line end."""
     texts = {
         "proc/device-tree/model": b"Raspberry Pi 4 Model B Rev 1.4\0",
         BOOT_PATH: b"# caf\xe9\r\ndtparam=audio=on\r\n[pi4]\narm_boost=1",
@@ -53,7 +54,7 @@ def apply_to(pi):
 
 
 def tree(root):
-    """All below a folder: text and rights of files, None for folders."""
+    """Content and permissions of all files below a folder, None for folders."""
     return {
         str(path.relative_to(root)): None if path.is_dir() else (path.read_bytes(), path.stat().st_mode)
         for path in sorted(root.rglob("*"))
@@ -61,7 +62,7 @@ def tree(root):
 
 
 def patch(before, diff):
-    """Have `patch` change a tree by a diff."""
+    """Apply a diff to a tree with `patch`."""
     words = ["patch", "-p0", "-s", "--binary", "--fuzz=0"]
     done = subprocess.run(words, input=diff, cwd=before, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (0, b""), done
@@ -70,7 +71,7 @@ def patch(before, diff):
 # Showing and writing
 
 
-def test_without_write_it_is_only_shown(pi, apply_to, capsys, caplog):
+def test_without_write_the_changes_are_only_printed(pi, apply_to, capsys, caplog):
     before = tree(pi)
     apply_to(write=False)
     assert tree(pi) == before
@@ -81,12 +82,12 @@ def test_without_write_it_is_only_shown(pi, apply_to, capsys, caplog):
         assert f"--- /dev/null\n+++ {pi / path}\n" in said
     assert str(pi / BOOT_PATH) not in said and str(FOLDER) not in said
     assert '-array = "foa" # for now\n+array = "respeaker_usb4" # for now\n' in said
-    assert "nothing is written yet: --write does it" in caplog.text
+    assert "nothing is written yet: use --write to write these changes" in caplog.text
 
 
 @pytest.mark.skipif(shutil.which("patch") is None, reason="no patch here")
 @pytest.mark.parametrize("array", [USB, HAT])
-def test_what_is_shown_is_what_is_written(tmp_path, pi, apply_to, capsysbinary, array):
+def test_the_printed_diff_is_what_is_written(tmp_path, pi, apply_to, capsysbinary, array):
     copy = tmp_path / "copy"
     shutil.copytree(pi, copy, ignore=shutil.ignore_patterns("copy"))
     (copy / BOOT_PATH).write_bytes(b"of ASCII\n")  # what is not UTF-8 is shown with a replacement character
@@ -107,15 +108,15 @@ def test_usb_arrays_get_a_rule_and_hats_what_they_need_at_boot(pi, apply_to, cap
     boot = (pi / BOOT_PATH).read_bytes()
     assert boot.startswith(b"# caf\xe9\r\ndtparam=audio=on\r\n[pi4]\narm_boost=1\n# >>> seld-edge")
     assert b"\n[all]\ndtparam=i2c_arm=on\ndtparam=i2s=on\ndtoverlay=seeed-4mic-voicecard\n# <<< seld-edge\n" in boot
-    assert f"{pi / BOOT_PATH} takes effect when the machine is started again" in caplog.text
+    assert f"{pi / BOOT_PATH} takes effect at the next boot" in caplog.text
     assert b"pcm.seeed_4mic {" in (pi / ASOUND_PATH).read_bytes()
     assert b"respeaker" not in (pi / ASOUND_PATH).read_bytes()
     apply_to("foa")
-    assert "array foa says nothing of its sound card" in caplog.text
+    assert "array foa has no sound card in its profile" in caplog.text
     assert (pi / ASOUND_PATH).read_bytes() == b"pcm.mine { type null }\n"
 
 
-def test_the_settings_of_the_service_follow_and_are_otherwise_kept(pi, apply_to, tmp_path):
+def test_settings_of_the_service_are_updated_and_otherwise_kept(pi, apply_to, tmp_path):
     apply_to(USB)
     was = (pi / SETTINGS_PATH).read_text()
     assert was == 'array = "respeaker_usb4" # for now\nsinks = ["null"]\n\n[mqtt]\nhost = "broker"\n'
@@ -128,7 +129,7 @@ def test_the_settings_of_the_service_follow_and_are_otherwise_kept(pi, apply_to,
     assert (got.array, got.sinks) == ("respeaker_usb4", ("null",))
 
 
-def test_where_there_is_nothing_yet(tmp_path, capsys):
+def test_missing_files_are_created(tmp_path, capsys):
     apply(system_files(load_board("5"), load_array(HAT), HAT), tmp_path, write=True)
     assert read_settings(tmp_path / SETTINGS_PATH).array == HAT
     assert (tmp_path / SETTINGS_PATH).read_text() == shipped("config.toml").replace('"foa"', '"seeed_4mic"')
@@ -137,7 +138,7 @@ def test_where_there_is_nothing_yet(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("array", [USB, HAT, "foa"])
-def test_a_second_time_nothing_changes(pi, apply_to, capsys, caplog, array):
+def test_a_second_run_changes_nothing(pi, apply_to, capsys, caplog, array):
     apply_to(array)
     before = tree(pi)
     capsys.readouterr()
@@ -146,7 +147,7 @@ def test_a_second_time_nothing_changes(pi, apply_to, capsys, caplog, array):
     assert "nothing to change" in caplog.text
 
 
-def test_settings_that_are_wrong_stop_it_before_anything_is_written(pi, apply_to):
+def test_invalid_settings_stop_it_before_anything_is_written(pi, apply_to):
     (pi / SETTINGS_PATH).write_text("thread = 2\n")
     before = tree(pi)
     with pytest.raises(ValueError, match=rf"^{re.escape(str(pi / SETTINGS_PATH))}: .*got unknown key 'thread'"):
@@ -172,8 +173,8 @@ def test_a_link_is_followed_but_not_out_of_the_prefix(pi, apply_to):
             apply_to(HAT)
 
 
-def test_the_running_system_is_told(monkeypatch, tmp_path, pi, apply_to):
-    """Of `/` only: another prefix is another system."""
+def test_the_running_system_is_notified(monkeypatch, tmp_path, pi, apply_to):
+    """It is notified of changes below `/` only: another prefix is another system."""
     told = []
     monkeypatch.setattr(
         "edge.device.apply.carry_out", lambda steps, prefix, dry_run: told.append((steps, prefix, dry_run))
@@ -193,7 +194,7 @@ def test_the_running_system_is_told(monkeypatch, tmp_path, pi, apply_to):
 
 
 @pytest.mark.parametrize("arrays", [[USB], [HAT], [USB, HAT], [HAT, USB, "foa", HAT]])
-def test_undo_puts_all_back(pi, apply_to, capsys, caplog, arrays):
+def test_undo_restores_everything(pi, apply_to, capsys, caplog, arrays):
     before = tree(pi)
     for array, board in zip(arrays, ("zero2w", "4", "5", "3b"), strict=False):
         apply_to(array, board)
@@ -207,7 +208,7 @@ def test_undo_puts_all_back(pi, apply_to, capsys, caplog, arrays):
 
 @settings(max_examples=15)
 @given(st.lists(st.tuples(st.sampled_from([ASOUND_PATH, BOOT_PATH]), st.binary(max_size=30)), max_size=2))
-def test_undo_puts_back_whatever_bytes_there_were(tmp_path_factory, texts):
+def test_undo_restores_any_bytes(tmp_path_factory, texts):
     root = tmp_path_factory.mktemp("pi")
     for path, text in texts:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +221,7 @@ def test_undo_puts_back_whatever_bytes_there_were(tmp_path_factory, texts):
     assert tree(root) == before
 
 
-def test_what_others_have_changed_since_is_not_lost(pi, apply_to, caplog):
+def test_later_changes_of_others_are_kept(pi, apply_to, caplog):
     apply_to(HAT)
     for path in (ASOUND_PATH, BOOT_PATH, SETTINGS_PATH):
         with (pi / path).open("ab") as file:
@@ -230,12 +231,12 @@ def test_what_others_have_changed_since_is_not_lost(pi, apply_to, caplog):
     assert (pi / BOOT_PATH).read_bytes() == b"# caf\xe9\r\ndtparam=audio=on\r\n[pi4]\narm_boost=1\n# added later\n"
     assert (pi / SETTINGS_PATH).read_text().endswith('host = "broker"\n# added later\n')
     saved = pi / FOLDER / SETTINGS_PATH
-    assert f"{pi / SETTINGS_PATH} stays: somebody has changed it since; as it was before: {saved}" in caplog.text
+    assert f"{pi / SETTINGS_PATH} is kept: somebody else has changed it; the original is {saved}" in caplog.text
     assert saved.read_text().startswith('array = "foa" # for now\n')
     assert not (pi / BOARD_PATH).exists()
 
 
-def test_what_others_changed_between_two_applications_is_not_lost_either(pi, apply_to):
+def test_changes_of_others_between_two_runs_are_kept(pi, apply_to):
     apply_to(USB)
     for path in (ASOUND_PATH, SETTINGS_PATH):
         with (pi / path).open("ab") as file:
@@ -246,8 +247,8 @@ def test_what_others_changed_between_two_applications_is_not_lost_either(pi, app
     assert (pi / SETTINGS_PATH).read_text().endswith("# added later\n")
 
 
-def test_a_write_that_breaks_off_can_be_undone(pi, apply_to, monkeypatch):
-    """As after a power cut: some files are the new ones, the others still the old ones."""
+def test_an_interrupted_write_can_be_undone(pi, apply_to, monkeypatch):
+    """After a power cut, some files may be new and others old."""
 
     def broken(path, target):
         if target.name == "board.conf":
@@ -264,13 +265,23 @@ def test_a_write_that_breaks_off_can_be_undone(pi, apply_to, monkeypatch):
     assert tree(pi) == before
 
 
-def test_what_is_kept_is_for_root_only(pi, apply_to):
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_undo_restores_owners(pi, apply_to):
+    os.chown(pi / SETTINGS_PATH, 1234, 1235)
+    apply_to()
+    assert ((pi / SETTINGS_PATH).stat().st_uid, (pi / SETTINGS_PATH).stat().st_gid) == (1234, 1235)
+    os.chown(pi / SETTINGS_PATH, 0, 0)
+    assert undo(pi)
+    assert ((pi / SETTINGS_PATH).stat().st_uid, (pi / SETTINGS_PATH).stat().st_gid) == (1234, 1235)
+
+
+def test_backups_are_for_root_only(pi, apply_to):
     apply_to()
     assert (pi / FOLDER).stat().st_mode & 0o777 == 0o700  # settings may hold a password
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"made": [], "files": {"a": {}}}', '{"files": 3}', "[" * 100_000])
-def test_an_index_that_is_none(pi, text):
+def test_an_unreadable_index(pi, text):
     (pi / FOLDER).mkdir(parents=True)
     (pi / FOLDER / "index.json").write_text(text)
     with pytest.raises(ValueError, match=r"index\.json: got something else, wanted the index of"):
@@ -309,7 +320,7 @@ def test_alsa_reads_the_definitions(pi, apply_to, tmp_path, array):
 
 
 @pytest.mark.skipif(UDEVADM is None, reason="no udevadm here")
-def test_udev_has_nothing_to_say_against_the_rule(pi, apply_to):
+def test_udev_accepts_the_rule(pi, apply_to):
     apply_to(USB)
     verified = subprocess.run([UDEVADM, "verify", pi / RULES_PATH], capture_output=True, text=True, timeout=600)
     if "nknown command" in verified.stderr:
@@ -327,7 +338,7 @@ def test_the_rule_matches_the_array_and_names_it(pi, apply_to):
 
 
 @pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here")
-def test_systemd_has_nothing_to_say_against_the_drop_in(pi, apply_to):
+def test_systemd_accepts_the_drop_in(pi, apply_to):
     unit = pi / UNIT_PATH
     unit.parent.mkdir(parents=True)
     unit.write_text(shipped(unit.name).replace("/opt/seld-edge/.venv/bin/seld-edge", "/bin/true"))
@@ -341,7 +352,7 @@ def test_systemd_has_nothing_to_say_against_the_drop_in(pi, apply_to):
 
 
 def test_the_drop_in_governs_the_clock_and_leaves_cores_alone(pi, apply_to, tmp_path):
-    """Its command is run here, with a folder in place of /sys."""
+    """Its command is run here with a folder in place of /sys."""
     apply_to(USB, "zero2w")
     lines = (pi / BOARD_PATH).read_text().splitlines()
     assert "CPUAffinity=2 3" in lines
@@ -376,7 +387,7 @@ def test_the_command(pi, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "got no --array, wanted the one that is to be heard"),
+        ([], "got no --array, wanted the name of the microphone array"),
         (["--array", "zylia"], "array 'zylia': got no such profile, wanted"),
         (["--array", USB, "--board", "6"], "board '6': got no such profile, wanted"),
         (
@@ -386,7 +397,7 @@ def test_the_command(pi, capsys):
         (["--array", USB], "got no model of a board in .*, wanted --board 3b, 4, 5, zero2w"),
     ],
 )
-def test_what_it_refuses(tmp_path, capsys, words, message):
+def test_refused_arguments(tmp_path, capsys, words, message):
     (tmp_path / "mine.toml").write_text(shipped_arrays()[USB].read_text())
     words = [word.format(tmp=tmp_path) for word in words]
     assert main(["apply", *words, "--prefix", str(tmp_path / "empty")]) == 2

@@ -1,4 +1,4 @@
-"""The service: the unit itself, and what installing it does to a system."""
+"""The service: its unit, and how its installation changes a system."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ def install(prefix, version=257, command="/bin/true", dry_run=False):
 
 
 @pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here")
-def test_systemd_has_nothing_to_say_against_the_unit(tmp_path):
+def test_systemd_accepts_the_unit(tmp_path):
     install(tmp_path, version=0)
     unit = str(tmp_path / UNIT_PATH)
     verified = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, timeout=600)
@@ -45,8 +45,8 @@ def test_the_unit_does_not_hide_what_the_loop_needs():
     assert any(re.fullmatch(r"WatchdogSec=\d+", line) for line in lines)
 
 
-def test_every_setting_of_the_default_file_is_one():
-    """Those that are commented out too; and they are the defaults."""
+def test_every_setting_of_the_default_file_exists():
+    """Those that are commented out exist, too, and show the defaults."""
     text = shipped("config.toml")
     build(RunSettings, tomllib.loads(text), "config.toml")
     offered = [SETTING.fullmatch(line) for line in text.splitlines()]
@@ -81,7 +81,7 @@ def test_an_upgrade_keeps_the_settings_and_renews_the_unit(tmp_path, capsys):
     assert not (tmp_path / BACKOFF_PATH).parent.exists()
 
 
-def test_a_dry_run_says_all_and_does_nothing(tmp_path, capsys, monkeypatch):
+def test_a_dry_run_prints_everything_and_does_nothing(tmp_path, capsys, monkeypatch):
     install(tmp_path, dry_run=True)
     carry_out(removal(tmp_path), tmp_path, dry_run=True)
     assert list(tmp_path.iterdir()) == []
@@ -96,7 +96,7 @@ def test_a_dry_run_says_all_and_does_nothing(tmp_path, capsys, monkeypatch):
     ]
 
 
-def test_taking_it_away_keeps_the_settings(tmp_path, capsys):
+def test_removal_keeps_the_settings(tmp_path, capsys):
     install(tmp_path)
     carry_out(removal(tmp_path), tmp_path, dry_run=False)
     assert (tmp_path / SETTINGS_PATH).exists() and not (tmp_path / UNIT_PATH).exists()
@@ -105,12 +105,12 @@ def test_taking_it_away_keeps_the_settings(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", ["/home/pi/.venv/bin/seld-edge", "/opt/my seld/seld-edge", "seld-edge", "/opt/%n"])
-def test_commands_that_the_service_would_not_find(tmp_path, command):
+def test_commands_that_the_service_could_not_run(tmp_path, command):
     with pytest.raises(ValueError, match=r"^got seld-edge in .*, wanted it where the service sees it"):
         installation(tmp_path, command, 257)
 
 
-def test_a_systemctl_that_fails_is_told_in_one_line(tmp_path, monkeypatch):
+def test_a_failing_systemctl_is_reported_in_one_line(tmp_path, monkeypatch):
     def failing(words, **options):
         return subprocess.CompletedProcess(words, 1, "", "Failed to reload:\nnot root\n")
 

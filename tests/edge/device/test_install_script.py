@@ -1,4 +1,4 @@
-"""The install script of Raspberry Pi OS: what it would do, and an installation without a network."""
+"""The install script for Raspberry Pi OS: its dry run, and an installation without a network."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash he
 
 @pytest.fixture
 def commands(tmp_path):
-    """A folder of commands that take the place of the system's; `log` says how apt-get was called."""
+    """A folder of commands that replace those of the system; `log` records the calls of apt-get."""
     folder = tmp_path / "commands"
     folder.mkdir()
 
@@ -49,7 +49,7 @@ def install(tmp_path, commands):
 
 @pytest.fixture
 def wheels(tmp_path):
-    """A folder with a wheel that is called as ours, has one module, and needs another wheel for `[mqtt]`."""
+    """A folder with a wheel of our name that has one module, and needs another wheel for its extra `mqtt`."""
     folder = tmp_path / "wheels"
     folder.mkdir()
 
@@ -70,7 +70,7 @@ def wheels(tmp_path):
             "seld_edge_stub.py": f"import broker_stub\n\ndef main():\n    print({said!r})\n",
             f"{INFO}/entry_points.txt": "[console_scripts]\nseld-edge = seld_edge_stub:main\n",
         }
-        needs = 'Provides-Extra: mqtt\nRequires-Dist: broker-stub; extra == "mqtt"\n'
+        needs = 'Provides-Extra: mqtt\nProvides-Extra: metrics\nRequires-Dist: broker-stub; extra == "mqtt"\n'
         make("seld_edge", "0.1.0", files, needs)
 
     make("broker_stub", "1.0", {"broker_stub.py": ""})
@@ -88,12 +88,12 @@ def refused(done, message):
 
 
 @pytest.mark.skipif(SHELLCHECK is None, reason="no shellcheck here")
-def test_shellcheck_has_nothing_to_say():
+def test_shellcheck_has_no_complaints():
     done = subprocess.run([SHELLCHECK, SCRIPT], capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_a_dry_run_says_all_and_does_nothing(tmp_path, install, commands):
+def test_a_dry_run_prints_everything_and_does_nothing(tmp_path, install, commands):
     done = install("--dry-run")
     assert (done.returncode, done.stderr) == (0, "")
     venv = tmp_path / "opt/.venv"
@@ -110,7 +110,7 @@ def test_a_dry_run_says_all_and_does_nothing(tmp_path, install, commands):
     assert not (tmp_path / "opt").exists() and not commands.log.exists()
 
 
-def test_without_a_network_nothing_is_asked_of_one(install, wheels):
+def test_wheels_need_no_network(install, wheels):
     done = install("--dry-run", "--wheels", wheels.folder, "--no-service")
     pip = [line for line in done.stdout.splitlines() if " pip " in line]
     assert len(pip) == 2 and all(
@@ -124,15 +124,15 @@ def test_without_a_network_nothing_is_asked_of_one(install, wheels):
     [
         (["--fast"], "got --fast, wanted one of --wheels DIR"),
         (["--wheels"], "got --wheels without a folder, wanted --wheels DIR"),
-        (["--wheels", "/nowhere"], "got no folder /nowhere, wanted one of wheels"),
+        (["--wheels", "/nowhere"], "got no folder /nowhere, wanted one with wheels"),
         (["--wheels", "{tmp}"], "got no seld_edge-*.whl in"),
     ],
 )
-def test_words_that_make_no_sense(tmp_path, install, words, message):
+def test_invalid_arguments(tmp_path, install, words, message):
     refused(install(*(word.format(tmp=tmp_path) for word in words)), message)
 
 
-def test_machines_that_it_is_not_for(install, commands):
+def test_unsupported_machines(install, commands):
     commands.replace("dpkg", "echo armhf")
     commands.replace("uname", "echo aarch64")  # Raspberry Pi OS of 32 bits starts a kernel of 64
     refused(install("--dry-run"), "wanted the 64-bit Raspberry Pi OS")

@@ -47,8 +47,8 @@ def test_health_is_diagnostic():
         assert {"name", "state_class", "unit_of_measurement"} <= sensor.keys()
 
 
-def test_what_home_assistant_demands():
-    """Every component has a platform and an id of its own, no name repeats the device's, nothing is deprecated."""
+def test_requirements_of_home_assistant():
+    """Every component has a platform and a distinct id, no name repeats that of the device, nothing is deprecated."""
     found = announced()
     components = found["components"].values()
     assert all(part["platform"] in {"binary_sensor", "event", "sensor"} for part in components)
@@ -64,7 +64,7 @@ def test_slugs():
 
 
 @given(st.lists(st.text(max_size=6), unique=True, max_size=8))
-def test_any_class_names_have_topics_and_ids_of_their_own(names):
+def test_any_class_names_get_distinct_topics_and_ids(names):
     slugs = slugs_of(names)
     assert len(set(slugs.values())) == len(names)
     assert all(re.fullmatch(r"[a-z0-9_]+", slug) for slug in slugs.values())

@@ -82,7 +82,7 @@ def test_a_live_source_gives_the_time(connected):
     server.close()
 
 
-def test_a_client_that_goes_disturbs_nobody(opened, connected):
+def test_a_client_that_disconnects_does_not_disturb_others(opened, connected):
     server = opened("tcp:0")
     leaving, staying = connected(server), connected(server)
     leaving.sendall(b"what it says is ignored\n")
@@ -93,11 +93,11 @@ def test_a_client_that_goes_disturbs_nobody(opened, connected):
         assert json.loads(lines.readline())["class"] == "bell"
 
 
-def test_a_slow_client_misses_whole_lines(opened, connected, caplog):
+def test_a_slow_client_loses_whole_lines(opened, connected, caplog):
     server = opened("tcp:0")
     slow, quick = connected(server), connected(server)
     line_bytes = 140
-    many = 40 * line_server.WAITING_BYTES // line_bytes
+    many = 40 * line_server.MAX_CLIENT_BUFFER_BYTES // line_bytes
     got = 0
     with quick.makefile() as lines:
         for number in range(many):
@@ -106,7 +106,7 @@ def test_a_slow_client_misses_whole_lines(opened, connected, caplog):
                 got += len([lines.readline() for _ in range(100)])
     assert server.dropped > 0
     assert [record.getMessage() for record in caplog.records] == [
-        "sink lines:tcp:0: a client is too slow and misses lines"
+        "sink lines:tcp:0: a client reads too slowly and loses lines"
     ]
     dropped = server.dropped
     server.close()
@@ -116,7 +116,7 @@ def test_a_slow_client_misses_whole_lines(opened, connected, caplog):
     assert got + dropped <= 2 * many
 
 
-def test_closing_lets_clients_read_what_waits(opened, connected):
+def test_clients_may_read_buffered_lines_after_close(opened, connected):
     server = opened("tcp:0")
     client = connected(server)
     for _ in range(200):
@@ -129,21 +129,21 @@ def test_closing_lets_clients_read_what_waits(opened, connected):
         socket.create_connection(("127.0.0.1", server.port), 1.0)
 
 
-def test_a_client_too_many(opened, connected, monkeypatch, caplog):
-    monkeypatch.setattr(line_server, "MOST_CLIENTS", 2)
+def test_clients_beyond_the_limit_are_refused(opened, connected, monkeypatch, caplog):
+    monkeypatch.setattr(line_server, "MAX_CLIENTS", 2)
     server = opened("tcp:0")
     connected(server), connected(server)
     with socket.create_connection(("127.0.0.1", server.port), 300.0) as third:
         assert third.recv(1) == b""
-    assert clients_of(server) == 2 and "refused a client, there are 2" in caplog.text
+    assert clients_of(server) == 2 and "refused a client, 2 are connected" in caplog.text
 
 
-def test_loopback_unless_asked(opened):
+def test_loopback_is_the_default(opened):
     assert opened("tcp:0")._socket.getsockname()[0] == "127.0.0.1"
     assert opened("tcp:0.0.0.0:0")._socket.getsockname()[0] == "0.0.0.0"
 
 
-def test_a_socket_left_behind_makes_room_and_one_in_use_does_not(opened, tmp_path):
+def test_a_stale_socket_is_replaced_and_one_in_use_is_not(opened, tmp_path):
     path = tmp_path / "events"
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(path))
@@ -161,7 +161,7 @@ def test_a_closed_server_leaves_no_socket(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_places_that_cannot_be_listened_at(opened, tmp_path):
+def test_unusable_addresses(opened, tmp_path):
     (tmp_path / "file").write_text("mine")
     for address, cause in (
         (f"tcp:{opened('tcp:0').port}", r"Address already in use.*"),
@@ -178,6 +178,6 @@ def test_places_that_cannot_be_listened_at(opened, tmp_path):
 
 
 @pytest.mark.parametrize("address", ["", "tcp:", "tcp:a", "tcp:70000", "tcp:-1", "tcp:٣", "unix:", "udp:1", "1234"])
-def test_addresses_that_are_none(address):
+def test_malformed_addresses(address):
     with pytest.raises(ValueError, match=f"^sink: got 'lines:{address}', wanted lines:unix:PATH, lines:tcp:PORT or "):
         LineServer(address, None)

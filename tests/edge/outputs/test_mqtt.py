@@ -1,10 +1,11 @@
-"""Against a real mosquitto on a free loopback port, where there is one: no fault is made up."""
+"""MQTT against a real mosquitto on a free loopback port, if it is installed: no fault is simulated."""
 
 import json
 import logging
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -13,14 +14,15 @@ import pytest
 import edge.outputs.mqtt
 from edge.audio.wav import write_wav
 from edge.cli import main
+from edge.outputs.device_info import DeviceInfo
 from edge.outputs.line_file import SinkError
-from edge.outputs.mqtt import Listener, MqttSink
+from edge.outputs.mqtt import MqttSink
 from edge.outputs.mqtt_link import MqttSettings
 from edge.outputs.outbox import Outbox
 from edge.types import Event, FrameRow
 from tests.edge.mqtt_broker import LIMIT_S, MOSQUITTO, Broker, Subscriber, eventually, free_port, needs_broker
 
-LISTENER = Listener("coloc-edge", "foa", ("bell", "Female speech"), lambda: {"steps": 7, "temperature_c": None})
+DEVICE = DeviceInfo("coloc-edge", "foa", ("bell", "Female speech"), lambda: {"steps": 7, "temperature_c": None})
 
 
 def bell(number=0):
@@ -46,9 +48,9 @@ def subscriber(broker):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Attempts to connect that follow each other fast."""
-    monkeypatch.setattr("edge.outputs.mqtt_link.SHORTEST_S", 0.1)
-    monkeypatch.setattr("edge.outputs.mqtt_link.LONGEST_S", 0.5)
+    """Shorten the delay between attempts to connect."""
+    monkeypatch.setattr("edge.outputs.mqtt_link.MIN_DELAY_S", 0.1)
+    monkeypatch.setattr("edge.outputs.mqtt_link.MAX_DELAY_S", 0.5)
 
 
 @pytest.fixture
@@ -59,12 +61,12 @@ def patient(monkeypatch):
 
 @pytest.fixture
 def opened(tmp_path, quick):
-    """A function that opens sinks; those that are still open are closed in the end."""
+    """A function that opens sinks, which are closed at the end of the test."""
     sinks = []
 
     def open_mqtt(port, when=None, **settings):
         defaults = {"host": "127.0.0.1", "prefix": "seld/pi", "client_id": "pi", "outbox": str(tmp_path / "outbox")}
-        sinks.append(MqttSink(MqttSettings(**defaults | {"port": port} | settings), when, LISTENER))
+        sinks.append(MqttSink(MqttSettings(**defaults | {"port": port} | settings), when, DEVICE))
         return sinks[-1]
 
     yield open_mqtt
@@ -72,7 +74,7 @@ def opened(tmp_path, quick):
         sink.close()
 
 
-def test_an_event_as_it_is_sent(broker, subscriber, opened):
+def test_message_of_an_event(broker, subscriber, opened):
     sink = opened(broker.port, lambda onset_s: datetime(2024, 5, 1, 12, tzinfo=UTC) + timedelta(seconds=onset_s))
     sink.emit(Event("Female speech", 1.0, 2.5, 30.126, None, 0.91239))
     eventually(subscriber.seqs)
@@ -91,7 +93,7 @@ def test_an_event_as_it_is_sent(broker, subscriber, opened):
 
 
 def test_retained_states(broker, opened):
-    """Who comes later sees the device, its health and what is active; then that it is gone."""
+    """A later subscriber receives the device, its health and the active classes; then that the device is offline."""
     early = Subscriber(broker.port, "seld/pi/active/#")
     sink = opened(broker.port, off_delay_s=0.5)
 
@@ -116,7 +118,7 @@ def test_retained_states(broker, opened):
     late.close()
 
 
-def test_home_assistant_is_told_to_forget_where_it_is_off(broker, opened, patient):
+def test_discovery_is_removed_when_home_assistant_is_disabled(broker, opened, patient):
     for home_assistant in (True, False):
         sink = opened(broker.port, home_assistant=home_assistant)
         sink.emit(bell())
@@ -128,13 +130,14 @@ def test_home_assistant_is_told_to_forget_where_it_is_off(broker, opened, patien
 
 
 def test_the_last_will(broker, subscriber, tmp_path):
-    """Of a process that is killed."""
+    """The broker publishes the last will of a process that is killed."""
     code = f"""
 import time
-from edge.outputs.mqtt import Listener, MqttSink, MqttSettings
+from edge.outputs.device_info import DeviceInfo
+from edge.outputs.mqtt import MqttSink, MqttSettings
 from edge.types import Event
 settings = MqttSettings("127.0.0.1", {broker.port}, prefix="seld/pi", outbox={str(tmp_path / "outbox")!r})
-MqttSink(settings, None, Listener()).emit(Event("bell", 0.0, 1.0, 2.0, 3.0, 0.5))
+MqttSink(settings, None, DeviceInfo()).emit(Event("bell", 0.0, 1.0, 2.0, 3.0, 0.5))
 time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", code]) as child:
@@ -144,7 +147,7 @@ time.sleep(60)
 
 
 def restarts(broker, subscriber, sink, count, at, down_s):
-    """So many events, with the broker down for a while at some of them; returns the numbers that came."""
+    """Emit events and stop the broker for a while at some of them. Returns the numbers that were received."""
     for number in range(count):
         if number in at:
             broker.stop()
@@ -159,7 +162,7 @@ def restarts(broker, subscriber, sink, count, at, down_s):
 
 
 def in_order(seqs, count):
-    """Every number, the first time in order. Returns how many came again."""
+    """Check that every number was received, first in order. Returns how many were received again."""
     first = list(dict.fromkeys(seqs))
     assert first == list(range(1, count + 1))
     return len(seqs) - count
@@ -168,28 +171,28 @@ def in_order(seqs, count):
 def test_every_event_in_order_through_restarts_of_the_broker(broker, subscriber, opened):
     sink = opened(broker.port)
     seqs = restarts(broker, subscriber, sink, 400, {100, 250}, 0.3)
-    assert in_order(seqs, 400) <= 2 * edge.outputs.mqtt.WINDOW
+    assert in_order(seqs, 400) <= 2 * edge.outputs.mqtt.MAX_IN_FLIGHT
     assert sink.dropped == 0
 
 
 @pytest.mark.slow
-def test_ten_thousand_events_through_restarts_of_the_broker(broker, subscriber, opened, monkeypatch):
-    monkeypatch.setattr(edge.outputs.mqtt, "QUEUED_EVENTS", 20_000)
+def test_ten_thousand_events_through_restarts_of_the_broker(broker, subscriber, opened):
     sink = opened(broker.port)
     seqs = restarts(broker, subscriber, sink, 10_000, {3000, 6000}, 2.0)
     again = in_order(seqs, 10_000)
-    assert again <= 2 * edge.outputs.mqtt.WINDOW
+    assert again <= 2 * edge.outputs.mqtt.MAX_IN_FLIGHT
     assert sink.dropped == 0
 
 
-def test_what_waits_outlives_the_process(broker, subscriber, opened, patient, tmp_path, caplog):
-    """Killed twice with nobody to send to; then all of it is sent, in order."""
+def test_waiting_events_survive_the_process(broker, subscriber, opened, patient, tmp_path, caplog):
+    """A process without a broker is killed twice; then all events are sent in order."""
     outbox = tmp_path / "outbox"
     code = f"""
 import os, signal, sys, time
-from edge.outputs.mqtt import Listener, MqttSink, MqttSettings
+from edge.outputs.device_info import DeviceInfo
+from edge.outputs.mqtt import MqttSink, MqttSettings
 from edge.types import Event
-sink = MqttSink(MqttSettings("127.0.0.1", {free_port()}, outbox={str(outbox)!r}), None, Listener())
+sink = MqttSink(MqttSettings("127.0.0.1", {free_port()}, outbox={str(outbox)!r}), None, DeviceInfo())
 for number in range(10):
     sink.emit(Event("bell", 0.0, 1.0, 2.0, 3.0, 0.5))
 while sink._outbox.waiting < int(sys.argv[1]): time.sleep(0.01)
@@ -207,7 +210,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     left.close()
 
 
-def test_closing_without_a_broker_keeps_what_waits(opened, tmp_path, monkeypatch, caplog):
+def test_closing_without_a_broker_keeps_waiting_events(opened, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(edge.outputs.mqtt, "CLOSE_S", 0.3)
     sink = opened(free_port())
     for number in range(5):
@@ -222,16 +225,49 @@ def test_closing_without_a_broker_keeps_what_waits(opened, tmp_path, monkeypatch
     left.close()
 
 
-def test_the_loop_never_waits(opened, monkeypatch):
-    """With a worker that does nothing: what the queue cannot take is dropped and counted."""
-    monkeypatch.setattr(MqttSink, "_turn", lambda self: time.sleep(0.2))
+def test_emit_does_not_depend_on_the_worker(opened, monkeypatch, tmp_path):
+    """With a worker that hangs, every event is in the outbox when `emit` returns."""
+    hanging = threading.Event()
+    monkeypatch.setattr(MqttSink, "_process", lambda self: hanging.wait(60.0))
     monkeypatch.setattr(edge.outputs.mqtt, "CLOSE_S", 0.1)
     sink = opened(free_port())
-    began_s = time.monotonic()
-    for number in range(edge.outputs.mqtt.QUEUED_EVENTS + 500):
+    eventually(lambda: sink._worker.is_alive())
+    for number in range(1500):
         sink.emit(bell(number))
-    assert time.monotonic() - began_s < 60.0  # and not 0.2 s for each
-    assert sink.dropped == 500
+        assert sink._outbox.waiting == number + 1
+    assert " 1500 {" in max((tmp_path / "outbox").glob("*.log")).read_text().splitlines()[-1]
+    assert sink.dropped == 0
+    hanging.set()
+
+
+def test_emit_does_not_wait_for_a_flush_of_the_disk(opened, monkeypatch):
+    flushing, slow_disk = threading.Event(), threading.Event()
+
+    def fdatasync(_fd):
+        flushing.set()
+        slow_disk.wait(60.0)
+
+    monkeypatch.setattr("edge.outputs.outbox.os.fdatasync", fdatasync)
+    monkeypatch.setattr(edge.outputs.mqtt, "CLOSE_S", 0.1)
+    sink = opened(free_port(), sync_s=0.0)
+    sink.emit(bell())
+    assert flushing.wait(20.0)
+    for number in range(20):
+        sink.emit(bell(number))
+    assert sink._outbox.waiting == 21 and not slow_disk.is_set()
+    slow_disk.set()
+
+
+def test_a_worker_that_ends_is_noticed(opened, monkeypatch):
+    def health():
+        raise RuntimeError("no such counter")
+
+    monkeypatch.setattr(MqttSink, "_process", lambda self: health())
+    sink = opened(free_port())
+    eventually(lambda: not sink._worker.is_alive())
+    with pytest.raises(SinkError, match=r"^sink mqtt: the sending thread ended: RuntimeError\('no such counter'\)$"):
+        sink.emit(bell())
+    sink.close()
 
 
 def test_two_runs_do_not_share_an_outbox(opened):
@@ -242,7 +278,7 @@ def test_two_runs_do_not_share_an_outbox(opened):
 
 
 def test_run_sends_its_events(broker, subscriber, patient, tmp_path, tiny_bundle, sounds):
-    """The whole command, with what it says about itself."""
+    """The whole command sends its events and its health."""
     write_wav(tmp_path / "scene.wav", sounds, 24000)
     settings = f"""
 sinks = ["mqtt:"]
@@ -263,7 +299,7 @@ outbox = "{tmp_path}/outbox"
 
 
 @needs_broker
-def test_a_wrong_password_is_said_once_and_tried_again(tmp_path, opened, caplog, monkeypatch):
+def test_a_wrong_password_is_logged_once_and_retried(tmp_path, opened, caplog, monkeypatch):
     monkeypatch.setattr(edge.outputs.mqtt, "CLOSE_S", 0.3)
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "seld", "right"], check=True, capture_output=True)
@@ -294,7 +330,7 @@ def test_a_wrong_password_is_said_once_and_tried_again(tmp_path, opened, caplog,
 @needs_broker
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_tls(tmp_path, opened, caplog):
-    """A certificate that the ca_file knows is taken, another is refused."""
+    """A certificate that `ca_file` vouches for is accepted, another one is refused."""
     for name in ("broker", "other"):
         options = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
         files = ["-keyout", f"{tmp_path}/{name}.key", "-out", f"{tmp_path}/{name}.pem"]
@@ -319,9 +355,12 @@ def test_tls(tmp_path, opened, caplog):
     [
         ({"password_file": "/nowhere"}, "mqtt: /nowhere: No such file or directory"),
         ({"password_file": __file__}, "mqtt: got a password without a user, wanted `user` or SELD_EDGE_MQTT_USER"),
-        ({"password_file": sys.executable}, "mqtt: .*: got bytes that are no UTF-8, wanted a password"),
-        ({"tls": True, "ca_file": "/nowhere"}, "mqtt: /nowhere: no certificates: No such file or directory"),
-        ({"tls": True, "ca_file": __file__}, "mqtt: .*: no certificates: .*"),
+        ({"password_file": sys.executable}, "mqtt: .*: got bytes that are not UTF-8, wanted a password"),
+        (
+            {"tls": True, "ca_file": "/nowhere"},
+            "mqtt: /nowhere: got no certificates, wanted a PEM file: No such file or directory",
+        ),
+        ({"tls": True, "ca_file": __file__}, "mqtt: .*: got no certificates, wanted a PEM file: .*"),
     ],
 )
 def test_files_that_cannot_be_used(opened, tmp_path, settings, message):

@@ -1,4 +1,4 @@
-"""Settings of MQTT, and what the environment adds to them."""
+"""Settings of MQTT, and environment variables that complete them."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from edge.outputs.mqtt_link import MqttSettings
 
 
-def test_the_environment_names_user_and_password(monkeypatch, tmp_path):
+def test_user_and_password_from_the_environment(monkeypatch, tmp_path):
     from edge.outputs.mqtt_link import _credentials
 
     monkeypatch.setenv("SELD_EDGE_MQTT_USER", "from-there")
@@ -17,7 +17,7 @@ def test_the_environment_names_user_and_password(monkeypatch, tmp_path):
     assert _credentials(MqttSettings(user="me", password_file=str(tmp_path / "password"))) == ("me", "other")
 
 
-def test_usual_values(monkeypatch):
+def test_default_values(monkeypatch):
     monkeypatch.setattr("edge.outputs.mqtt_link.gethostname", lambda: "pi 4.lan")
     settings = MqttSettings()
     assert (settings.broker, MqttSettings(tls=True).broker) == ("localhost:1883", "localhost:8883")
@@ -39,6 +39,6 @@ def test_usual_values(monkeypatch):
         ({"ca_file": "a.pem"}, "got a ca_file without tls, wanted tls = true"),
     ],
 )
-def test_settings_that_cannot_be(settings, message):
+def test_invalid_settings(settings, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         MqttSettings(**settings)

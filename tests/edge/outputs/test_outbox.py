@@ -1,5 +1,10 @@
 import os
+import signal
+import subprocess
+import sys
+import threading
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -7,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge.outputs import outbox as outbox_module
 from edge.outputs.line_file import SinkError
-from edge.outputs.outbox import SEGMENTS, Entry, Outbox
+from edge.outputs.outbox import MAX_SEGMENTS, Entry, Outbox
 from tests.edge.disk import full_disk
 
 
@@ -20,7 +25,7 @@ def segments(folder):
 
 
 def crash(outbox):
-    """What is left of an outbox whose process was killed."""
+    """Close the files of an outbox as the end of its process would."""
     os.close(outbox._done_fd)
     if outbox._tail_fd is not None:
         os.close(outbox._tail_fd)
@@ -39,7 +44,7 @@ def test_lines_wait_in_order_until_they_are_acknowledged(tmp_path):
     outbox.close()
 
 
-def test_another_process_goes_on(tmp_path):
+def test_another_process_continues(tmp_path):
     outbox = Outbox(tmp_path, 10**6)
     for number in range(5):
         outbox.append(str(number))
@@ -55,21 +60,21 @@ def test_another_process_goes_on(tmp_path):
     outbox.close()
 
 
-def test_the_oldest_make_room_and_are_counted(tmp_path, caplog):
+def test_the_oldest_lines_are_dropped_and_counted(tmp_path, caplog):
     outbox = Outbox(tmp_path, 16_000)
     for number in range(2000):
         outbox.append(f"line {number}")
     left = texts(outbox)
     assert left == [f"line {number}" for number in range(2000 - len(left), 2000)]
     assert outbox.dropped == 2000 - len(left) > 0
-    assert len(segments(tmp_path)) == SEGMENTS and sum(path.stat().st_size for path in segments(tmp_path)) <= 16_000
+    assert len(segments(tmp_path)) == MAX_SEGMENTS and sum(path.stat().st_size for path in segments(tmp_path)) <= 16_000
     assert "full, dropped the oldest" in caplog.text
     outbox.acknowledge(2000)
     assert len(segments(tmp_path)) == 1
     outbox.close()
 
 
-def test_what_was_acknowledged_is_not_counted_as_dropped(tmp_path):
+def test_acknowledged_lines_are_not_counted_as_dropped(tmp_path):
     outbox = Outbox(tmp_path, 16_000)
     for number in range(1, 2001):
         outbox.append(f"line {number}")
@@ -86,7 +91,7 @@ def test_one_process_at_a_time(tmp_path):
     Outbox(tmp_path, 10**6).close()
 
 
-def test_folders_that_cannot_be(tmp_path):
+def test_unusable_folders(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkError, match=r"^outbox .*/file: File exists$"):
         Outbox(tmp_path / "file", 10**6)
@@ -94,14 +99,14 @@ def test_folders_that_cannot_be(tmp_path):
         Outbox(tmp_path / "file" / "a", 10**6)
 
 
-def test_lines_only(tmp_path):
+def test_several_lines_are_refused(tmp_path):
     outbox = Outbox(tmp_path, 10**6)
     with pytest.raises(ValueError, match=r"^got 'a\\nb', wanted one line$"):
         outbox.append("a\nb")
     outbox.close()
 
 
-def test_a_full_disk_is_told_of_once_however_much_the_broker_acknowledges(tmp_path, caplog):
+def test_a_full_disk_is_logged_once_however_much_is_acknowledged(tmp_path, caplog):
     outbox = Outbox(tmp_path, 10**6)
     outbox.append("one")
     with full_disk(segments(tmp_path)[0].stat().st_size):
@@ -115,7 +120,7 @@ def test_a_full_disk_is_told_of_once_however_much_the_broker_acknowledges(tmp_pa
 
 
 def test_a_full_disk(tmp_path, caplog):
-    """Lines wait in memory, in order, and go to the disk when there is room."""
+    """Lines wait in memory in order, and are written when there is room."""
     outbox = Outbox(tmp_path, 10**6)
     for text in ("one", "two"):
         outbox.append(text)
@@ -129,7 +134,7 @@ def test_a_full_disk(tmp_path, caplog):
     outbox.close()
     assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == [
         "lines wait in memory",
-        "written again",
+        "can be written again",
     ]
     outbox = Outbox(tmp_path, 10**6)
     assert texts(outbox) == ["four", "five"]
@@ -137,7 +142,7 @@ def test_a_full_disk(tmp_path, caplog):
 
 
 def test_a_disk_that_stays_full(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(outbox_module, "HELD_LINES", 3)
+    monkeypatch.setattr(outbox_module, "MAX_LINES_IN_MEMORY", 3)
     outbox = Outbox(tmp_path, 10**6)
     with full_disk():
         for number in range(8):
@@ -147,8 +152,160 @@ def test_a_disk_that_stays_full(tmp_path, monkeypatch, caplog):
     assert "3 lines could not be written and are lost" in caplog.text
 
 
+CALLS = ("open", "write", "pwrite", "ftruncate", "fdatasync", "dup", "unlink")
+
+
+class Faults:
+    """Lets calls of the operating system fail: `failing` of them, from call number `first` on."""
+
+    def __init__(self, monkeypatch, first, failing):
+        self.seen = 0
+        for name in CALLS:
+            target = Path if name == "unlink" else os
+            monkeypatch.setattr(target, name, self._faulty(getattr(target, name), first, failing))
+
+    def _faulty(self, call, first, failing):
+        def faulty(*args, **options):
+            self.seen += 1
+            if first <= self.seen < first + failing:
+                raise OSError(30, "Read-only file system")
+            return call(*args, **options)
+
+        return faulty
+
+
+def history(outbox):
+    """Do a bit of everything, 24 lines long. Returns the last number that was acknowledged."""
+    acknowledged = 0
+    for number in range(1, 25):
+        assert outbox.append(f"line {number}") == number
+        if number % 4 == 0:
+            outbox.sync()
+        if number % 5 == 0:
+            acknowledged = number - 3
+            outbox.acknowledge(acknowledged)
+        assert outbox.pending(0, 100) == [Entry(n, f"line {n}") for n in range(acknowledged + 1, number + 1)]
+    return acknowledged
+
+
+@pytest.mark.parametrize("failing", [1, 4, 10**6])
+def test_no_fault_of_the_disk_is_raised_or_loses_a_line(tmp_path, failing):
+    """Every call of the operating system fails once, alone or with those that follow it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        outbox, faults = Outbox(tmp_path / "none", 16 * 60), Faults(monkeypatch, 10**6, 0)
+        history(outbox)
+    outbox.close()
+    assert faults.seen > 50
+    for first in range(1, faults.seen + 1, 1 if failing == 1 else 3):
+        outbox = Outbox(tmp_path / str(first), 16 * 60)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            Faults(monkeypatch, first, failing)
+            acknowledged = history(outbox)
+        assert outbox.append("line 25") == 25 and outbox.dropped == 0
+        outbox.close()
+        outbox = Outbox(tmp_path / str(first), 16 * 60)
+        assert outbox.pending(0, 100) == [Entry(n, f"line {n}") for n in range(acknowledged + 1, 26)]
+        outbox.close()
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_faults_leave_no_file_open(tmp_path, monkeypatch):
+    before = open_files()
+    outbox = Outbox(tmp_path, 16 * 60)
+    with monkeypatch.context() as broken:
+        Faults(broken, 3, 10**6)
+        for number in range(100):
+            outbox.append(str(number))
+            outbox.sync()
+        assert open_files() <= before + 3
+    outbox.close()
+    assert open_files() == before
+
+
+def test_a_flush_that_fails_is_tried_again(tmp_path, monkeypatch, caplog):
+    outbox = Outbox(tmp_path, 10**6)
+    outbox.append("one")
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", lambda fd: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        outbox.sync()
+        outbox.sync()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"outbox {tmp_path}: Input/output error: a power cut would lose the last events"
+    ]
+    flushed = []
+    monkeypatch.setattr(os, "fdatasync", flushed.append)
+    outbox.sync()
+    assert flushed
+    outbox.sync()
+    assert len(flushed) == 2  # the tail and `acknowledged`, once
+    outbox.close()
+
+
+def test_a_segment_that_cannot_be_read_is_reported_once(tmp_path, caplog):
+    outbox = Outbox(tmp_path, 16 * 30)
+    for number in range(5):
+        outbox.append(f"line {number}")
+    segments(tmp_path)[1].unlink()
+    for _ in range(3):
+        assert texts(outbox) == ["line 0", "line 2", "line 3", "line 4"]
+        outbox._position = outbox_module._Position()
+    (record,) = caplog.records
+    assert record.getMessage() == f"outbox {tmp_path}: segment 2 is not readable: No such file or directory"
+    outbox.close()
+
+
+def test_a_killed_process_loses_no_line_that_was_appended(tmp_path):
+    code = f"""
+import itertools
+from pathlib import Path
+from edge.outputs.outbox import Outbox
+outbox = Outbox(Path({str(tmp_path)!r}), 10**6)
+for number in itertools.count(1):
+    print(outbox.append(f"line {{number}}"), flush=True)
+    if number % 7 == 0:
+        outbox.acknowledge(number - 3)
+"""
+    appended = 0
+    for lines in (5, 50, 500):
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
+            for _ in range(lines):
+                child.stdout.readline()
+            child.send_signal(signal.SIGKILL)
+            rest = child.stdout.read().splitlines()
+        last = int(rest[-1]) if rest else appended + lines
+        outbox = Outbox(tmp_path, 10**6)
+        assert outbox.acknowledged + outbox.waiting in (last, last + 1)  # it may have been killed before it printed
+        assert [entry.number for entry in outbox.pending(0, 10**6)][-3:] == list(range(outbox._next - 3, outbox._next))
+        appended = outbox.acknowledged + outbox.waiting
+        outbox.close()
+
+
+def test_threads_may_append_while_another_sends(tmp_path):
+    outbox, got = Outbox(tmp_path, 10**6), []
+
+    def append(name):
+        for number in range(300):
+            outbox.append(f"{name} {number}")
+
+    writers = [threading.Thread(target=append, args=(name,)) for name in "ab"]
+    for writer in writers:
+        writer.start()
+    while len(got) < 600:
+        got += outbox.pending(got[-1].number if got else 0, 50)
+        if got:
+            outbox.acknowledge(got[-1].number)
+            outbox.sync()
+    assert [entry.number for entry in got] == list(range(1, 601))
+    for name in "ab":
+        assert [entry.text for entry in got if entry.text[0] == name] == [f"{name} {number}" for number in range(300)]
+    outbox.close()
+
+
 @pytest.mark.parametrize("junk", [b"\0" * 50, b"00000000 \n", b"half a li", b"\xff\n\xff", b"12345678 9 text\n"])
-def test_what_a_power_cut_tore_is_skipped_and_said(tmp_path, junk, caplog):
+def test_lines_torn_by_a_power_cut_are_skipped_and_reported(tmp_path, junk, caplog):
     outbox = Outbox(tmp_path, 10**6)
     outbox.append("one")
     outbox.close()
@@ -164,7 +321,7 @@ def test_what_a_power_cut_tore_is_skipped_and_said(tmp_path, junk, caplog):
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 30, b"1", b"00000000000000000009 00000000\n", b"\xff" * 30])
-def test_not_knowing_what_was_acknowledged_sends_all_again(tmp_path, content):
+def test_all_lines_are_sent_again_if_the_record_is_unreadable(tmp_path, content):
     outbox = Outbox(tmp_path, 10**6)
     for text in ("one", "two"):
         outbox.append(text)
@@ -198,7 +355,7 @@ STEPS = st.lists(
 
 @given(steps=STEPS, max_bytes=st.sampled_from([200, 2000, 10**6]))
 def test_any_history_keeps_order_and_loses_only_what_was_dropped(tmp_path_factory, steps, max_bytes):
-    """Against a list. A power cut takes bytes off the end: lines may go, but only the last ones since the sync."""
+    """The outbox agrees with a list. A power cut removes bytes at the end, so only unsynced lines may be lost."""
     folder = tmp_path_factory.mktemp("outbox")
     outbox, waiting, dropped, done, sent = Outbox(folder, max_bytes), [], 0, 0, 0
     for step, value in steps:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.outputs.line_file import RotationSettings, SinkError
-from edge.outputs.sinks import WANTED, EventCounter, SinkOptions, open_sink
+from edge.outputs.sinks import WANTED, SinkSettings, open_sink
 from edge.types import Event, FrameRow
 from tests.edge.disk import full_disk
 
@@ -57,7 +57,7 @@ def test_json_line_of_a_live_source(tmp_path):
     assert datetime.fromisoformat(record["time"]).tzinfo is not None
 
 
-def test_a_flat_array_knows_no_elevation(tmp_path):
+def test_a_flat_array_gives_no_elevation(tmp_path):
     sink = open_sink(f"jsonl:{tmp_path}/a.jsonl")
     sink.emit(Event("bell", 1.0, 2.0, 30.0, None, 0.5))
     assert records(tmp_path / "a.jsonl")[0]["elevation_deg"] is None
@@ -130,7 +130,7 @@ def test_full_device():
     sink.close()
 
 
-def test_line_cut_by_a_full_disk_is_taken_back(tmp_path):
+def test_a_line_cut_by_a_full_disk_is_removed(tmp_path):
     path = tmp_path / "a.jsonl"
     sink = open_sink(f"jsonl:{path}")
     sink.emit(BELL)
@@ -193,8 +193,8 @@ def test_killed_process_leaves_whole_lines(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "dcase"])
-def test_a_live_run_outlives_a_full_disk(tmp_path, kind, caplog):
-    """What could not be written is counted, and said once; there are no cut lines."""
+def test_a_live_run_survives_a_full_disk(tmp_path, kind, caplog):
+    """Lost lines are counted and logged once; there are no cut lines."""
     path = tmp_path / "a"
     sink = open_sink(f"{kind}:{path}", at_noon)
 
@@ -214,7 +214,7 @@ def test_a_live_run_outlives_a_full_disk(tmp_path, kind, caplog):
     assert (sink.dropped, path.read_text()) == (3, 3 * line)
     assert [record.getMessage() for record in caplog.records] == [
         f"sink {kind}:{path}: File too large: lines are dropped until it can be written again",
-        f"sink {kind}:{path}: written again, 3 dropped so far",
+        f"sink {kind}:{path}: can be written again, 3 lines dropped so far",
     ]
 
 
@@ -227,14 +227,14 @@ def test_a_live_run_ends_with_its_reader():
 
 
 def rotating(path, lines, keep=2):
-    """A sink whose file holds so many lines of BELL."""
+    """A sink whose file is rotated when it holds a number of lines of BELL."""
     open_sink(f"jsonl:{path}").emit(BELL)
     rotation = RotationSettings(max(0.001, lines * path.stat().st_size / 1e6), keep)
     path.unlink()
-    return open_sink(f"jsonl:{path}", None, SinkOptions(rotation))
+    return open_sink(f"jsonl:{path}", None, SinkSettings(rotation))
 
 
-def test_files_are_put_aside(tmp_path):
+def test_files_are_rotated(tmp_path):
     sink = rotating(tmp_path / "a.jsonl", 10)
     for number in range(35):
         sink.emit(Event("bell", 1.23456 + number, 2.5, 30.126, -20.0, 0.91239))
@@ -246,14 +246,14 @@ def test_files_are_put_aside(tmp_path):
     assert kept == list(range(35 - len(kept), 35)) and 20 < len(kept) <= 30
 
 
-def test_a_file_that_cannot_be_put_aside_grows(tmp_path, caplog):
+def test_a_file_that_cannot_be_rotated_grows(tmp_path, caplog):
     (tmp_path / "a.jsonl.new").mkdir()
     sink = rotating(tmp_path / "a.jsonl", 10)
     for _ in range(25):
         sink.emit(BELL)
     assert len(records(tmp_path / "a.jsonl")) == 25
     assert [record.getMessage() for record in caplog.records] == [
-        f"sink jsonl:{tmp_path}/a.jsonl: cannot be put aside, grows on: Is a directory"
+        f"sink jsonl:{tmp_path}/a.jsonl: cannot rotate the file, it keeps growing: Is a directory"
     ]
 
 
@@ -265,14 +265,6 @@ def test_a_file_that_cannot_be_put_aside_grows(tmp_path, caplog):
         ((1.0, 0), "got keep 0, wanted 1 to 1000"),
     ],
 )
-def test_rotation_that_cannot_be(settings, message):
+def test_invalid_rotation(settings, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         RotationSettings(*settings)
-
-
-def test_events_are_counted_by_class():
-    counter = EventCounter()
-    for item in (BELL, *ROWS, BELL):
-        counter.emit(item)
-    counter.close()
-    assert counter.events == {"bell": 2}

@@ -1,0 +1,44 @@
+"""Rows of label frames -> the csv file of the DCASE challenges.
+
+A line is `frame,class,track,azimuth,elevation` with angles in whole degrees; there is no header. This is the format of
+task 3 of the DCASE challenges since 2021 and of the STARSS data sets (https://dcase.community).
+"""
+
+from __future__ import annotations
+
+from edge.outputs.line_file import LineWriter
+from edge.types import Event, FrameRow
+
+
+class DcaseSink:
+    """Writes each row of a label frame as a line of csv. Events are ignored."""
+
+    def __init__(self, target: str, live: bool) -> None:
+        """Begin a new file.
+
+        Args:
+            target: path of the file, or `-` for stdout.
+            live: the source is live, so the sink continues after write errors.
+
+        Raises:
+            SinkError: the file cannot be opened.
+        """
+        self._lines = LineWriter(f"dcase:{target}", target, append=False, continue_on_error=live)
+
+    @property
+    def dropped(self) -> int:
+        """Number of rows that could not be written."""
+        return self._lines.dropped
+
+    def emit(self, item: Event | FrameRow) -> None:
+        """Write one line for a row.
+
+        Raises:
+            SinkError: the line cannot be written, and the source is a file or the reader has closed its pipe.
+        """
+        if isinstance(item, FrameRow):
+            self._lines.write(f"{item.frame},{item.class_index},{item.track},{item.azimuth_deg},{item.elevation_deg}\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._lines.close()

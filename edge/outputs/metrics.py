@@ -1,0 +1,70 @@
+"""Statistics of a run -> metrics for Prometheus, on a page or in a file for its node exporter.
+
+prometheus_client is loaded only if the settings ask for metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from edge.outputs.device_info import DeviceInfo
+
+if TYPE_CHECKING:
+    from edge.runtime.statistics import RunStats
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusSettings:
+    """Where Prometheus finds the metrics of a run: by default, nowhere."""
+
+    port: int | None = None  # of http://ADDRESS:PORT/metrics, 1 to 65535; by default there is no such page
+    # address to listen at. On a loopback address, only requests whose Host header names this machine are answered.
+    address: str = "127.0.0.1"
+    # file for the textfile collector of Prometheus' node exporter, whose name ends with .prom; by default none
+    textfile: str | None = None
+    every_s: float = 15.0  # seconds between two writes of that file, 1 to 86400
+
+    def __post_init__(self) -> None:
+        if self.port is not None and not 1 <= self.port <= 65535:
+            raise ValueError(f"got port {self.port}, wanted 1 to 65535")
+        if self.textfile is not None and not self.textfile.endswith(".prom"):
+            raise ValueError(f"got textfile {self.textfile!r}, wanted a name that ends with .prom")
+        if not 1.0 <= self.every_s <= 86400.0:
+            raise ValueError(f"got every_s {self.every_s}, wanted 1 to 86400")
+
+
+@contextmanager
+def published_metrics(
+    settings: PrometheusSettings, stats: Callable[[], RunStats], device: DeviceInfo
+) -> Iterator[None]:
+    """Publish the metrics as the settings say, until the `with` block ends.
+
+    Args:
+        settings: page and file; neither by default.
+        stats: gives the current statistics of a run; called from other threads.
+        device: model and array of the run.
+
+    Raises:
+        ValueError: prometheus_client is not installed, though metrics are wanted.
+        OSError: the address cannot be listened at, or the file cannot be written; one line.
+    """
+    if settings.port is None and settings.textfile is None:
+        yield
+        return
+    if find_spec("prometheus_client") is None:
+        raise ValueError("prometheus_client is not installed: pip install 'seld-edge[metrics]'")
+    from edge.outputs.metrics_collector import metrics_registry
+    from edge.outputs.metrics_file import MetricsFile
+    from edge.outputs.metrics_server import MetricsServer
+
+    registry = metrics_registry(stats, device)
+    with ExitStack() as stack:
+        if settings.port is not None:
+            stack.enter_context(MetricsServer(settings.address, settings.port, registry))
+        if settings.textfile is not None:
+            stack.enter_context(MetricsFile(settings.textfile, settings.every_s, registry))
+        yield

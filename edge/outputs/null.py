@@ -1,0 +1,17 @@
+"""Events and rows -> nothing: for measurements, and for runs that only serve metrics."""
+
+from __future__ import annotations
+
+from edge.types import Event, FrameRow
+
+
+class NullSink:
+    """Discards everything."""
+
+    dropped = 0  # nothing fails here
+
+    def emit(self, item: Event | FrameRow) -> None:
+        """Discard the item."""
+
+    def close(self) -> None:
+        """Do nothing: there is no resource to release."""
