@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.nets.interpreter import Interpreter, silent_stderr
+from edge.nets.interpreter import Interpreter
+from edge.stderr import silent_stderr
 from edge.types import FloatArray
 
 STATE_PREFIX = "state_"
