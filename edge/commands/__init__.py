@@ -9,7 +9,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields, replace
 
-from edge.arrays.profile import fitting_arrays, load_array
+from edge.arrays.fitting import fitting_arrays
+from edge.arrays.profile import load_array
 from edge.audio.microphone import list_devices
 from edge.audio.sources import Source, open_source
 from edge.audio.stream_time import StreamTime

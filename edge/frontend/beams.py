@@ -19,8 +19,9 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from edge.arrays.acoustics import Array64, Complex128, capsule_spectra
-from edge.arrays.encoding import calibrated
-from edge.arrays.profile import FOA_KINDS, VIRTUAL_AXES, ArrayProfile
+from edge.arrays.encoder import VIRTUAL_AXES
+from edge.arrays.filter_encoder import calibrated
+from edge.arrays.profile import FOA_KINDS, ArrayProfile
 from edge.frontend.stft import StftSettings
 from edge.geometry import SPEED_OF_SOUND_M_S
 from edge.types import ComplexArray, FloatArray

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from types import FrameType, TracebackType
 from typing import Any
 
-from edge.arrays.profile import ArrayProfile, Encoder, foa_encoder
+from edge.arrays.encoder import Encoder, foa_encoder
+from edge.arrays.profile import ArrayProfile
 from edge.events.decoder import Decoder, DecodeSettings
 from edge.frontend.stft import Stft
 from edge.nets.bundle import Bundle

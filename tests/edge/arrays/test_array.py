@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.arrays.profile import ArrayProfile, fitting_arrays, foa_encoder, load_array, shipped_arrays
-from edge.audio.microphone import Device
+from edge.arrays.encoder import foa_encoder
+from edge.arrays.fitting import fitting_arrays
+from edge.arrays.profile import ArrayProfile, load_array, shipped_arrays
+from edge.audio.microphone import InputDevice
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import Stft, StftSettings
 from edge.geometry import angle_between_deg, unit_vector
@@ -162,7 +164,7 @@ def test_who_tells_azimuth_alone():
 
 def test_arrays_that_fit_a_device():
     def fitting(name, channels, *rates_hz):
-        return fitting_arrays(Device(0, name, channels, 48000, rates_hz))
+        return fitting_arrays(InputDevice(0, name, channels, 48000, rates_hz))
 
     assert fitting("ReSpeaker 4 Mic Array (UAC1.0): USB Audio (hw:1,0)", 6, 16000) == ["respeaker_usb4"]
     assert fitting("respeaker 4 mic array", 1, 16000) == ["respeaker_usb4, but it wants 6 channels"]

@@ -9,8 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import eval_legendre, spherical_jn, spherical_yn
 
 from edge.arrays.acoustics import array_spectra, rigid_sphere, sphere_grid
-from edge.arrays.encoding import MAX_NOISE_GAIN_DB, encoding_filters
-from edge.arrays.profile import ArrayProfile, foa_encoder, load_array
+from edge.arrays.encoder import foa_encoder
+from edge.arrays.filter_encoder import MAX_NOISE_GAIN_DB, encoding_filters
+from edge.arrays.profile import ArrayProfile, load_array
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import Stft, StftSettings
 from edge.geometry import angle_between_deg, foa_gains, unit_vector

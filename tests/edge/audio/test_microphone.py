@@ -1,5 +1,6 @@
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from edge.audio import microphone
 from edge.audio.microphone import Microphone, SourceError
 from edge.audio.sources import open_source
 
-# A process that records: played by programs, one for each time that it is started
+# The recorder process is played by Python programs, one for each start
 
 
 SAYS = """
@@ -88,7 +89,7 @@ def test_what_is_asked_for(recorder):
     [
         ("say(error='no device, there is: none', refused=True)", ValueError, "^no device, there is: none$"),
         ("say(error='cannot be opened: busy', refused=False)", SourceError, "^cannot be opened: busy$"),
-        ("", SourceError, "^microphone 'mic4': cannot be opened: the process that records has ended$"),
+        ("", SourceError, "^microphone 'mic4': cannot be opened: the recorder process has ended$"),
         ("wait()", SourceError, r"^microphone 'mic4': cannot be opened: no answer for 0\.5 s$"),
     ],
 )
@@ -148,6 +149,6 @@ def test_a_process_that_cannot_be_ended_does_not_hang_the_loop(recorder, monkeyp
         began_s = time.monotonic()
         mic.close()
         assert time.monotonic() - began_s < 1
-    assert "which recorded, cannot be ended" in caplog.text
+    assert re.search(r"^.*recorder process \d+ cannot be ended$", caplog.text, re.MULTILINE)
     monkeypatch.setattr(microphone, "_END_S", 10.0)
     mic.close()

@@ -173,7 +173,7 @@ def test_samples_are_those_of_the_device(counting, recordings, rate_hz):
 
 
 def test_what_an_overflow_lost_is_counted(counting, recordings):
-    """The process that records is stopped, twice, for longer than the device can wait."""
+    """The recorder process is stopped, twice, for longer than the device can wait."""
     rate_hz = 48000
     before = set(children(os.getpid()))  # of other tests of this process
     microphone, _ = counting(rate_hz)

@@ -1,4 +1,4 @@
-"""What is asked of PyAudio, and what the process that records says; with real ALSA: see test_microphone_faults.py."""
+"""What PyAudio is asked for, and what the recorder process writes; with real ALSA: see test_microphone_faults.py."""
 
 import json
 import os

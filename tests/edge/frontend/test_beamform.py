@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import eval_legendre, spherical_jn, spherical_yn
 
 from edge.arrays.acoustics import array_spectra, sphere_grid
-from edge.arrays.profile import ArrayProfile, foa_encoder, load_array, shipped_arrays
+from edge.arrays.encoder import foa_encoder
+from edge.arrays.profile import ArrayProfile, load_array, shipped_arrays
 from edge.frontend.beams import Beamformer, track_weights
 from edge.frontend.stft import Stft, StftSettings
 from edge.geometry import unit_vector
