@@ -1,3 +1,5 @@
 """Benchmarks: how long the device's loop takes, against a yardstick, against others, for hours."""
 
-import edge  # noqa: F401  before numpy: it says how many threads BLAS may have
+from edge.cli import set_blas_threads
+
+set_blas_threads()  # before a module of this package imports numpy

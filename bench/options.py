@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.steps import StepTimes, TimedLoop, demo_sound, take_turns
 from bench.timing import as_json
-from edge import BLAS_THREADS
+from edge.cli import BLAS_THREADS
 from edge.nets.bundle import Bundle, load_bundle
 from edge.nets.interpreter import RUNTIME
 from edge.nets.net import LiteRtNet

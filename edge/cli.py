@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edge import BLAS_THREADS, __version__
+from edge import __version__
+
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s: %(message)s"
     )
-    _set_blas_threads(getattr(args, "config", None))
+    set_blas_threads(getattr(args, "config", None))
     try:
         from edge.commands import COMMANDS
 
@@ -120,8 +122,17 @@ def _add_array_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--array", metavar="NAME|FILE.toml", help="microphone array (default: foa)")
 
 
-def _set_blas_threads(config: Path | None) -> None:
-    """As the settings file says, if it does. What is wrong with it is said when it is read as a whole."""
+def set_blas_threads(config: Path | None = None) -> None:
+    """Limit the threads of numpy's BLAS; has to be called before numpy is imported.
+
+    Small products in several threads cost more than they gain. One thread, unless the environment says otherwise, or
+    `blas_threads` in the settings file. Errors in that file are ignored here: they are reported when it is read as a
+    whole.
+
+    Args:
+        config: Settings file of `seld-edge run`, if there is one.
+    """
+    os.environ.setdefault(BLAS_THREADS, "1")
     if config is None:
         return
     with contextlib.suppress(OSError, ValueError, RecursionError):
