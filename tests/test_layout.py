@@ -11,7 +11,7 @@ import pytest
 from edge.systems import SYSTEMS
 
 ROOT = Path(__file__).parents[1]
-ROOMS = {"edge", "convert", "firmware_config", "tests", "systemd", "bench"}
+ROOMS = {"edge", "convert", "firmware_config", "tests", "systemd", "bench", "docs"}
 TRAINING = {"tensorflow", "keras", "pyroomacoustics", "matplotlib", "tqdm"}
 OWN = {"edge", "convert", "bench", "firmware_config", "tests"}
 MAY_IMPORT = {
