@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import median_filter
 
-from edge.frontend.hpss import POWER_FLOOR, Separator, sliding_median
+from edge.frontend.hpss import Separator, sliding_median
+from edge.frontend.quantities import POWER_FLOOR
 
 BANDS, REACH = 64, 5
 

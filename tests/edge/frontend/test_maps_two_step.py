@@ -4,16 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.frontend.maps import (
-    FEATURES,
-    FLOOR_DB,
-    FeatureExtractor,
-    FeatureSettings,
-    logmel,
-    logmel_iv,
-    mel_bank,
-)
+from edge.frontend.maps import FEATURES, FeatureExtractor, FeatureSettings, logmel, logmel_iv, mel_bank
 from edge.frontend.mel import FilterBank, mel_filters
+from edge.frontend.quantities import FLOOR_DB
 from edge.frontend.stft import Stft
 from edge.types import AudioBlock, Spectra
 from tests.edge.feature_inputs import STFT, noisy_bins, sound

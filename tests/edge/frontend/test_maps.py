@@ -4,17 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.frontend.maps import (
-    FEATURES,
-    FLOOR_DB,
-    FeatureExtractor,
-    FeatureSettings,
-    intensity,
-    logmel_iv,
-    logpower_phase_iv,
-    power,
-)
+from edge.frontend.maps import FEATURES, FeatureExtractor, FeatureSettings, logmel_iv, logpower_phase_iv
 from edge.frontend.mel import FilterBank, mel_filters
+from edge.frontend.quantities import FLOOR_DB, intensity, power
 from edge.frontend.stft import Stft
 from edge.geometry import foa_gains, unit_vector
 from edge.types import AudioBlock, Spectra

@@ -7,16 +7,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from edge.frontend.hpss import Separator
-from edge.frontend.maps import (
-    FLOOR_DB,
-    FeatureExtractor,
-    FeatureSettings,
-    intensity,
-    logmel_iv,
-    power,
-    reactive_intensity,
-)
+from edge.frontend.maps import FeatureExtractor, FeatureSettings, logmel_iv
 from edge.frontend.mel import FilterBank, mel_filters
+from edge.frontend.quantities import FLOOR_DB, intensity, power, reactive_intensity
 from edge.frontend.stft import Stft, StftSettings
 from edge.geometry import foa_gains, unit_vector
 from edge.types import Spectra
