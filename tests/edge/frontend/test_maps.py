@@ -107,7 +107,7 @@ def test_silence_and_full_scale_are_finite(settings):
 
 
 @pytest.mark.parametrize("settings", [FeatureSettings(), ALL_BINS, ETRI])
-def test_maps_have_their_shape_and_leave_the_spectra_alone(settings):
+def test_maps_have_their_shape_and_spectra_are_not_changed(settings):
     bins = noisy_bins()
     before = bins.copy()
     make, names = FEATURES[settings.kind]
@@ -132,7 +132,7 @@ def test_kinds_without_look_ahead_are_pure_functions(settings):
     assert_array_equal(pushed.maps, first)
 
 
-def test_the_names_of_the_maps():
+def test_names_of_the_maps():
     w_y_z_x = ["w", "y", "z", "x"]
     intensities = ["intensity_y", "intensity_z", "intensity_x"]
     assert list(FEATURES["logmel_iv"][1]) == [f"logmel_{c}" for c in w_y_z_x] + intensities
@@ -181,7 +181,7 @@ def test_statistics_and_settings_that_do_not_fit():
 
 
 @pytest.mark.parametrize("settings", [FeatureSettings(), ALL_BINS, ETRI])
-def test_maps_may_be_kept(settings):
+def test_maps_are_not_overwritten_by_later_calls(settings):
     extract = FeatureExtractor(settings, STFT)
     kept = extract(Spectra(noisy_bins(), 0)).maps
     before = kept.copy()

@@ -43,7 +43,7 @@ def test_two_step_maps_are_those_of_the_baseline_and_of_the_first_microphone():
     assert_allclose(maps[..., :4], decibel64(np.abs(bins[:, :4]) ** 2, 64).transpose(0, 2, 1), rtol=0, atol=1e-3)
 
 
-def test_the_names_of_the_maps_of_two_step():
+def test_names_of_the_maps_of_two_step():
     names = FEATURES["two_step"][1]
     assert list(names) == [*FEATURES["logmel_iv"][1], "logmel_even", "logmel_odd"]
 
