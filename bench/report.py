@@ -17,8 +17,9 @@ from bench.soak import Soak
 from bench.steps import StepTimes, TimedLoop, demo_sound, naive_window_loop, quiet_sound, take_turns
 from bench.timing import as_json, measure, timing
 from edge.nets.bundle import Bundle
-from edge.nets.interpreter import Interpreter, silent_stderr
+from edge.nets.interpreter import Interpreter
 from edge.runtime.machine import temperature_c
+from edge.stderr import silent_stderr
 
 YARDSTICK_CALLS_PER_SECOND = 4
 

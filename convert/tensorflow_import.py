@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 
-from edge.nets.interpreter import silent_stderr
+from edge.stderr import silent_stderr
 
 
 def import_tensorflow() -> None:

@@ -1,12 +1,30 @@
 """The device runtime of seld-edge: microphones in, sound events with class and direction out.
 
-numpy's BLAS is to spawn no threads, which has to be said before numpy is imported: one thread, unless the environment
-or `blas_threads` in the settings of `seld-edge run` says otherwise.
+`edge.open_model` opens a model for samples of your own; `docs/api.md` shows how. What is exported here is imported when
+it is first used, so that `import edge` alone stays light.
 """
 
-import os
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge.api import Model, open_model
+    from edge.types import Event, FrameRow
 
 __version__ = "0.1.0"
-BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+__all__ = ["Event", "FrameRow", "Model", "__version__", "open_model"]
 
-os.environ.setdefault(BLAS_THREADS, "1")
+
+def __getattr__(name: str) -> Any:
+    """Import an exported name (PEP 562)."""
+    if name == "__version__" or name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from edge import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    """List the exported names besides those that are there already."""
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""Pushes of any length in -> windows of one length out. The only buffer on the path."""
+"""Rows in pushes of any length -> overlapping windows of one length."""
 
 from __future__ import annotations
 
@@ -16,6 +16,17 @@ class Framer:
     """
 
     def __init__(self, length: int, hop: int, row_shape: tuple[int, ...], history: int = 0) -> None:
+        """Begin a stream.
+
+        Args:
+            length: Rows in a window.
+            hop: Rows from the start of a window to that of the next one.
+            row_shape: Shape of one row.
+            history: Rows of zeros before the first row that is pushed.
+
+        Raises:
+            ValueError: The lengths do not fit together.
+        """
         if not 0 < hop <= length or not 0 <= history < length:
             raise ValueError(f"got length {length}, hop {hop}, history {history}, wanted 0 < hop <= length > history")
         self._window = np.zeros((length, *row_shape), dtype=np.float32)
@@ -25,11 +36,18 @@ class Framer:
 
     @property
     def pending(self) -> int:
-        """Rows pushed that no window has covered as its new part yet."""
+        """Rows pushed since the end of the last window."""
         return self._filled - (len(self._window) - self._hop)
 
     def push(self, rows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        """Yield every window (length, *row_shape) that `rows` (n, *row_shape) completes. It is valid until the next."""
+        """Take the next rows.
+
+        Args:
+            rows: Rows (n, *row_shape).
+
+        Yields:
+            Each window (length, *row_shape) that the rows complete. It is valid until the next one is requested.
+        """
         length = len(self._window)
         taken = 0
         while taken < len(rows):
@@ -43,6 +61,6 @@ class Framer:
                 self._filled = length - self._hop
 
     def reset(self) -> None:
-        """Forget everything pushed so far."""
+        """Forget the past: the next row pushed is the first of a new stream."""
         self._window[: self._history] = 0.0
         self._filled = self._history

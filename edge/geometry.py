@@ -1,4 +1,4 @@
-"""Angles, unit vectors and first-order ambisonic gains, in one sign convention for the whole project.
+"""Angles <-> unit vectors -> first-order ambisonic gains, in one sign convention for the whole project.
 
 Azimuth in degrees counter-clockwise from the front (x), elevation in degrees up from the horizon, y to the left, z up.
 """
@@ -14,7 +14,15 @@ SPEED_OF_SOUND_M_S = 343.0
 
 
 def unit_vector(azimuth_deg: ArrayLike, elevation_deg: ArrayLike) -> NDArray[np.float64]:
-    """Azimuth and elevation, each (...), to xyz unit vectors (..., 3)."""
+    """Convert angles to unit vectors.
+
+    Args:
+        azimuth_deg: Azimuths (...).
+        elevation_deg: Elevations (...), of a shape that broadcasts with the azimuths.
+
+    Returns:
+        Unit vectors x, y, z (..., 3).
+    """
     azimuth, elevation = np.deg2rad(azimuth_deg), np.deg2rad(elevation_deg)
     return np.stack(
         np.broadcast_arrays(
@@ -25,7 +33,14 @@ def unit_vector(azimuth_deg: ArrayLike, elevation_deg: ArrayLike) -> NDArray[np.
 
 
 def azimuth_elevation_deg(vectors: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Vectors (..., 3) of any length to azimuth in (-180, 180] and elevation, in degrees. The origin gives 0, 0."""
+    """Convert vectors to angles.
+
+    Args:
+        vectors: Vectors x, y, z (..., 3) of any length. The zero vector gives 0, 0.
+
+    Returns:
+        Azimuths (...) in (-180, 180] and elevations (...) in [-90, 90], in degrees.
+    """
     v = np.asarray(vectors, dtype=np.float64)
     azimuth = np.rad2deg(np.arctan2(v[..., 1], v[..., 0]))
     elevation = np.rad2deg(np.arctan2(v[..., 2], np.hypot(v[..., 0], v[..., 1])))
@@ -33,7 +48,15 @@ def azimuth_elevation_deg(vectors: ArrayLike) -> tuple[NDArray[np.float64], NDAr
 
 
 def angle_between_deg(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """Great-circle angle in degrees between vectors (..., 3); a zero vector is 90 degrees from any other."""
+    """Compute great-circle angles.
+
+    Args:
+        a: Vectors (..., 3) of any length. A zero vector is at 90 degrees from any other vector.
+        b: Vectors (..., 3), of a shape that broadcasts with `a`.
+
+    Returns:
+        Angles (...) in degrees.
+    """
     a64, b64 = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     cross = np.linalg.norm(np.cross(a64, b64), axis=-1)
     dot = np.sum(a64 * b64, axis=-1)
@@ -43,20 +66,44 @@ def angle_between_deg(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
 
 
 def angle_between_units_deg(a: FloatArray, b: FloatArray) -> FloatArray:
-    """The same for unit vectors, several times as fast: from the length of the chord between them."""
+    """Compute great-circle angles of unit vectors from their chords, several times as fast as `angle_between_deg`.
+
+    Args:
+        a: Unit vectors (..., 3).
+        b: Unit vectors (..., 3), of a shape that broadcasts with `a`.
+
+    Returns:
+        Angles (...) in degrees.
+    """
     chord = a - b
     half = np.sqrt((chord * chord).sum(axis=-1)) * np.float32(0.5)
     return np.rad2deg(2.0 * np.arcsin(np.minimum(half, np.float32(1.0))))
 
 
 def foa_gains(vectors: ArrayLike) -> NDArray[np.float64]:
-    """Plane-wave gains (..., 4) of FOA channels W, Y, Z, X (ACN/SN3D) for unit vectors (..., 3) toward the source."""
+    """Compute the gains of a plane wave in FOA.
+
+    Args:
+        vectors: Unit vectors (..., 3) toward the source.
+
+    Returns:
+        Gains (..., 4) of W, Y, Z, X (ACN/SN3D).
+    """
     v = np.asarray(vectors, dtype=np.float64)
     return np.stack([np.ones(v.shape[:-1]), v[..., 1], v[..., 2], v[..., 0]], axis=-1)
 
 
 def perturb_angles(directions: NDArray[np.float32], most_deg: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Move azimuth and elevation of each nonzero direction (..., 3) by up to `most_deg` (CoLoC, section 3.3)."""
+    """Move directions by random angles, as CoLoC does in training (section 3.3).
+
+    Args:
+        directions: Unit vectors (..., 3); zero vectors stay as they are.
+        most_deg: Largest change of azimuth and of elevation; elevations stay within -90 to 90 degrees.
+        rng: Source of the random angles.
+
+    Returns:
+        Unit vectors (..., 3), zero where `directions` is.
+    """
     azimuth, elevation = azimuth_elevation_deg(directions)
     azimuth = azimuth + rng.uniform(-most_deg, most_deg, azimuth.shape)
     elevation = np.clip(elevation + rng.uniform(-most_deg, most_deg, elevation.shape), -90.0, 90.0)

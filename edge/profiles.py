@@ -1,4 +1,4 @@
-"""Profiles of hardware in TOML, by name -> checked dataclasses: those that come with the package, and others."""
+"""Name of a shipped hardware profile, or path of a TOML file -> a checked dataclass."""
 
 from __future__ import annotations
 
@@ -12,13 +12,32 @@ Profile = TypeVar("Profile")
 
 
 def shipped_profiles(what: str) -> dict[str, Path]:
-    """Profiles of an "array" or a "board" that come with the package, by name."""
+    """List the profiles that come with the package.
+
+    Args:
+        what: Kind of hardware: "array" or "board".
+
+    Returns:
+        Paths of TOML files by the name of the profile.
+    """
     root = Path(str(resources.files("firmware_config"))) / f"{what}s"
     return {path.stem: path for path in sorted(root.glob("*.toml"))}
 
 
 def load_profile(kind: type[Profile], what: str, name: str) -> Profile:
-    """A profile by the name of a shipped one or by the path of a TOML file. Raises ValueError or OSError."""
+    """Load a profile.
+
+    Args:
+        kind: Dataclass that describes such a profile.
+        what: Kind of hardware: "array" or "board".
+        name: Name of a shipped profile, or path of a file that ends with .toml.
+
+    Returns:
+        The profile.
+
+    Raises:
+        ValueError: There is no such profile, or the file cannot be read or does not describe one.
+    """
     shipped = shipped_profiles(what)
     if name in shipped:
         path = shipped[name]

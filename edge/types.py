@@ -1,4 +1,4 @@
-"""What is carried from stage to stage: six frozen records.
+"""Records that stages pass to each other: six frozen dataclasses.
 
 Indices are integers and absolute (counted from the start of the stream); seconds and degrees exist only in `Event`.
 Azimuth runs counter-clockwise from the front (x axis), y is left, z is up. FOA channels are ACN/SN3D: W, Y, Z, X.
@@ -42,7 +42,7 @@ class FeatureFrames:
 
 @dataclass(frozen=True, slots=True)
 class TrackFrames:
-    """What a system says about a run of label frames. Slots are a set: their order carries no identity over time."""
+    """Answer of a system about a run of label frames. Slots are a set: their order carries no identity over time."""
 
     activity: FloatArray  # (labels, slots, classes), probability of each class; all zero where a slot is empty
     direction: FloatArray  # (labels, slots, 3), unit vectors; zero where a slot is empty
@@ -57,7 +57,7 @@ class Event:
     onset_s: float
     offset_s: float
     azimuth_deg: float
-    elevation_deg: float | None  # None where the array is flat: it cannot tell up from down
+    elevation_deg: float | None  # None where the array is flat, as above and below sound alike to it
     score: float  # mean class probability over the event, 0..1
 
 
@@ -67,6 +67,6 @@ class FrameRow:
 
     frame: int  # label frame of 100 ms, from the start of the stream
     class_index: int
-    track: int  # tells simultaneous events of one class apart
+    track: int  # distinguishes simultaneous events of one class
     azimuth_deg: int
-    elevation_deg: int  # 0 where the array is flat: the csv has no word for not known
+    elevation_deg: int  # 0 where the array is flat: the csv cannot express an unknown value

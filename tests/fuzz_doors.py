@@ -21,7 +21,8 @@ from unittest import mock
 
 import numpy as np
 
-from edge.arrays.profile import foa_encoder, load_array
+from edge.arrays.encoder import foa_encoder
+from edge.arrays.profile import load_array
 from edge.audio.sources import RawFormat, open_source
 from edge.audio.wav import read_wav
 from edge.cli import main as seld_edge

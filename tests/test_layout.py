@@ -11,7 +11,7 @@ from edge.systems import SYSTEMS
 from tests.paths import ROOT
 from tests.rooms import arrows_of, back_arrows, circles, modules_of, names_in
 
-FOLDERS = {"edge", "convert", "firmware_config", "tests", "systemd", "bench"}
+FOLDERS = {"edge", "convert", "firmware_config", "tests", "systemd", "bench", "docs"}
 TRAINING = {"tensorflow", "keras", "pyroomacoustics", "matplotlib", "tqdm"}
 MAY_KNOW = {
     "edge": {"edge"},
@@ -196,8 +196,8 @@ def test_nets_and_arrays_load_neither_microphone_nor_outputs(modules):
 
 BLOCKED = """
 import sys
-blocked = {"tensorflow", "keras", "convert", "bench", "tqdm", "soundfile", "matplotlib", "pyroomacoustics"}
-blocked |= {"pyaudio", "paho", "prometheus_client", "tomlkit"}  # extras of the device
+blocked = {"tensorflow", "keras", "convert", "bench", "tqdm", "matplotlib", "pyroomacoustics"}
+blocked |= {"pyaudio", "paho", "soundfile", "prometheus_client", "tomlkit"}  # extras of the device
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):

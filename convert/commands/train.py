@@ -13,7 +13,7 @@ from convert.data.cache import DataFolder, FeatureCache, build_cache
 from convert.data.folders import DEV_SPLITS, TRAIN_SPLITS, choose_classes, find_data, read_arrays, read_sources
 from convert.tensorflow_import import import_tensorflow
 from convert.training.start import adopt_statistics, find_start, start_classes
-from edge.nets.interpreter import silent_stderr
+from edge.stderr import silent_stderr
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from convert.data.cache import Chunk, FeatureCache
 from convert.data.tracks import stack_tracks
-from edge.frontend.maps import FEATURES, FLOOR_DB
+from edge.frontend.maps import FEATURES
+from edge.frontend.quantities import FLOOR_DB
 
 FloatArray = NDArray[np.float32]
 ALL_MAPS = slice(None)

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from edge.arrays.acoustics import Capsules, array_spectra, capsule_spectra
-from edge.arrays.encoding import encoding_filters
-from edge.arrays.profile import ArrayProfile, foa_encoder, load_array
+from edge.arrays.encoder import foa_encoder
+from edge.arrays.filter_encoder import encoding_filters
+from edge.arrays.profile import ArrayProfile, load_array
 from edge.audio.resample import Resampler
-from edge.frontend.maps import intensity
+from edge.frontend.quantities import intensity
 from edge.geometry import SPEED_OF_SOUND_M_S, angle_between_deg, unit_vector
 from edge.types import AudioBlock, FloatArray
 

@@ -1,1 +1,1 @@
-"""Microphone arrays: what a device delivers -> first-order ambisonics (FOA)."""
+"""Channels of a microphone array -> first-order ambisonics (FOA): profiles, acoustic models, encoders."""

@@ -1,38 +1,30 @@
-"""Channels of a microphone array -> FOA (W, Y, Z, X in ACN/SN3D), as the array's profile says.
-
-Beside FOA, for systems that want them, the signals of the four microphones themselves. Where the device delivers FOA
-alone these are virtual ones: cardioids in one point, toward the corners of a tetrahedron.
-"""
+"""Name or TOML file of a microphone array -> its checked `ArrayProfile`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from edge.arrays.acoustics import PATTERNS, Capsules
-from edge.arrays.encoding import FilterEncoder
 from edge.arrays.sound_card import CARD_ID, SoundCard, is_card_id
-from edge.audio.microphone import Device
 from edge.audio.resample import MAX_RATE_HZ, MIN_RATE_HZ
-from edge.audio.sources import RAW_TYPES
-from edge.geometry import foa_gains
+from edge.audio.samples import RAW_TYPES
 from edge.profiles import load_profile, shipped_profiles
-from edge.types import AudioBlock, FloatArray
+from edge.types import FloatArray
 
 _MIXING: dict[str, FloatArray] = {
     "foa": np.eye(4, dtype=np.float32),
     "foa_fuma": np.array([[np.sqrt(2), 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0]], dtype=np.float32),
 }
-FOA_KINDS = tuple(_MIXING)  # of devices that deliver FOA
-KINDS = (*FOA_KINDS, "rigid_sphere", "open")
-VIRTUAL_AXES = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
-"""Unit vectors (4, 3) that the virtual microphones look along, in the order of tetrahedral arrays."""
+FOA_KINDS = tuple(_MIXING)
+"""Kinds of arrays whose device delivers FOA."""
 
-_CARDIOIDS = (0.5 * foa_gains(VIRTUAL_AXES)).astype(np.float32)  # (microphones, 4): 0.5 (W + axis . V)
+KINDS = (*FOA_KINDS, "rigid_sphere", "open")
+"""All kinds of arrays: FOA, capsules in the surface of a rigid sphere, capsules with nothing between them."""
+
 _RADIUS_M = (0.002, 0.5)
 _EVEN_M = 1e-4  # by which the capsules of a sphere may miss its surface
 _MOST_DB = 20.0
@@ -40,19 +32,23 @@ _MOST_DB = 20.0
 
 @dataclass(frozen=True, slots=True)
 class ArrayProfile:
-    """What a device delivers and which of its channels are used; for capsules (rather than FOA) also where they are."""
+    """What a device delivers, which of its channels are used and, for capsules (rather than FOA), where they are.
+
+    Raises:
+        ValueError: A value is out of range or does not go with another one.
+    """
 
     name: str
-    kind: str  # foa, foa_fuma, rigid_sphere (capsules in the surface of a ball) or open (nothing between capsules)
+    kind: str  # one of KINDS
     channels: int  # that the device or file delivers
     channel_map: tuple[int, ...]  # the four that are used, in the order of the kind or of the capsules below
     capsule_position_m: tuple[tuple[float, float, float], ...] = ()  # front, left, up of the middle; they look outwards
-    capsule_pattern: str = "omni"
+    capsule_pattern: str = "omni"  # a key of PATTERNS
     capsule_gain_db: tuple[float, ...] = ()  # as calibrated; none where they are equal
-    capsule_tilt_db: tuple[float, ...] = ()  # gain far above 1 kHz, against that far below
-    device: str | None = None  # part of the name under which it is found
-    native_rate_hz: int | None = None  # at which it delivers by itself
-    format: str | None = None  # of its raw samples: see RAW_TYPES
+    capsule_tilt_db: tuple[float, ...] = ()  # gain far above 1 kHz, relative to that far below
+    device: str | None = None  # part of the name that the input device has
+    native_rate_hz: int | None = None  # at which the device delivers without resampling
+    format: str | None = None  # of its raw samples: a key of RAW_TYPES
     card: SoundCard | None = None  # for `seld-edge apply`
 
     def __post_init__(self) -> None:
@@ -82,7 +78,11 @@ class ArrayProfile:
 
     @property
     def capsules(self) -> Capsules:
-        """The capsules in the order of `channel_map`. Raises ValueError for a kind that delivers FOA."""
+        """The acoustic model of the capsules, in the order of `channel_map`.
+
+        Raises:
+            ValueError: The array is of a kind that delivers FOA.
+        """
         if self.kind in FOA_KINDS:
             raise ValueError(f"array {self.name!r}: got kind {self.kind!r}, wanted one with capsules")
         equal = (0.0,) * 4
@@ -96,17 +96,25 @@ class ArrayProfile:
 
     @property
     def planar(self) -> bool:
-        """It tells azimuth alone: its capsules lie in one plane."""
-        return self.kind not in _MIXING and self.capsules.planar
-
-    def heard_as(self, names: Sequence[str]) -> bool:
-        """Whether what comes of it is what comes of an array of those names: ambisonics are all alike."""
-        return self.name in names or (self.kind in FOA_KINDS and "foa" in names)
+        """Whether the capsules lie in one horizontal plane, so that the array determines azimuths only."""
+        return self.kind not in FOA_KINDS and self.capsules.planar
 
     @property
     def mixing(self) -> FloatArray | None:
         """Matrix (4, 4) from the channels of `channel_map` to W, Y, Z, X; None for a kind with capsules."""
         return _MIXING.get(self.kind)
+
+    def heard_as(self, names: Sequence[str]) -> bool:
+        """Say whether a model that was trained for some arrays fits this one.
+
+        Args:
+            names: Names of the arrays that the model was trained for.
+
+        Returns:
+            True if this array is among them, or if it delivers FOA and "foa" is: after encoding all kinds of FOA are
+            equal.
+        """
+        return self.name in names or (self.kind in FOA_KINDS and "foa" in names)
 
     def _check_capsules(self) -> None:
         places = len(set(self.capsule_position_m))
@@ -129,86 +137,21 @@ class ArrayProfile:
             )
 
 
-class Encoder(Protocol):
-    """From blocks of the device's channels to blocks of FOA, and maybe microphones, with the same sample indices."""
-
-    latency_s: float  # most time by which FOA comes later than the channels
-
-    def __call__(self, block: AudioBlock) -> AudioBlock:
-        """Take (n, channels), give (m, 4 or 8) that continue the block before; m is 0 while nothing can be told."""
-
-    def finish(self) -> Iterator[AudioBlock]:
-        """End of stream: give what is left."""
-
-    def reset(self) -> None:
-        """Forget the past: the next block is expected at sample 0."""
-
-
-class MixingEncoder:
-    """Channels that are FOA already, in whatever order and scale: no state, no delay."""
-
-    latency_s = 0.0
-
-    def __init__(self, mixing: FloatArray, channel_map: tuple[int, ...], microphones: bool = False) -> None:
-        self._channels = list(channel_map)
-        self._microphones = microphones
-        self._mixing = None if np.array_equal(mixing, np.eye(4)) else mixing.T
-
-    def __call__(self, block: AudioBlock) -> AudioBlock:
-        """(n, channels) -> (n, 4), or (n, 8) with microphones."""
-        samples = block.samples[:, self._channels]
-        foa = samples if self._mixing is None else samples @ self._mixing
-        if self._microphones:
-            foa = np.concatenate([foa, _cardioids(foa)], axis=1)
-        return AudioBlock(foa, block.start, block.lost)
-
-    def finish(self) -> Iterator[AudioBlock]:
-        """Nothing is left at the end."""
-        return iter(())
-
-    def reset(self) -> None:
-        """There is nothing to forget."""
-
-
 def shipped_arrays() -> dict[str, Path]:
-    """Array profiles that come with the package, by name."""
+    """List the array profiles that come with the package: paths of TOML files by name."""
     return shipped_profiles("array")
 
 
 def load_array(name: str) -> ArrayProfile:
-    """A profile by the name of a shipped one or by the path of a TOML file."""
-    return load_profile(ArrayProfile, "array", name)
+    """Load a profile.
 
+    Args:
+        name: The name of a shipped profile or the path of a TOML file.
 
-def fitting_arrays(device: Device) -> list[str]:
-    """Shipped profiles that know the name of a device; where it has too few channels or another rate, that is said."""
-    found = []
-    for name, profile in ((name, load_array(name)) for name in shipped_arrays()):
-        if profile.device is None or profile.device.lower() not in device.name.lower():
-            continue
-        wanted = []
-        if device.channels < profile.channels:
-            wanted.append(f"{profile.channels} channels")
-        if profile.native_rate_hz is not None and profile.native_rate_hz not in device.rates_hz:
-            wanted.append(f"{profile.native_rate_hz} Hz")
-        found.append(f"{name}, but it wants {' and '.join(wanted)}" if wanted else name)
-    return found
+    Returns:
+        The checked profile.
 
-
-def foa_encoder(profile: ArrayProfile, sample_rate_hz: int = 24000, microphones: bool = False) -> Encoder:
-    """What turns blocks of the device's channels, at this rate, into blocks of FOA.
-
-    With `microphones`, into blocks of 8 channels: FOA, then the four microphones at the same time. These are the
-    capsules in the order of the profile, made alike by its calibration, or cardioids along `VIRTUAL_AXES`.
+    Raises:
+        ValueError: There is no such profile, or the file cannot be read or describes no array.
     """
-    if profile.kind in FOA_KINDS:
-        return MixingEncoder(_MIXING[profile.kind], profile.channel_map, microphones)
-    return FilterEncoder(profile.capsules, profile.channel_map, sample_rate_hz, microphones)
-
-
-def _cardioids(foa: FloatArray) -> FloatArray:
-    """FOA (n, 4) -> virtual microphones (n, 4). Every sample by itself: the length of the block does not matter."""
-    sums = np.zeros((len(_CARDIOIDS), len(foa)), np.float32)
-    for gains, channel in zip(_CARDIOIDS.T, foa.T, strict=True):
-        sums += np.multiply.outer(gains, channel)
-    return sums.T
+    return load_profile(ArrayProfile, "array", name)

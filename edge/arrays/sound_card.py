@@ -1,11 +1,15 @@
-"""What the system has to know of an array's sound card: how it is found, and what has to be said at boot."""
+"""Table `card` of an array profile -> how the system identifies its sound card and which boot lines it needs."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-MAX_ID = 15  # characters of the name of a card, in the kernel
+MAX_ID = 15
+"""Most characters that the kernel keeps of the name of a card."""
+
+CARD_ID = f"1 to {MAX_ID} letters, digits, _ or -, a letter first"
+"""Description of a valid name, for messages."""
 
 _ID = re.compile(rf"[A-Za-z][A-Za-z0-9_-]{{0,{MAX_ID - 1}}}")
 _USB = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
@@ -14,11 +18,15 @@ _BOOT = re.compile(r"(dtparam|dtoverlay)=[\w.,:=/-]{1,80}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class SoundCard:
-    """A card on USB, which gets the array's name by a udev rule, or one that has a name of its own, as a HAT."""
+    """A USB card, which a udev rule gives the name of the array, or one with a fixed name, as that of a HAT.
 
-    usb: str | None = None  # VENDOR:PRODUCT, as lsusb says
-    id: str | None = None  # as `arecord -l` says: card 1: ID [...]
-    boot: tuple[str, ...] = ()  # lines of /boot/firmware/config.txt without which it is not there
+    Raises:
+        ValueError: Both or neither of `usb` and `id` are given, or a value is malformed.
+    """
+
+    usb: str | None = None  # VENDOR:PRODUCT, as `lsusb` prints it
+    id: str | None = None  # as `arecord -l` prints it: card 1: ID [...]
+    boot: tuple[str, ...] = ()  # lines of /boot/firmware/config.txt that the card needs
 
     def __post_init__(self) -> None:
         if (self.usb is None) == (self.id is None):
@@ -32,9 +40,6 @@ class SoundCard:
                 raise ValueError(f"got boot line {line!r}, wanted dtparam=... or dtoverlay=...")
 
 
-CARD_ID = f"1 to {MAX_ID} letters, digits, _ or -, a letter first"
-
-
 def is_card_id(text: str) -> bool:
-    """ALSA can call a card so."""
+    """Say whether ALSA accepts a text as the name of a card."""
     return _ID.fullmatch(text) is not None

@@ -1,1 +1,1 @@
-"""Microphone, pipe or file -> blocks of samples at the model's rate."""
+"""Microphone, pipe or sound file -> blocks of samples at the model's rate."""

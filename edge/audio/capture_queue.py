@@ -1,6 +1,6 @@
-"""Buffers from whoever records -> AudioBlock for the loop, what is missing counted: samples keep their place in time.
+"""Buffers of a capture thread -> AudioBlock for the loop, with the number of lost samples, so that times stay right.
 
-What the loop was too slow for is known to the sample; what a device lost is told by the clock.
+Samples that the loop was too slow to take are counted exactly. How many a device lost is estimated by the clock.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy as np
 from edge.types import AudioBlock
 
 DEADLINE_S = 3.0
+"""Time without samples after which a device counts as stopped."""
 
 _FLOAT_BYTES = 4
-_ORIGINS = 50  # few enough that the drift between the two clocks does not matter
+_ORIGINS = 50  # estimates that are kept: few enough that the drift between the two clocks does not matter
 
 
 class SourceError(OSError):
@@ -35,34 +36,45 @@ class CaptureQueue:
         max_buffers: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Create an empty queue.
+
+        Args:
+            name: Device, for messages.
+            channels: Channels of every buffer.
+            sample_rate_hz: Rate of the samples.
+            max_buffers: Buffers that the queue holds; further ones are lost.
+            clock: Monotonic clock, in seconds.
+        """
         self._name, self._channels, self._sample_rate_hz, self._clock = name, channels, sample_rate_hz, clock
         self._queue: queue.Queue[tuple[bytes, int, float]] = queue.Queue(max_buffers)
         self._missing = 0  # samples lost since the last buffer that was queued
-        self._captured = 0  # samples since the start, the lost ones too
-        self._ahead = 0  # samples of those that were counted as lost and cannot have been
-        self._settling = 0  # buffers that may still show it
-        self._origins_s: deque[float] = deque(maxlen=_ORIGINS)  # time of sample 0, as each of the last buffers tells it
+        self._captured = 0  # samples since the start, lost ones included
+        self._ahead = 0  # samples that were counted as lost and turned out not to be
+        self._settling = 0  # buffers that may still correct `_ahead`
+        self._origins_s: deque[float] = deque(maxlen=_ORIGINS)  # time of sample 0, estimated from each recent buffer
         self._taken = 0  # samples that were taken, and the lost ones before them
-        self._recorded_s = 0.0  # when the buffer that was taken last had been recorded
+        self._recorded_s = 0.0  # time at which the buffer taken last was recorded
 
     @property
     def waiting(self) -> int:
-        """Buffers that are there to be taken."""
+        """Buffers that can be taken at once."""
         return self._queue.qsize()
 
     def put(self, raw: bytes, overflowed: bool = False, at_s: float | None = None) -> None:
-        """Queue one buffer of interleaved float32 samples. Never blocks: if the queue is full, the buffer is lost.
+        """Queue one buffer. Never blocks: if the queue is full, the buffer is lost.
 
-        overflowed: the device lost samples before this buffer. How many it does not say: they are counted by the clock,
-        from the buffer among the last few seconds' that came with the least delay. at_s: when it was recorded, by the
-        clock; now by default.
+        Args:
+            raw: Interleaved float32 samples.
+            overflowed: Whether the device lost samples before this buffer. It does not say how many: they are counted
+                by the clock, relative to the recent buffer that arrived with the least delay.
+            at_s: Time at which the buffer was recorded, on the clock; None for now.
         """
         samples = len(raw) // (_FLOAT_BYTES * self._channels)
         if samples == 0:
             return
         now_s = self._clock() if at_s is None else at_s
         if overflowed and self._origins_s:
-            self._lose(now_s, samples)
+            self._count_loss(now_s, samples)
         self._captured += samples
         self._origins_s.append(self._origin_s(now_s))
         try:
@@ -73,12 +85,32 @@ class CaptureQueue:
             self._missing = 0
 
     def blocks(self, deadline_s: float = DEADLINE_S) -> Iterator[AudioBlock]:
-        """Yield the buffers in order, without end. Raises SourceError if none came for `deadline_s` seconds."""
+        """Take buffers without end.
+
+        Args:
+            deadline_s: Longest wait for a buffer.
+
+        Yields:
+            The buffers in order.
+
+        Raises:
+            SourceError: No buffer arrived for `deadline_s` seconds.
+        """
         while True:
             yield self.take(deadline_s)
 
     def take(self, deadline_s: float = DEADLINE_S) -> AudioBlock:
-        """The next buffer, as soon as there is one. Raises SourceError if none comes for `deadline_s` seconds."""
+        """Wait for the next buffer.
+
+        Args:
+            deadline_s: Longest wait.
+
+        Returns:
+            Samples (n, channels), their absolute index, and how many were lost before them.
+
+        Raises:
+            SourceError: No buffer arrived for `deadline_s` seconds.
+        """
         try:
             raw, lost, self._recorded_s = self._queue.get(timeout=deadline_s)
         except queue.Empty:
@@ -87,25 +119,33 @@ class CaptureQueue:
         return self._block(raw, lost)
 
     def rest(self) -> Iterator[AudioBlock]:
-        """After the last `put`: the buffers that wait, then an empty block if more was lost after them."""
+        """Empty the queue after the last `put`.
+
+        Yields:
+            The waiting buffers, then a block without samples if more was lost after them.
+        """
         while self.waiting:
             yield self.take()
         if self._missing:
             lost, self._missing = self._missing, 0
-            self._recorded_s = self._clock()  # it tells of now
+            self._recorded_s = self._clock()  # the loss lasts until now
             yield self._block(b"", lost)
 
     def gap(self) -> Iterator[AudioBlock]:
-        """When nothing is put any more: the buffers that wait, then an empty block for all that is missing by now."""
-        self._lose(self._clock(), 0)
+        """Empty the queue of a device that has stopped.
+
+        Yields:
+            The waiting buffers, then a block without samples for all that is missing until now, by the clock.
+        """
+        self._count_loss(self._clock(), 0)
         return self.rest()
 
     def age_s(self) -> float:
-        """Time since the buffer that was taken last had been recorded."""
+        """Time since the buffer taken last was recorded."""
         return self._clock() - self._recorded_s
 
-    def _lose(self, now_s: float, samples: int) -> None:
-        """Count what is missing between what was captured and the last `samples` before `now_s`, by the clock."""
+    def _count_loss(self, now_s: float, samples: int) -> None:
+        """Count the samples missing between those captured and the last `samples` before `now_s`, by the clock."""
         due = round((now_s - min(self._origins_s)) * self._sample_rate_hz) - samples
         lost = max(1, due - self._captured)
         self._missing += lost
@@ -113,10 +153,10 @@ class CaptureQueue:
         self._ahead, self._settling = self._captured - due, _ORIGINS
 
     def _origin_s(self, now_s: float) -> float:
-        """Time of sample 0, as what was captured until now tells it.
+        """Estimate the time of sample 0 from the samples captured until now.
 
-        A buffer that came late after a loss made that seem longer. Those after it show it, as they seem to come too
-        early: the next loss is counted without, so that such errors never add up.
+        A buffer that arrived late after a loss made the loss seem longer than it was. The buffers after it reveal this,
+        as they seem to arrive too early. The excess is left out of the next loss, so such errors never add up.
         """
         origin_s = now_s - (self._captured - self._ahead) / self._sample_rate_hz
         if self._settling:

@@ -1,8 +1,9 @@
-"""A microphone array -> AudioBlock at the device's own rate, for ever; and the list of input devices.
+"""A microphone array -> AudioBlock at the device's own rate, without end; and the list of input devices.
 
-A process of its own records (edge/audio/recorder.py) and a thread puts its buffers into a bounded `CaptureQueue`;
-the loop takes them out. A dead device shows no error: progress against a deadline is the only judge. Its process is
-ended then, whatever it hangs in, and a new one started now and then until the device is back.
+A recorder process (edge/audio/recorder.py) records, a thread puts its buffers into a bounded `CaptureQueue`, and the
+loop takes them out. A dead device reports no error, so the only evidence is that samples stop arriving within a
+deadline. The recorder is killed then, whatever state it is in, and a new one is started from time to time until the
+device is back.
 """
 
 from __future__ import annotations
@@ -16,17 +17,24 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.audio.capture_queue import DEADLINE_S, CaptureQueue, SourceError
 from edge.audio.recorder import BUFFER_S, HEADER, QUEUE_S, inputs, load_pyaudio, supports
+from edge.stderr import silent_stderr
 from edge.types import AudioBlock
 
-RETRY_S = 3.0  # between two attempts to open a device that is away
-OPEN_S = 10.0  # within which it is opened, or not
+RETRY_S = 3.0
+"""Time between two attempts to open a device that is away."""
+
+OPEN_S = 10.0
+"""Longest time that opening a device may take."""
+
 RATES_HZ = (16000, 24000, 44100, 48000)
+"""Rates that `list_devices` tries."""
+
 RECORDER = (sys.executable, "-P", "-m", "edge.audio.recorder")
 
 _END_S = 2.0
@@ -35,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class InputDevice:
     """An input device as `seld-edge devices` shows it."""
 
     index: int
@@ -46,30 +54,43 @@ class Device:
 
 
 class Microphone:
-    """An open input device. `name` and `sample_rate_hz` say what was opened.
+    """An open input device, which is opened again when it comes back after a failure.
 
-    If it stops, what is missing is told, and it is opened again as soon as it is back.
+    `name` and `sample_rate_hz` say what was opened.
     """
 
     def __init__(self, device: str | int | None, channels: int, sample_rate_hz: int) -> None:
-        """Open `device` (index, name, part of a name, or None for the default), at `sample_rate_hz` if it can.
+        """Open a device and begin to record.
 
-        Raises ValueError if PyAudio is missing, there is no such device, or it has too few channels or no known rate;
-        SourceError if it cannot be opened.
+        Args:
+            device: Index, name or part of a name; None for the system's default.
+            channels: Channels to record.
+            sample_rate_hz: Rate that is tried first; a device without it is opened at another one.
+
+        Raises:
+            ValueError: PyAudio is missing, there is no such device, or it has too few channels or no known rate.
+            SourceError: The device cannot be opened.
         """
         wanted = None if device is None else str(device)
-        self._recording = _Recording(wanted, channels, sample_rate_hz)
-        self.name, self.sample_rate_hz = self._recording.name, self._recording.sample_rate_hz
+        self._recorder = _RecorderProcess(wanted, channels, sample_rate_hz)
+        self.name, self.sample_rate_hz = self._recorder.name, self._recorder.sample_rate_hz
         self._wanted = self.name if wanted is not None and wanted.isdecimal() else wanted  # indices may change
         self._channels = channels
         self._queue = CaptureQueue(self.name, channels, self.sample_rate_hz, round(QUEUE_S / BUFFER_S))
-        self._recording.start(self._queue)
+        self._recorder.start(self._queue)
 
     def blocks(self, deadline_s: float = DEADLINE_S) -> Iterator[AudioBlock]:
-        """Yield what is captured, (n, channels) at `sample_rate_hz`, without end, and an empty block where it stops.
+        """Capture without end.
 
-        Raises SourceError if the first samples do not come for `deadline_s` seconds. When later ones do not, the gap
-        is told at once and the device is waited for.
+        Args:
+            deadline_s: Time without samples after which the device counts as stopped.
+
+        Yields:
+            Samples (n, channels) at `sample_rate_hz`. When the device stops, a block without samples reports the loss
+            at once, and the next one arrives when the device is back.
+
+        Raises:
+            SourceError: The first samples did not arrive within the deadline.
         """
         yield self._queue.take(deadline_s)
         while True:
@@ -78,48 +99,49 @@ class Microphone:
             except SourceError as error:
                 stopped_s = time.monotonic() - deadline_s
                 logger.warning("%s: trying again until it is back", error)
-                self._recording.end()
+                self._recorder.end()
                 yield from self._queue.gap()
                 block = self._first_block_again(deadline_s)
                 logger.warning("microphone %r is back after %.0f s", self.name, time.monotonic() - stopped_s)
             yield block
 
     def age_s(self) -> float:
-        """Time since the last buffer that came out of `blocks` had been recorded."""
+        """Time since the buffer yielded last was recorded."""
         return self._queue.age_s()
 
     def close(self) -> None:
         """Release the device."""
-        self._recording.end()
+        self._recorder.end()
 
     def _first_block_again(self, deadline_s: float) -> AudioBlock:
+        """Open the device until it delivers samples at the rate of before."""
         while True:
-            self._recording.end()
+            self._recorder.end()
             time.sleep(RETRY_S)
             try:
-                self._recording = _Recording(self._wanted, self._channels, self.sample_rate_hz)
-                if self._recording.sample_rate_hz != self.sample_rate_hz:
-                    logger.debug("got %d Hz, wanted %d", self._recording.sample_rate_hz, self.sample_rate_hz)
+                self._recorder = _RecorderProcess(self._wanted, self._channels, self.sample_rate_hz)
+                if self._recorder.sample_rate_hz != self.sample_rate_hz:
+                    logger.debug("got %d Hz, wanted %d", self._recorder.sample_rate_hz, self.sample_rate_hz)
                     continue
-                self._recording.start(self._queue, after_gap=True)
+                self._recorder.start(self._queue, after_gap=True)
                 return self._queue.take(deadline_s)
             except (ValueError, OSError) as error:
                 logger.debug("%s", error)
 
 
-class _Recording:
-    """A process that records (edge/audio/recorder.py), and a thread that takes what it says."""
+class _RecorderProcess:
+    """A recorder process (edge/audio/recorder.py) and the thread that reads its output."""
 
     def __init__(self, device: str | None, channels: int, sample_rate_hz: int) -> None:
-        """Raises ValueError or SourceError, and leaves no process behind."""
-        asked = [*RECORDER, f"--channels={channels}", f"--rate-hz={sample_rate_hz}"]
+        """Start the process. Raises ValueError or SourceError, and leaves no process behind then."""
+        command = [*RECORDER, f"--channels={channels}", f"--rate-hz={sample_rate_hz}"]
         if device is not None:
-            asked.append(f"--device={device}")
+            command.append(f"--device={device}")
         self._process = subprocess.Popen(
-            asked,
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # of PortAudio: 100 lines at every start, millions when a device dies
+            stderr=subprocess.DEVNULL,  # PortAudio prints 100 lines at every start, millions when a device dies
             env=os.environ | {"PYTHONPATH": os.pathsep.join(str(Path(each).absolute()) for each in sys.path)},
         )
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -127,22 +149,22 @@ class _Recording:
         self._reader: threading.Thread | None = None
         try:
             self.name, self.sample_rate_hz = self._opened(device)
-        except BaseException:  # SIGTERM may come while it is waited for
+        except BaseException:  # SIGTERM may arrive during the wait
             self.end()
             raise
 
     def start(self, capture: CaptureQueue, after_gap: bool = False) -> None:
-        """From now on put what is recorded into `capture`. after_gap: something is missing before it."""
+        """Put everything that is recorded from now on into `capture`; after a gap the first buffer reports a loss."""
         self._reader = threading.Thread(target=self._read, args=(capture, after_gap), name="microphone", daemon=True)
         self._reader.start()
 
     def end(self) -> None:
-        """Nothing is put after this. Doing it again does no harm."""
+        """Kill the process; no buffer is put after this. A second call does no harm."""
         self._process.kill()
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
-            logger.warning("process %d, which recorded, cannot be ended", self._process.pid)
+            logger.warning("recorder process %d cannot be ended", self._process.pid)
         if self._reader is not None:
             self._reader.join(_END_S)
         if self._reader is None or not self._reader.is_alive():
@@ -150,16 +172,17 @@ class _Recording:
             self._stdout.close()
 
     def _opened(self, device: str | None) -> tuple[str, int]:
+        """Wait for the first line of the process: name and rate of the device."""
         name = f"microphone {'default' if device is None else device!r}"
         if not select.select([self._stdout], [], [], OPEN_S)[0]:
             raise SourceError(f"{name}: cannot be opened: no answer for {OPEN_S:g} s")
         try:
-            said = json.loads(self._stdout.readline())
+            answer = json.loads(self._stdout.readline())
         except ValueError:
-            raise SourceError(f"{name}: cannot be opened: the process that records has ended") from None
-        if "error" in said:
-            raise (ValueError if said["refused"] else SourceError)(said["error"])
-        return said["name"], said["sample_rate_hz"]
+            raise SourceError(f"{name}: cannot be opened: the recorder process has ended") from None
+        if "error" in answer:
+            raise (ValueError if answer["refused"] else SourceError)(answer["error"])
+        return answer["name"], answer["sample_rate_hz"]
 
     def _read(self, capture: CaptureQueue, lost: bool) -> None:
         while len(header := self._stdout.read(HEADER.size)) == HEADER.size:
@@ -170,18 +193,25 @@ class _Recording:
             lost = False
 
 
-def list_devices(channels: int = 4) -> list[Device]:
-    """All input devices; rates are tried with `channels` channels, or all of a device that has fewer.
+def list_devices(channels: int = 4) -> list[InputDevice]:
+    """List all input devices.
 
-    Raises ValueError if PyAudio is missing.
+    Args:
+        channels: Channels with which the rates are tried; a device that has fewer is tried with all it has.
+
+    Returns:
+        The devices in PortAudio's order.
+
+    Raises:
+        ValueError: PyAudio is missing.
     """
     pyaudio = load_pyaudio()
     with ExitStack() as stack:
-        stack.enter_context(_quiet())
+        stack.enter_context(silent_stderr())
         audio = pyaudio.PyAudio()
         stack.callback(audio.terminate)
         return [
-            Device(
+            InputDevice(
                 index=info["index"],
                 name=info["name"],
                 channels=info["maxInputChannels"],
@@ -194,16 +224,3 @@ def list_devices(channels: int = 4) -> list[Device]:
             )
             for info in inputs(audio)
         ]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What PortAudio and alsa-lib print on stderr meanwhile, 100 lines at every start, goes nowhere."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

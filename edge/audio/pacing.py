@@ -1,7 +1,7 @@
-"""Blocks of a file -> the same blocks when they would have been recorded, as a microphone gives them.
+"""Blocks of a file -> the same blocks at the time at which a microphone would have delivered them.
 
-Due times are absolute: nothing adds up. Whoever takes blocks too late finds them in the microphone's own queue, and
-what was too much for the queue is lost and counted as with a microphone.
+Due times are absolute, so errors do not add up. Blocks that are taken too late wait in the queue of a microphone, and
+those that the queue cannot hold are lost and counted, as with a microphone.
 """
 
 from __future__ import annotations
@@ -20,10 +20,24 @@ def paced(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[AudioBlock]:
-    """Play blocks without gaps through the queue `capture`, in real time from the first `next` on.
+    """Play blocks in real time, starting with the first `next`.
 
-    No thread is needed: what would have come since the last `next` is put into the queue before anything is taken out.
-    clock: the one of `capture`.
+    No thread is needed: everything that became due since the last `next` is put into the queue before a block is taken
+    out.
+
+    Args:
+        blocks: Blocks without gaps.
+        capture: Queue that the blocks go through.
+        sample_rate_hz: Rate of the blocks.
+        clock: The clock that `capture` uses.
+        sleep: Waits for a number of seconds.
+
+    Yields:
+        The blocks, with `lost` where the queue overflowed.
+
+    Raises:
+        ValueError: Passed on from `blocks`, after what was read before the error.
+        OSError: As ValueError.
     """
     began_s = clock()
     try:
@@ -35,7 +49,7 @@ def paced(
                 else:
                     sleep(ahead_s)
             capture.put(block.samples.tobytes(), at_s=due_s)
-    except (ValueError, OSError):  # of the file: what came before is heard
+    except (ValueError, OSError):
         yield from capture.rest()
         raise
     yield from capture.rest()

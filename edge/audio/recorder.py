@@ -1,10 +1,11 @@
-"""An input device, by way of PyAudio -> its buffers on stdout, with when they came: `python -m edge.audio.recorder`.
+"""An input device, through PyAudio -> its buffers with their times on stdout: `python -m edge.audio.recorder`.
 
-It is a process of its own, because a device that dies takes PortAudio with it (PortAudio #1037): callbacks just stop,
-closing hangs, a read spins, stderr is flooded. What has gone wrong then is ended from outside, and a new one started;
-one that spins ends itself sooner.
-The first line on stdout is JSON and says what was opened, or why nothing was; then HEADER and samples by turns. It ends
-when its stdin does. Nothing here imports numpy: it has to start quickly, again and again while a device is away.
+The recorder is a process of its own because PortAudio does not survive the loss of a device (PortAudio #1037):
+callbacks stop without an error, closing hangs, a read spins, stderr is flooded. A failed recorder is killed from
+outside and started again; one that spins ends itself sooner.
+The first line on stdout is JSON and says what was opened, or why nothing was. After it, HEADER and samples alternate.
+The process ends when its stdin does. Nothing here imports numpy: the process has to start quickly, again and again
+while a device is away.
 """
 
 from __future__ import annotations
@@ -22,17 +23,31 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-BUFFER_S = 0.1  # PyAudio cannot set the latency and overflows after a stall of about 1.5 buffers
+BUFFER_S = 0.1
+"""Length of a buffer. PyAudio cannot set the latency and overflows after a stall of about 1.5 buffers."""
+
 QUEUE_S = 2.0
-SPINNING_S = 0.5  # in which nothing comes and yet a processor is busy for half of the time: the device is dead
-HEADER = struct.Struct("<I?d")  # bytes of samples that follow, whether some were lost before, time.monotonic()
+"""Length of the audio that a queue of buffers holds."""
+
+SPINNING_S = 0.5
+"""Time without a buffer in which PortAudio, if it uses a processor for half of it, counts as spinning."""
+
+HEADER = struct.Struct("<I?d")
+"""What precedes the samples: their bytes, whether samples were lost before them, time.monotonic() of the buffer."""
 
 Put = Callable[[bytes, bool, float], None]
-"""Takes interleaved float32 samples, whether the device has overflowed, and when they came."""
+"""Takes interleaved float32 samples, whether the device has overflowed, and the time of the buffer."""
 
 
 def load_pyaudio() -> Any:
-    """The module. Raises ValueError where it is missing."""
+    """Import PyAudio.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: PyAudio is not installed or does not load.
+    """
     try:
         import pyaudio
     except ModuleNotFoundError:
@@ -43,13 +58,13 @@ def load_pyaudio() -> Any:
 
 
 def inputs(audio: Any) -> list[dict[str, Any]]:
-    """PortAudio's descriptions of all input devices."""
+    """List PortAudio's descriptions of all devices with input channels."""
     infos = [dict(audio.get_device_info_by_index(index)) for index in range(audio.get_device_count())]
     return [info for info in infos if info["maxInputChannels"] > 0]
 
 
 def supports(pyaudio: Any, audio: Any, info: dict[str, Any], channels: int, rate_hz: int) -> bool:
-    """Whether a device delivers so many channels at this rate."""
+    """Say whether a device delivers a number of channels at a rate."""
     try:
         audio.is_format_supported(
             rate_hz, input_device=info["index"], input_channels=channels, input_format=pyaudio.paFloat32
@@ -60,12 +75,20 @@ def supports(pyaudio: Any, audio: Any, info: dict[str, Any], channels: int, rate
 
 
 def start_stream(device: str | None, channels: int, sample_rate_hz: int, put: Put) -> tuple[str, int, Any]:
-    """Open `device` (index, name, part of a name, or None for the default), at `sample_rate_hz` if it can.
+    """Open a device and begin to record.
 
-    Returns its name, its rate, and what has to be kept while `put` is to be called, from a thread of PortAudio's.
+    Args:
+        device: Index, name or part of a name; None for the system's default.
+        channels: Channels to record.
+        sample_rate_hz: Rate that is tried first.
+        put: Called with every buffer, from a thread of PortAudio.
 
-    Raises ValueError if PyAudio is missing, there is no such device, or it has too few channels or no known rate;
-    OSError if it cannot be opened.
+    Returns:
+        Name of the device, its rate in Hz, and an object that has to be kept while `put` is to be called.
+
+    Raises:
+        ValueError: PyAudio is missing, there is no such device, or it has too few channels or no known rate.
+        OSError: The device cannot be opened.
     """
     pyaudio = load_pyaudio()
     audio = pyaudio.PyAudio()
@@ -95,18 +118,22 @@ def start_stream(device: str | None, channels: int, sample_rate_hz: int, put: Pu
 
 
 class Backlog:
-    """Bounded hand-over from PortAudio's thread (`put`) to the one that writes (`get`)."""
+    """Bounded hand-over from PortAudio's thread (`put`) to the thread that writes (`get`)."""
 
     def __init__(self, buffers: int) -> None:
+        """Create an empty backlog that holds a number of buffers."""
         self._queue: queue.Queue[tuple[bytes, bool, float]] = queue.Queue(buffers)
         self._lost = False
-        self.came = 0  # buffers, those that were lost among them
+        self.came = 0  # buffers so far, lost ones included
 
     def put(self, raw: bytes, overflowed: bool, at_s: float) -> None:
-        """Never blocks: if the queue is full, the buffer is lost, and the next one says so.
+        """Queue one buffer. Never blocks: if the queue is full, the buffer is lost, and the next one reports it.
 
-        overflowed: the device lost samples before this buffer or inside it, PortAudio does not say where. So it is
-        given up: what is handed over is whole.
+        Args:
+            raw: Interleaved float32 samples.
+            overflowed: Whether the device lost samples before this buffer or inside it; PortAudio does not say where.
+                Such a buffer is dropped, so that every buffer in the queue is without a hole.
+            at_s: time.monotonic() at which the buffer arrived.
         """
         self.came += 1
         if overflowed:
@@ -120,19 +147,26 @@ class Backlog:
             self._lost = False
 
     def get(self) -> bytes:
-        """The next message, as soon as there is one."""
+        """Wait for the next buffer and return it with its HEADER, as it is to be written."""
         raw, lost, at_s = self._queue.get()
         return HEADER.pack(len(raw), lost, at_s) + raw
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Record until stdin ends. Returns 2 if the device cannot be opened."""
+    """Record until stdin ends.
+
+    Args:
+        argv: Options; None for those of the process.
+
+    Returns:
+        2 if the device cannot be opened. Otherwise the process ends inside.
+    """
     parser = argparse.ArgumentParser(prog="edge.audio.recorder")
     parser.add_argument("--device")
     parser.add_argument("--channels", type=int, required=True)
     parser.add_argument("--rate-hz", type=int, required=True)
     args = parser.parse_args(argv)
-    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the parent, who is to close what is open first
+    for number in (signal.SIGINT, signal.SIGTERM):  # they are meant for the parent, which then closes stdin
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     backlog = Backlog(round(QUEUE_S / BUFFER_S))
@@ -147,6 +181,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _write(backlog.get())
 
 
+def end_when_spinning(backlog: Backlog) -> None:
+    """End the process as soon as PortAudio keeps a processor busy without delivering a buffer."""
+    while True:
+        came, spent_s = backlog.came, time.process_time()
+        time.sleep(SPINNING_S)
+        if backlog.came == came and time.process_time() - spent_s > SPINNING_S / 2:
+            os._exit(1)
+
+
 def _write(message: bytes) -> None:
     while message:
         message = message[os.write(sys.stdout.fileno(), message) :]
@@ -158,17 +201,8 @@ def _end_with_stdin() -> None:
     os._exit(0)
 
 
-def end_when_spinning(backlog: Backlog) -> None:
-    """End the process as soon as PortAudio keeps a processor busy and gives nothing for it."""
-    while True:
-        came, spent_s = backlog.came, time.process_time()
-        time.sleep(SPINNING_S)
-        if backlog.came == came and time.process_time() - spent_s > SPINNING_S / 2:
-            os._exit(1)
-
-
 def _choose(audio: Any, device: str | None) -> dict[str, Any]:
-    """The description of the wanted device; a full name goes before a part of one."""
+    """Find the description of the wanted device; a full name takes precedence over a part of one."""
     present = inputs(audio)
     if device is None:
         with contextlib.suppress(OSError):

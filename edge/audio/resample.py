@@ -8,25 +8,35 @@ that is what makes the result independent of how the input was cut.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 
-from edge.types import FloatArray
+from edge.types import AudioBlock, FloatArray
 
 MIN_RATE_HZ, MAX_RATE_HZ = 4000, 192_000
 
 _STOPBAND_DB = 80.0
 _PASSBAND = 0.9  # of the lower Nyquist frequency
 _MIN_GROUP = 64  # outputs per matrix product
-_MAX_PERIOD = 320  # a ratio that repeats within this many outputs gets by with one kernel
+_MAX_PERIOD = 320  # outputs after which a ratio has to repeat for one kernel to suffice
 
 
 class Resampler:
     """Rational resampler for a stream of samples (n, channels). Equal rates pass the samples through."""
 
     def __init__(self, rate_in: int, rate_out: int, channels: int) -> None:
-        """Rates in Hz. Raises ValueError if a rate is outside MIN_RATE_HZ..MAX_RATE_HZ."""
+        """Design the filter and begin a stream.
+
+        Args:
+            rate_in: Sample rate of what is pushed, in Hz.
+            rate_out: Sample rate of what is returned, in Hz.
+            channels: Channels of both.
+
+        Raises:
+            ValueError: A rate is outside MIN_RATE_HZ to MAX_RATE_HZ.
+        """
         for rate_hz in (rate_in, rate_out):
             if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
                 raise ValueError(f"got a sample rate of {rate_hz} Hz, wanted {MIN_RATE_HZ} to {MAX_RATE_HZ}")
@@ -38,15 +48,20 @@ class Resampler:
         self._window = (self._up - 1 + (self._group - 1) * self._down) // self._up + 2 * self._half + 1
         self.reset()
 
+    @property
+    def latency_s(self) -> float:
+        """Most time by which an output comes later than the input at the same instant."""
+        return 0.0 if self._up == self._down else (self._window - self._half) / self.rate_in
+
     def reset(self) -> None:
-        """Forget everything: the next sample pushed is the first of a new stream."""
+        """Forget the past: the next sample pushed is the first of a new stream."""
         self._buffer = np.zeros((self._half, self.channels), np.float32)  # begins half a filter before self._first
         self._first = 0  # input index at which the next group starts
         self._received = 0  # inputs so far
         self._emitted = 0  # outputs so far
 
     def push(self, samples: FloatArray) -> FloatArray:
-        """Take samples (n, channels), give those outputs (m, channels), m >= 0, that can be computed by now."""
+        """Take the next samples (n, channels); return the outputs (m, channels), m >= 0, that they complete."""
         if self._up == self._down:
             return samples
         self._received += len(samples)
@@ -62,9 +77,10 @@ class Resampler:
         return np.concatenate(pieces) if pieces else np.empty((0, self.channels), np.float32)
 
     def finish(self) -> FloatArray:
-        """Give the remaining outputs (m, channels), as if silence followed, and reset.
+        """End the stream as if silence followed, and reset.
 
-        Over the whole stream of n inputs there are ceil(n * rate_out / rate_in) outputs.
+        Returns:
+            The remaining outputs (m, channels). The whole stream of n inputs has ceil(n * rate_out / rate_in) outputs.
         """
         wanted = -(-self._received * self._up // self._down) - self._emitted
         groups = math.ceil(wanted / self._group)
@@ -72,6 +88,63 @@ class Resampler:
         tail = self.push(np.zeros((silence, self.channels), np.float32))[:wanted]
         self.reset()
         return tail
+
+
+class BlockResampler:
+    """Resampler for blocks: their `start` and `lost` are converted too, and a gap ends the filter's memory.
+
+    The end of a gap is rounded to a whole output sample from its absolute place, so rounding errors never add up.
+    """
+
+    def __init__(self, resampler: Resampler) -> None:
+        """Begin a stream of blocks with a resampler that is at the beginning of a stream."""
+        self._resampler = resampler
+        self._start = self._lost = 0  # of the next block that is yielded
+
+    def push(self, block: AudioBlock) -> Iterator[AudioBlock]:
+        """Resample one block.
+
+        Args:
+            block: The next block at `rate_in`. One without samples reports a loss after which the source has stopped.
+
+        Yields:
+            The blocks at `rate_out` that it completes: none, one, or two at a gap.
+        """
+        rate_in, rate_out = self._resampler.rate_in, self._resampler.rate_out
+        if rate_in == rate_out:
+            yield block
+            return
+        if block.lost:
+            tail = self._resampler.finish()
+            if len(tail):
+                yield self._next(tail)
+            resumed = max(self._start, -(-block.start * rate_out // rate_in))
+            self._lost += resumed - self._start
+            self._start = resumed
+        samples = self._resampler.push(block.samples)
+        if len(samples) or (self._lost and not len(block.samples)):  # a loss without samples is passed on at once
+            yield self._next(samples)
+
+    def finish(self) -> Iterator[AudioBlock]:
+        """End the stream as if silence followed, and begin another one at sample 0.
+
+        Yields:
+            A block of the remaining samples, if there are any or if a loss was not passed on yet.
+        """
+        tail = self._resampler.finish()
+        if len(tail) or self._lost:
+            yield self._next(tail)
+        self._start = 0
+
+    def reset(self) -> None:
+        """Forget the past: the next block pushed is the first of a new stream."""
+        self._resampler.reset()
+        self._start = self._lost = 0
+
+    def _next(self, samples: FloatArray) -> AudioBlock:
+        block = AudioBlock(samples, self._start, self._lost)
+        self._start, self._lost = self._start + len(samples), 0
+        return block
 
 
 def _half_width(up: int, down: int) -> int:
@@ -82,7 +155,7 @@ def _half_width(up: int, down: int) -> int:
 
 @lru_cache(maxsize=512)
 def _kernel(up: int, down: int, outputs: int, phase: int) -> FloatArray:
-    """Matrix (outputs, window) from inputs to outputs, the first of which lies phase/up after input number `half`."""
+    """Matrix (outputs, window) from inputs to outputs; the first output lies phase/up samples after input `half`."""
     half = _half_width(up, down)
     window = (up - 1 + (outputs - 1) * down) // up + 2 * half + 1
     instants = (phase + np.arange(outputs) * down) / up

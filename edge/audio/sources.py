@@ -1,4 +1,4 @@
-"""Wav file, demo scene, raw PCM on stdin or microphone -> AudioBlock at the model's rate."""
+"""Sound file, demo scene, raw PCM on stdin or microphone -> AudioBlock at the model's rate."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
+from edge.audio.audio_file import open_audio_file
 from edge.audio.capture_queue import DEADLINE_S, CaptureQueue, SourceError
 from edge.audio.microphone import Microphone
 from edge.audio.pacing import paced
 from edge.audio.recorder import QUEUE_S
-from edge.audio.resample import Resampler
-from edge.audio.wav import SAMPLE_BYTES, check_finite, decode_samples, read_wav_blocks, read_wav_header
+from edge.audio.resample import BlockResampler, Resampler
+from edge.audio.samples import RAW_TYPES, SAMPLE_BYTES, check_finite, decode_samples
 from edge.types import AudioBlock
-
-RAW_TYPES = {"s16le": "pcm16", "s32le": "pcm32", "f32le": "float32"}
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RawFormat:
-    """How the raw samples on stdin are to be read. Raises ValueError if `sample_type` is none of RAW_TYPES."""
+    """Format of the raw samples on stdin.
+
+    Raises:
+        ValueError: `sample_type` is not a key of RAW_TYPES.
+    """
 
     sample_type: str = "s16le"
     sample_rate_hz: int = 24000
@@ -47,14 +50,15 @@ class RawFormat:
 class Source:
     """An open source of audio: iterate once over its blocks, inside a `with` that closes it.
 
-    Iterating raises ValueError on bad samples (NaN, a file truncated meanwhile) and SourceError where a device fails.
+    Iterating raises ValueError on bad samples (NaN, a file that was truncated meanwhile) and SourceError where a device
+    fails.
     """
 
     name: str
-    live: bool  # the first sample is heard now: a wall-clock time can be given to events
+    live: bool  # the first sample sounds now: events can be given wall-clock times
     blocks: Iterator[AudioBlock]
     close: Callable[[], None]
-    real_time: bool = False  # blocks come at the pace at which they are recorded, whether they are taken or not
+    real_time: bool = False  # blocks arrive at the pace of the recording, whether they are taken or not
     age_s: Callable[[], float] | None = None  # time since the last block was recorded, where that is known
 
     def __iter__(self) -> Iterator[AudioBlock]:
@@ -81,16 +85,28 @@ def open_source(
     demo_wav: str | Path | None = None,
     stdin: BinaryIO | None = None,
 ) -> Source:
-    """Open `demo`, `mic`, `-` (raw PCM on stdin) or a wav file, to give `channels` channels at `sample_rate_hz`.
+    """Open a source of audio.
 
-    Blocks come in the size that suits the source, about `block_samples` samples; a microphone's are 100 ms.
+    Args:
+        spec: `demo` (the shipped scene), `mic`, `-` (raw PCM on stdin), or the path of a wav, FLAC or Ogg file.
+        channels: Channels that the source has to have.
+        sample_rate_hz: Rate of the blocks; a source at another rate is resampled.
+        block_samples: Approximate length of the blocks of files and stdin. Those of a microphone are 100 ms long.
+        realtime: Whether a file is played at the pace of its recording, through the queue of a microphone.
+        raw: Format of the samples on stdin.
+        device: Microphone to open: see `Microphone`.
+        native_rate_hz: Rate that is tried first at the microphone, so that only our own resampler converts it.
+        deadline_s: Time without samples after which a microphone counts as stopped.
+        demo_wav: File that replaces the shipped scene.
+        stdin: Stream that replaces `sys.stdin.buffer`.
 
-    realtime: play a file as if a microphone heard it. raw: what is on stdin. device, deadline_s: see `Microphone`.
-    native_rate_hz: is asked of the microphone before the other rates, so that nothing but us resamples.
-    demo_wav: replaces the shipped scene. stdin: replaces `sys.stdin.buffer`.
+    Returns:
+        The open source.
 
-    Raises ValueError, one line that starts with the name of the source, if it is missing, unreadable, empty, truncated
-    or has another number of channels, or if it cannot be played; SourceError if a device cannot be opened.
+    Raises:
+        ValueError: The source is missing, unreadable, empty, truncated, has another number of channels or cannot be
+            played in real time. One line that starts with the name of the source.
+        SourceError: The microphone cannot be opened.
     """
     if spec == "mic":
         source = _open_microphone(device, channels, sample_rate_hz, native_rate_hz or sample_rate_hz, deadline_s)
@@ -98,40 +114,30 @@ def open_source(
         source = _open_stdin(stdin, raw or RawFormat(), channels, sample_rate_hz, block_samples)
     elif spec == "demo":
         with resources.as_file(resources.files("edge") / "demo" / "scene.wav") as scene:
-            source = _open_wav(demo_wav or scene, channels, sample_rate_hz, block_samples)
+            source = _open_file(demo_wav or scene, channels, sample_rate_hz, block_samples)
     else:
-        source = _open_wav(spec, channels, sample_rate_hz, block_samples)
-    return _played(source, channels, sample_rate_hz, block_samples) if realtime else source
+        source = _open_file(spec, channels, sample_rate_hz, block_samples)
+    return _in_real_time(source, channels, sample_rate_hz, block_samples) if realtime else source
 
 
 def resample_blocks(blocks: Iterable[AudioBlock], resampler: Resampler) -> Iterator[AudioBlock]:
-    """Bring blocks, their `start` and `lost` to `resampler.rate_out`. At a gap the resampler ends and begins anew.
+    """Resample a whole stream of blocks, their `start` and `lost` included.
 
-    The end of a gap is rounded to whole output samples from its absolute place, so that rounding never adds up.
+    Args:
+        blocks: Blocks at `resampler.rate_in`.
+        resampler: A resampler at the beginning of a stream.
+
+    Yields:
+        Blocks at `resampler.rate_out`: see `BlockResampler`.
     """
-    if resampler.rate_in == resampler.rate_out:
-        yield from blocks
-        return
-    start = lost = 0
+    resampled = BlockResampler(resampler)
     for block in blocks:
-        if block.lost:
-            tail = resampler.finish()
-            if len(tail):
-                yield AudioBlock(tail, start, lost)
-                start, lost = start + len(tail), 0
-            resumed = max(start, -(-block.start * resampler.rate_out // resampler.rate_in))
-            start, lost = resumed, lost + resumed - start
-        samples = resampler.push(block.samples)
-        if len(samples) or (lost and not len(block.samples)):  # a source that has stopped is told of at once
-            yield AudioBlock(samples, start, lost)
-            start, lost = start + len(samples), 0
-    tail = resampler.finish()
-    if len(tail) or lost:
-        yield AudioBlock(tail, start, lost)
+        yield from resampled.push(block)
+    yield from resampled.finish()
 
 
-def _played(source: Source, channels: int, sample_rate_hz: int, block_samples: int) -> Source:
-    """A file as if it were heard now."""
+def _in_real_time(source: Source, channels: int, sample_rate_hz: int, block_samples: int) -> Source:
+    """The same source at the pace of its recording."""
     if source.real_time:
         source.close()
         raise ValueError(f"{source.name}: got realtime, wanted it for a file only: this is real time already")
@@ -140,11 +146,11 @@ def _played(source: Source, channels: int, sample_rate_hz: int, block_samples: i
     return replace(source, blocks=paced(source.blocks, capture, sample_rate_hz), real_time=True, age_s=capture.age_s)
 
 
-def _open_wav(path: str | Path, channels: int, sample_rate_hz: int, block_samples: int) -> Source:
-    wav = read_wav_header(path)
-    _check_channels(str(path), wav.channels, channels)
-    resampler = _resampler(str(path), wav.sample_rate_hz, sample_rate_hz, channels)
-    arrays = read_wav_blocks(path, _input_samples(block_samples, resampler))
+def _open_file(path: str | Path, channels: int, sample_rate_hz: int, block_samples: int) -> Source:
+    file = open_audio_file(path)
+    _check_channels(str(path), file.channels, channels)
+    resampler = _resampler(str(path), file.sample_rate_hz, sample_rate_hz, channels)
+    arrays = file.blocks(_input_samples(block_samples, resampler))
 
     def blocks() -> Iterator[AudioBlock]:
         start = 0
@@ -181,10 +187,10 @@ def _open_microphone(
 
 
 def _is_fed(stream: BinaryIO) -> bool:
-    """Whether a stream is a pipe or a device, at whose other end somebody may be recording, rather than a file."""
+    """Whether a stream is a pipe or a device, into which a recorder may be writing, rather than a file."""
     try:
         return not stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-    except OSError:  # it lies in memory
+    except OSError:  # a stream in memory has no descriptor
         return False
 
 
@@ -194,7 +200,7 @@ def _raw_blocks(stream: BinaryIO, raw: RawFormat, block_samples: int) -> Iterato
         while data := stream.read(block_samples * raw.frame_bytes):
             whole = len(data) - len(data) % raw.frame_bytes
             if whole < len(data):
-                logger.warning("stdin: dropped the last %d bytes, they are no whole frame", len(data) - whole)
+                logger.warning("stdin: dropped the last %d bytes, which are not a whole frame", len(data) - whole)
             samples = decode_samples(data[:whole], RAW_TYPES[raw.sample_type], raw.channels)
             check_finite(samples, start, "stdin")
             if len(samples):

@@ -1,8 +1,9 @@
-"""Seconds of a live stream -> time on the wall, by the clock as it stands when it is asked.
+"""Seconds of a live stream -> wall-clock time, by the wall clock as it is set when the question is asked.
 
-Samples are counted by the sound card's clock, and the machine's may be wrong at the start: a Pi without a battery knows
-the time only after the network does. So neither start nor rate is believed for long: each block tells anew when sample
-0 would have been, by the monotonic clock, which never jumps; and what that is on the wall is asked at the sink.
+Samples are counted by the sound card's clock, which drifts, and the wall clock may be wrong at the start: a Pi without
+a battery knows the time only once the network does. So neither the start nor the sample rate is trusted for long. Each
+block gives a new estimate of when sample 0 was recorded, on the monotonic clock, which never jumps; the conversion to
+wall-clock time happens at the sink.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from datetime import UTC, datetime, timedelta
 
 from edge.types import AudioBlock
 
-RECENT_BLOCKS = 50  # 5 s of a microphone: at 100 ppm two clocks part by 0.5 ms meanwhile
+RECENT_BLOCKS = 50
+"""Blocks whose estimates count: 5 s of a microphone, in which clocks 100 ppm apart drift by 0.5 ms."""
 
 
 class StreamTime:
-    """When something in a stream was heard, for the sinks: `when(onset_s)`, UTC."""
+    """Time at which a moment of a stream was recorded: `when(onset_s)`, UTC."""
 
     def __init__(
         self,
@@ -27,19 +29,34 @@ class StreamTime:
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """age_s: time since the block at hand was recorded; without it, blocks come as soon as they are."""
+        """Begin a stream whose sample 0 is recorded now.
+
+        Args:
+            sample_rate_hz: Rate of the blocks.
+            age_s: Gives the time since the current block was recorded; without it, a block counts as recorded when it
+                is taken.
+            monotonic: Clock that never jumps, in seconds.
+            now: Wall clock.
+        """
         self._sample_rate_hz, self._age_s, self._monotonic, self._now = sample_rate_hz, age_s, monotonic, now
         self._started_s = monotonic()
-        self._origins_s: deque[float] = deque(maxlen=RECENT_BLOCKS)  # when sample 0 was heard, as each block tells it
+        self._origins_s: deque[float] = deque(maxlen=RECENT_BLOCKS)  # time of sample 0, estimated from each block
 
     def followed(self, blocks: Iterable[AudioBlock]) -> Iterator[AudioBlock]:
-        """The same blocks; each is noted before it is handed on."""
+        """Pass blocks through and note when each was recorded.
+
+        Args:
+            blocks: Blocks of the stream.
+
+        Yields:
+            The same blocks.
+        """
         for block in blocks:
             recorded_s = self._monotonic() - (0.0 if self._age_s is None else self._age_s())
             self._origins_s.append(recorded_s - (block.start + len(block.samples)) / self._sample_rate_hz)
             yield block
 
     def __call__(self, onset_s: float) -> datetime:
-        """The time of a moment of the stream, from the block among the last ones that came with the least delay."""
+        """Convert a moment of the stream, in seconds, to UTC by the recent block that arrived with the least delay."""
         ago_s = self._monotonic() - (min(self._origins_s, default=self._started_s) + float(onset_s))
         return self._now() - timedelta(seconds=ago_s)

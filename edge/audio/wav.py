@@ -1,7 +1,7 @@
 """Wav file -> samples (n, channels) float32 with full scale 1, block by block; and a PCM16 writer.
 
 Reads RIFF and RF64: PCM of 16, 24 and 32 bits, float of 32 and 64 bits, plain or WAVE_FORMAT_EXTENSIBLE. Unknown chunks
-are skipped. Whatever is wrong with a file is one `ValueError` of one line that starts with its path.
+are skipped. Every defect of a file raises a `ValueError` of one line that starts with its path.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from edge.audio.samples import SAMPLE_BYTES, check_finite, decode_samples
 from edge.types import FloatArray
-
-SAMPLE_BYTES = {"pcm16": 2, "pcm24": 3, "pcm32": 4, "float32": 4, "float64": 8}
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _ENCODINGS = {
@@ -34,7 +33,7 @@ _SIZE_IN_DS64 = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class WavFormat:
-    """What the header of a wav file says."""
+    """The header of a wav file."""
 
     channels: int
     sample_rate_hz: int
@@ -51,10 +50,17 @@ class WavFormat:
 def read_wav_header(path: str | Path) -> WavFormat:
     """Parse the header of a wav file and check that all its samples are there.
 
-    Raises ValueError if the file is unreadable, no wav, truncated, empty, or of an encoding not listed above.
+    Args:
+        path: A regular file.
+
+    Returns:
+        The header.
+
+    Raises:
+        ValueError: The file is unreadable, no wav, truncated, empty, or of an encoding that is not read.
     """
     try:
-        with _open_regular(path) as file:
+        with open_regular(path) as file:
             return _parse(file, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise ValueError(f"{path}: not readable: {error.strerror}") from None
@@ -63,13 +69,22 @@ def read_wav_header(path: str | Path) -> WavFormat:
 
 
 def read_wav_blocks(path: str | Path, block_frames: int) -> Generator[FloatArray, None, None]:
-    """Yield the samples of a wav file as (n, channels), n = `block_frames` except in the last block.
+    """Read a wav file block by block.
 
-    Raises ValueError as `read_wav_header` does, and where a sample of a float file is NaN or infinite.
+    Args:
+        path: A regular file.
+        block_frames: Samples per channel in each block but the last.
+
+    Yields:
+        Samples (n, channels), n = `block_frames` except in the last block.
+
+    Raises:
+        ValueError: See `read_wav_header`; also where a sample of a float file is NaN or infinite, or where the file
+            became shorter while it was read.
     """
     wav = read_wav_header(path)
     try:
-        with _open_regular(path) as file:
+        with open_regular(path) as file:
             file.seek(wav.data_offset)
             for start in range(0, wav.frames, block_frames):
                 count = min(block_frames, wav.frames - start)
@@ -84,15 +99,32 @@ def read_wav_blocks(path: str | Path, block_frames: int) -> Generator[FloatArray
 
 
 def read_wav(path: str | Path) -> tuple[FloatArray, int]:
-    """Read a whole wav file: samples (n, channels) and the sample rate in Hz. Errors as `read_wav_blocks`."""
+    """Read a whole wav file.
+
+    Args:
+        path: A regular file.
+
+    Returns:
+        Samples (n, channels) and the sample rate in Hz.
+
+    Raises:
+        ValueError: See `read_wav_blocks`.
+    """
     wav = read_wav_header(path)
     return np.concatenate(list(read_wav_blocks(path, 1 << 16))), wav.sample_rate_hz
 
 
 def write_wav(path: str | Path, samples: FloatArray, sample_rate_hz: int) -> None:
-    """Write samples (n, channels), full scale 1, as PCM16; what exceeds full scale is clipped.
+    """Write a wav file of PCM16.
 
-    Raises ValueError on NaN or infinity, OSError if the file cannot be written.
+    Args:
+        path: File to write or replace.
+        samples: Samples (n, channels) with full scale 1; values beyond full scale are clipped.
+        sample_rate_hz: Sample rate for the header.
+
+    Raises:
+        ValueError: A sample is NaN or infinite.
+        OSError: The file cannot be written.
     """
     check_finite(samples, 0, str(path))
     pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2").tobytes()
@@ -102,31 +134,13 @@ def write_wav(path: str | Path, samples: FloatArray, sample_rate_hz: int) -> Non
     Path(path).write_bytes(header + b"data" + struct.pack("<I", len(pcm)) + pcm)
 
 
-def decode_samples(raw: bytes, sample_type: str, channels: int) -> FloatArray:
-    """Turn interleaved little-endian samples of whole frames into (n, channels), integers scaled to full scale 1."""
-    if sample_type == "pcm16":
-        samples = np.frombuffer(raw, "<i2").astype(np.float32) * np.float32(2**-15)
-    elif sample_type == "pcm24":  # the upper three bytes of 32-bit integers
-        wide = np.zeros((len(raw) // 3, 4), np.uint8)
-        wide[:, 1:] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
-        samples = wide.view("<i4").astype(np.float32) * np.float32(2**-31)
-    elif sample_type == "pcm32":
-        samples = np.frombuffer(raw, "<i4").astype(np.float32) * np.float32(2**-31)
-    else:
-        with np.errstate(over="ignore", invalid="ignore"):  # too large for float32 becomes inf: see `check_finite`
-            samples = np.frombuffer(raw, "<f4" if sample_type == "float32" else "<f8").astype(np.float32)
-    return samples.reshape(-1, channels)
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file for reading.
 
-
-def check_finite(samples: FloatArray, start: int, name: str) -> None:
-    """Raise ValueError naming the first NaN or infinity in samples (n, channels), whose first has index `start`."""
-    bad = np.argwhere(~np.isfinite(samples))
-    if len(bad):
-        row, channel = bad[0]
-        raise ValueError(f"{name}: sample {start + row} of channel {channel} is {samples[row, channel]}")
-
-
-def _open_regular(path: str | Path) -> BinaryIO:
+    Raises:
+        ValueError: The path leads to a folder, a pipe or a device. The message does not name it.
+        OSError: The file cannot be opened.
+    """
     if not stat.S_ISREG(Path(path).stat().st_mode):
         raise ValueError("not a regular file")
     return Path(path).open("rb")

@@ -22,7 +22,7 @@ def run_devices_command(args: argparse.Namespace) -> int:
     Raises:
         ValueError: PyAudio is not installed.
     """
-    from edge.arrays.profile import fitting_arrays
+    from edge.arrays.fitting import fitting_arrays
     from edge.audio.microphone import list_devices
 
     devices = list_devices()

@@ -1,1 +1,1 @@
-"""Decoded tracks -> events and their records."""
+"""TrackFrames of a system -> events, decoded label frames and their records."""

@@ -1,8 +1,8 @@
 """TrackFrames -> events and decoded label frames.
 
-The slots of a system are a set, so identity over time is made here: detections of one label frame are matched to the
-tracks of the frame before by angle and class, their class probabilities and directions are smoothed, and an event is
-switched on and off with hysteresis. Everything is decided a fixed number of label frames after it was heard, so the
+The slots of a system are a set, so identity over time is established here: detections of one label frame are matched to
+the tracks of the frame before by angle and class, their class probabilities and directions are smoothed, and an event
+is switched on and off with hysteresis. Each decision is made a fixed number of label frames after the detection, so the
 result does not depend on how the stream was cut.
 """
 
@@ -20,15 +20,19 @@ from edge.types import Event, FloatArray, FrameRow, TrackFrames
 
 @dataclass(frozen=True, slots=True)
 class DecodeSettings:
-    """When an event is on. Probabilities are of the most likely class, smoothed over time."""
+    """Thresholds of events. Probabilities are those of the most likely class of a track, smoothed over time.
 
-    on: float = 0.5  # an event begins at this probability
-    off: float = 0.3  # and ends below this one
+    Raises:
+        ValueError: A value is out of range.
+    """
+
+    on: float = 0.5  # probability at which an event begins
+    off: float = 0.3  # probability below which it ends
     smoothing: float = 0.6  # share of the past in the smoothed values, per label frame
-    join_deg: float = 30.0  # a detection this far from a track is another source
-    unlike_class_deg: float = 30.0  # added to the angle between detections of wholly different classes
+    join_deg: float = 30.0  # angle beyond which a detection belongs to another source than a track
+    unlike_class_deg: float = 30.0  # added to the angle between detections of entirely different classes
     min_duration_labels: int = 3  # shorter events are dropped
-    max_gap_labels: int = 3  # longer silences end an event
+    max_gap_labels: int = 3  # longer gaps without a detection end an event
 
     def __post_init__(self) -> None:
         if not 0.0 < self.off <= self.on < 1.0:
@@ -47,37 +51,37 @@ class DecodeSettings:
 
     @property
     def delay_labels(self) -> int:
-        """Label frames between a detection and the decision whether it belongs to an event."""
+        """Label frames from a detection to the decision whether it belongs to an event."""
         return self.min_duration_labels + self.max_gap_labels
 
 
 @dataclass(slots=True)
 class _Occurrence:
-    """An event in the making: one class heard by one track."""
+    """An event that is not finished: one class on one track."""
 
     class_index: int
-    number: int  # tells events apart in the csv
+    number: int  # distinguishes events in the csv
     onset: int  # label index
     last: int  # label index of the last detection
     direction_sum: FloatArray
     probability_sum: float = 0.0
-    heard: int = 0  # detections
-    unwritten: dict[int, FloatArray] = field(default_factory=dict)  # label -> direction, for the rows to come
+    detections: int = 0
+    unwritten: dict[int, FloatArray] = field(default_factory=dict)  # directions by label, of rows not written yet
 
     def add(self, label: int, direction: FloatArray, probability: float) -> None:
-        """Take one detection; the label frames since the one before are filled with its direction."""
+        """Add a detection; label frames missed before it get the direction of the detection before."""
         for missed in range(self.last + 1, label):
             self.unwritten[missed] = self.unwritten.get(missed - 1, direction)
         self.unwritten[label] = direction
         self.direction_sum = self.direction_sum + direction
         self.probability_sum += probability
-        self.heard += 1
+        self.detections += 1
         self.last = label
 
 
 @dataclass(slots=True)
 class _Track:
-    """A direction that is followed."""
+    """A source that is followed over time."""
 
     direction: FloatArray  # unit vector
     probability: FloatArray  # (classes,), smoothed
@@ -86,12 +90,23 @@ class _Track:
 
 
 class Decoder:
-    """Follows tracks and turns them into events. Rows leave in order of time, `delay_labels` late."""
+    """Tracking of detections, and the decision which of them are events.
+
+    Rows are yielded in the order of time, `delay_labels` late; an event is yielded when it has ended.
+    """
 
     def __init__(
         self, settings: DecodeSettings, class_names: Sequence[str], label_s: float, azimuth_only: bool = False
     ) -> None:
-        """azimuth_only: of a flat array. Its events have no elevation, and its rows 0, as DCASE needs a number."""
+        """Begin a stream.
+
+        Args:
+            settings: Thresholds.
+            class_names: Names of the classes, in the order of the activity.
+            label_s: Length of a label frame.
+            azimuth_only: Whether the array is flat. Its events have no elevation, and its rows have 0, as DCASE needs a
+                number.
+        """
         self._settings = settings
         self._azimuth_only = azimuth_only
         self._class_names = class_names
@@ -99,19 +114,26 @@ class Decoder:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all tracks."""
+        """Forget the past: the next label frame is expected to be number 0."""
         self._tracks: list[_Track] = []
-        self._closed: list[_Occurrence] = []  # over, but rows not all written yet
+        self._closed: list[_Occurrence] = []  # finished events whose rows are not all written yet
         self._next_label = 0
-        self._written = 0  # rows of labels before this one have left
-        self._numbers = 0
+        self._written = 0  # label before which all rows are written
+        self._numbers = 0  # events so far
 
     def change(self, settings: DecodeSettings) -> None:
-        """Go on by other settings: what is open stays open, what has been decided stays so."""
+        """Replace the settings. Open events stay open, and decisions are not revised."""
         self._settings = settings
 
     def push(self, frames: TrackFrames) -> Iterator[Event | FrameRow]:
-        """Take the answers of a system; yield what is decided by them. A jump in `start` ends all events."""
+        """Take the answers of a system about the next label frames.
+
+        Args:
+            frames: Tracks of consecutive label frames. A jump in `start` ends all events.
+
+        Yields:
+            Events that have ended, and rows of the label frames that are decided.
+        """
         if frames.start != self._next_label:
             yield from self.finish()
             self._next_label = self._written = frames.start
@@ -119,14 +141,18 @@ class Decoder:
             yield from self._advance(activity, direction)
 
     def finish(self) -> Iterator[Event | FrameRow]:
-        """End of stream: close and yield everything that is open."""
+        """End the stream.
+
+        Yields:
+            The events that are open, and the remaining rows.
+        """
         for track in self._tracks:
             yield from self._close(track)
         self._tracks = []
         yield from self._write_rows(self._next_label)
 
     def _advance(self, activity: FloatArray, direction: FloatArray) -> Iterator[Event | FrameRow]:
-        """One label frame: activity (slots, classes), direction (slots, 3)."""
+        """Process one label frame: activity (slots, classes), direction (slots, 3)."""
         label = self._next_label
         slots = np.flatnonzero(direction.any(axis=-1)).tolist()
         matched = self._match(activity[slots], direction[slots])
@@ -148,7 +174,15 @@ class Decoder:
         yield from self._write_rows(label + 1 - self._settings.delay_labels)
 
     def _match(self, activity: FloatArray, direction: FloatArray) -> list[int | None]:
-        """For every track the index of its detection, or None. It costs the angle and a charge for another class."""
+        """Assign detections to tracks so that the sum of costs is least: angle, plus a penalty for another class.
+
+        Args:
+            activity: Class probabilities (detections, classes).
+            direction: Unit vectors (detections, 3).
+
+        Returns:
+            For each track the index of its detection, or None.
+        """
         matched: list[int | None] = [None] * len(self._tracks)
         if not self._tracks or not len(direction):
             return matched
@@ -161,15 +195,16 @@ class Decoder:
                 matched[row] = int(column)
         return matched
 
-    def _follow(self, track: _Track, label: int, heard: FloatArray, direction: FloatArray) -> None:
+    def _follow(self, track: _Track, label: int, activity: FloatArray, direction: FloatArray) -> None:
+        """Smooth probabilities (classes,) and direction (3,) of a track by its detection."""
         past = np.float32(self._settings.smoothing)
-        track.probability = past * track.probability + (np.float32(1.0) - past) * heard
+        track.probability = past * track.probability + (np.float32(1.0) - past) * activity
         mixed = past * track.direction + (np.float32(1.0) - past) * direction
         track.direction = mixed / max(np.sqrt(mixed.dot(mixed)), np.float32(1e-6))
         track.last = label
 
     def _switch(self, track: _Track, label: int) -> Iterator[Event]:
-        """Begin, go on or end the event of a track."""
+        """Begin, continue or end the event of a track."""
         best = int(np.argmax(track.probability))
         current = track.occurrence
         if current is not None:
@@ -185,6 +220,7 @@ class Decoder:
             current.add(label, track.direction, float(track.probability[current.class_index]))
 
     def _close(self, track: _Track) -> Iterator[Event]:
+        """End the event of a track; yield it if it was long enough."""
         occurrence, track.occurrence = track.occurrence, None
         if occurrence is None or not self._lasts(occurrence):
             return
@@ -196,14 +232,14 @@ class Decoder:
             offset_s=(occurrence.last + 1) * self._label_s,
             azimuth_deg=float(azimuth),
             elevation_deg=None if self._azimuth_only else float(elevation),
-            score=occurrence.probability_sum / occurrence.heard,
+            score=occurrence.probability_sum / occurrence.detections,
         )
 
     def _lasts(self, occurrence: _Occurrence) -> bool:
         return occurrence.last + 1 - occurrence.onset >= self._settings.min_duration_labels
 
     def _write_rows(self, end: int) -> Iterator[FrameRow]:
-        """Rows of all label frames before `end`. Old enough ones are decided: see `delay_labels`."""
+        """Yield the rows of all label frames before `end` that were not yielded yet, ordered by label frame."""
         opened = [track.occurrence for track in self._tracks if track.occurrence is not None]
         lasting = [occurrence for occurrence in (*self._closed, *opened) if self._lasts(occurrence)]
         for label in range(self._written, end):
@@ -211,7 +247,9 @@ class Decoder:
                 direction = occurrence.unwritten.pop(label, None)
                 if direction is not None:
                     azimuth, elevation = azimuth_elevation_deg(direction)
-                    up = 0 if self._azimuth_only else round(float(elevation))
-                    yield FrameRow(label, occurrence.class_index, occurrence.number, round(float(azimuth)), up)
+                    elevation_deg = 0 if self._azimuth_only else round(float(elevation))
+                    yield FrameRow(
+                        label, occurrence.class_index, occurrence.number, round(float(azimuth)), elevation_deg
+                    )
         self._written = max(self._written, end)
         self._closed = [occurrence for occurrence in self._closed if occurrence.unwritten]

@@ -1,4 +1,4 @@
-"""Event -> the record of it that JSON sinks write and send."""
+"""Event -> the record that JSON sinks write and send."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from typing import Any
 from edge.types import Event
 
 When = Callable[[float], datetime]
-"""Seconds of a live stream -> time, with its zone: see `StreamTime`."""
+"""Converts seconds of a live stream to a time with its zone: see `StreamTime`."""
 
 
 def event_record(event: Event, when: When | None) -> dict[str, Any]:
-    """`class`, `onset_s`, `offset_s`, `azimuth_deg`, `elevation_deg`, `score` and `time` of the onset (UTC, or null).
+    """Make the record of an event.
 
-    when: None for a file. The elevation is null where the array cannot tell it.
+    Args:
+        event: A finished event.
+        when: Converts the onset to a time; None for a file.
+
+    Returns:
+        `class`, `onset_s`, `offset_s`, `azimuth_deg`, `elevation_deg` (None where the array is flat), `score`, and
+        `time` of the onset (UTC in ISO format; None for a file), in this order and rounded.
     """
     return {
         "class": event.name,
@@ -30,7 +36,7 @@ def event_record(event: Event, when: When | None) -> dict[str, Any]:
 
 
 def event_line(event: Event, when: When | None) -> str:
-    """The record as one line of JSON, without its end."""
+    """Format the record of an event as one line of JSON, without the line end: see `event_record`."""
     return json.dumps(event_record(event, when), ensure_ascii=False)
 
 

@@ -1,1 +1,1 @@
-"""Blocks of samples -> spectra -> the maps that the nets see."""
+"""Blocks of FOA samples -> spectra -> the feature maps that nets take."""

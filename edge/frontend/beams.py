@@ -1,15 +1,16 @@
 """Microphone spectra and directions of tracks -> beams: delay-and-sum (Yu, section 2.2.1, equations 1 to 4).
 
-A beam toward u is the track's weight times the mean over microphones m of X_m, each delayed to fit the others. As the
-four differ in more than delay, where they sit in a ball or listen to one side, what is delayed back is the response H_m
-of the array's model to a plane wave from u:
+A beam toward u is the weight of the track times the mean over microphones m of X_m, each delayed to align with the
+others. Microphones in a sphere, and directional ones, differ in more than delay; so the response H_m of the array's
+acoustic model to a plane wave from u takes the place of the delay:
 
     Y = w sum_m conj(H_m) X_m / sum_m |H_m|^2
 
-Omnis in the open have H_m = exp(2j pi f u.p_m / c), and this is equation 4 with the delays of equation 1, but for two
-things. The source is far away: the length of a track's vector tells how sure the net is of it (equation 3 says so), not
-metres, and against a source at 1 m the delays of 42 mm arrays differ by 3 us at most. And the delay to the middle of
-the array, which all microphones share, is left out: a beam passes its source as the middle hears it, level and phase.
+Omnidirectional microphones in the open have H_m = exp(2j pi f u.p_m / c). Then this is equation 4 with the delays of
+equation 1, with two differences. The source is at infinity: the length of a track's vector is the confidence of the net
+(equation 3), not a distance, and for a source at 1 m the delays of 42 mm arrays differ by 3 us at most. The delay to
+the middle of the array, which is common to all microphones, is left out: a beam contains its source with the level and
+phase that it has in the middle.
 """
 
 from __future__ import annotations
@@ -19,27 +20,38 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from edge.arrays.acoustics import Array64, Complex128, capsule_spectra
-from edge.arrays.encoding import calibrated
-from edge.arrays.profile import FOA_KINDS, VIRTUAL_AXES, ArrayProfile
+from edge.arrays.encoder import VIRTUAL_AXES
+from edge.arrays.filter_encoder import calibrated
+from edge.arrays.profile import FOA_KINDS, ArrayProfile
 from edge.frontend.stft import StftSettings
 from edge.geometry import SPEED_OF_SOUND_M_S
 from edge.types import ComplexArray, FloatArray
 
-SURE_LENGTH = 0.5  # equation 3
-UNSURE_WEIGHT = np.float32(0.01)
+SURE_LENGTH = 0.5
+"""Length of a track's vector from which on its weight is the length (equation 3)."""
 
-_TABLE_ERROR = 1e-3  # at most, of responses on a sphere of radius 1, by interpolation
-_LEAST_LENGTH = 1e-6  # of a vector with a direction
-_LEAST_SHARE = 0.01  # of the power that microphones hear on average, where all of them are deaf to a direction
+UNSURE_WEIGHT = np.float32(0.01)
+"""Weight of a track with a shorter vector (equation 3)."""
+
+_TABLE_ERROR = 1e-3  # largest error by interpolation, for responses of magnitude 1
+_LEAST_LENGTH = 1e-6  # of a vector that has a direction
+_LEAST_SHARE = 0.01  # least power that a beam is divided by, relative to its mean over all directions
 
 
 class Beamformer:
-    """Beams of the microphones that `foa_encoder` gives for a profile. What it remembers is its work space only.
+    """Beams of the microphones that `foa_encoder` returns for a profile. It keeps no state between calls.
 
-    Every microphone hears a wave by the angle to its axis alone. Its responses are tabulated once over the cosine.
+    The response of a microphone depends only on the angle between its axis and the wave. It is tabulated once over the
+    cosine of this angle.
     """
 
     def __init__(self, profile: ArrayProfile, stft: StftSettings) -> None:
+        """Tabulate the responses.
+
+        Args:
+            profile: The array.
+            stft: Transform of the spectra.
+        """
         hz = scipy.fft.rfftfreq(stft.nfft, 1 / stft.sample_rate_hz)
         axes, tables, table_of = _responses(profile, hz)
         self._axes = np.ascontiguousarray(axes.T, np.float32)  # (3, microphones)
@@ -47,24 +59,32 @@ class Beamformer:
         self._first_row = table_of * self._rows
         conjugates = np.conj(tables).astype(np.complex64)
         self._table = conjugates.reshape(-1, stft.bins).view(np.float32)  # (tables * rows, 2 bins)
-        powers = np.mean(np.abs(tables[table_of]) ** 2, axis=1)  # even steps of the cosine: the mean over directions
+        powers = np.mean(np.abs(tables[table_of]) ** 2, axis=1)  # even steps of the cosine are even parts of the sphere
         self._least_power = (_LEAST_SHARE * powers.sum(axis=0)).astype(np.float32)
-        self._make_room(0)
+        self._allocate(0)
 
     def __call__(self, bins: ComplexArray, vectors: FloatArray) -> ComplexArray:
-        """Microphones (frames, 4, bins) of one label frame, x, y, z of its tracks (K, 3) -> beams (frames, K, bins)."""
+        """Compute the beams of one label frame.
+
+        Args:
+            bins: Spectra of the microphones (frames, 4, bins).
+            vectors: x, y, z of the tracks (K, 3), whose lengths are the confidence of the net.
+
+        Returns:
+            Beams (frames, K, bins).
+        """
         gains = self._gains_toward(vectors)
         beams: ComplexArray = bins[:, None, 0] * gains[:, 0]
-        heard = np.empty_like(beams)
+        weighted = np.empty_like(beams)
         for microphone in range(1, gains.shape[1]):
-            np.multiply(bins[:, None, microphone], gains[:, microphone], out=heard)
-            beams += heard
+            np.multiply(bins[:, None, microphone], gains[:, microphone], out=weighted)
+            beams += weighted
         return beams
 
     def _gains_toward(self, vectors: FloatArray) -> ComplexArray:
         """Vectors (K, 3) -> w conj(H) / sum |H|^2 (K, microphones, bins), valid until the next call."""
         if len(vectors) != len(self._lower):
-            self._make_room(len(vectors))
+            self._allocate(len(vectors))
         lower, upper = self._lower, self._upper
         lengths = np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
         cosines = (vectors / np.maximum(lengths, _LEAST_LENGTH)) @ self._axes
@@ -83,20 +103,27 @@ class Beamformer:
         lower *= np.repeat(scale, 2, axis=1)[:, None]
         return lower.view(np.complex64)
 
-    def _make_room(self, tracks: int) -> None:
+    def _allocate(self, tracks: int) -> None:
         shape = tracks, self._axes.shape[1], self._table.shape[1]
         self._lower, self._upper = np.empty(shape, np.float32), np.empty(shape, np.float32)
 
 
 def track_weights(lengths: FloatArray) -> FloatArray:
-    """Lengths of the vectors of tracks -> their weights: the length from 0.5 on, 0.01 below (equation 3)."""
+    """Compute weights of tracks by the lengths of their vectors: the length from 0.5 on, 0.01 below (equation 3)."""
     return np.where(lengths >= SURE_LENGTH, lengths, UNSURE_WEIGHT)
 
 
 def _responses(profile: ArrayProfile, hz: Array64) -> tuple[Array64, Complex128, NDArray[np.intp]]:
-    """Axes of the microphones (4, 3), tables (tables, rows, bins), and which of these is that of each microphone (4,).
+    """Tabulate the responses of the microphones.
 
-    Rows are for cosines from -1 to 1 in even steps, as many as interpolation needs; cardioids in a point need two.
+    Args:
+        profile: The array.
+        hz: Frequencies of the bins.
+
+    Returns:
+        Axes of the microphones (4, 3), tables (tables, rows, bins), and the index of the table of each microphone (4,).
+        Rows are for cosines from -1 to 1 in even steps, as many as interpolation needs; cardioids in one point need
+        two.
     """
     if profile.kind in FOA_KINDS:
         cardioid = np.broadcast_to(np.array([[0.0], [1.0]], np.complex128), (2, len(hz)))

@@ -1,7 +1,7 @@
 """Power spectrogram -> its harmonic and its percussive part, by medians over time and over frequency.
 
-A tone is a ridge along time: the median over time keeps it and loses clicks. A click is a ridge along frequency: the
-median over frequency keeps it and loses tones (Fitzgerald 2010). Soft masks share the power out between them.
+A tone is a ridge along time: the median over time keeps it and removes clicks. A click is a ridge along frequency: the
+median over frequency keeps it and removes tones (Fitzgerald 2010). Soft masks divide the power between the two.
 """
 
 from __future__ import annotations
@@ -10,47 +10,63 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edge.frontend.quantities import POWER_FLOOR
 from edge.types import FloatArray
 
-POWER_FLOOR = np.float32(1e-10)  # as librosa's power_to_db; what is weaker in both medians is halved
 _BANDS_PER_REACH = 16
 
 
 class Separator:
-    """Separates frames of which enough frames before and after are known.
+    """Harmonic-percussive separation of frames that have enough frames before and after them.
 
     The median over frequency is an eighth of the bands wide, mirrored at both ends: on a mel scale to 12 kHz about
-    430 Hz at its lower end, near the 500 Hz of Driedger et al. (2014). Power 2 of the masks, applied to power, and
-    mirrored ends are librosa's.
+    430 Hz at its lower end, near the 500 Hz of Driedger et al. (2014). As in librosa, the masks have power 2, are
+    applied to power, and the ends are mirrored.
     """
 
     def __init__(self, bands: int, reach_frames: int) -> None:
-        """`reach_frames` on either side of a frame make the median over time."""
+        """Set the sizes of the medians.
+
+        Args:
+            bands: Bands of the spectrogram.
+            reach_frames: Frames before and after a frame over which its median is taken.
+        """
         self._reach_frames = reach_frames
         self._reach_bands = max(1, bands // _BANDS_PER_REACH)
         self._mirrored = np.pad(np.arange(bands), self._reach_bands, mode="symmetric")
 
     def __call__(self, power: FloatArray) -> FloatArray:
-        """Power (frames + 2 reach_frames, bands) -> harmonic and percussive power (frames, 2, bands) of the middle.
+        """Separate the middle frames of a spectrogram.
 
-        The two add up to the power.
+        Args:
+            power: Power (frames + 2 reach_frames, bands).
+
+        Returns:
+            Harmonic and percussive power (frames, 2, bands), whose sum is the power.
         """
         middle = power[self._reach_frames : len(power) - self._reach_frames]
         harmonic = sliding_median(power, self._reach_frames)
         percussive = sliding_median(np.take(middle.T, self._mirrored, axis=0), self._reach_bands).T
         parts = np.stack([harmonic, percussive], axis=1)
-        parts += POWER_FLOOR
-        parts /= parts.max(axis=1, keepdims=True)  # squares of powers would leave the range of float32
+        parts += POWER_FLOOR  # so that power below it in both medians is divided equally
+        parts /= parts.max(axis=1, keepdims=True)  # squares of unscaled powers would leave the range of float32
         parts *= parts
         parts *= (middle / parts.sum(axis=1))[:, None]
         return parts
 
 
 def sliding_median(rows: FloatArray, reach: int) -> FloatArray:
-    """(n + 2 reach, ...) -> (n, ...): the median of each row and of the `reach` >= 1 rows before and after it.
+    """Compute the median of each row with the rows before and after it.
 
-    With the rows before in order, and those after, the two in the middle of them all are the largest of the smaller
-    half and the smallest of the larger half; the median is what of them and the row itself lies between the others.
+    The rows before and those after are sorted sequences. Merged, they have two middle values: the largest of the
+    smaller half and the smallest of the larger half. The median is the middle one of these two and the row itself.
+
+    Args:
+        rows: Rows (n + 2 reach, ...).
+        reach: Rows before and after, at least 1.
+
+    Returns:
+        Medians (n, ...).
     """
     count = len(rows) - 2 * reach
     runs = _sorted_runs(rows, reach)
@@ -63,7 +79,7 @@ def sliding_median(rows: FloatArray, reach: int) -> FloatArray:
 
 
 def _sorted_runs(rows: FloatArray, count: int) -> Sequence[FloatArray]:
-    """The smallest, the next, ... of each `count` rows that follow each other: `count` times (n - count + 1, ...)."""
+    """Sort each run of `count` consecutive rows (n, ...): `count` arrays (n - count + 1, ...), smallest first."""
     if count == 1:
         return [rows]
     half = count // 2
@@ -73,7 +89,7 @@ def _sorted_runs(rows: FloatArray, count: int) -> Sequence[FloatArray]:
 
 
 def _merged(one: Sequence[FloatArray], other: Sequence[FloatArray]) -> list[FloatArray]:
-    """Two sorted sequences as one, by Batcher's odd-even merging (Knuth, section 5.3.4): no branch, so many at once."""
+    """Merge two sorted sequences by Batcher's odd-even merging (Knuth, section 5.3.4), which needs no branches."""
     if not one or not other:
         return [*one, *other]
     if len(one) == len(other) == 1:

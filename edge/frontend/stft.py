@@ -1,8 +1,8 @@
 """AudioBlock -> Spectra, one label frame at a time.
 
-Frames are centred as in librosa and the DCASE baselines: frame t looks at `window_samples` samples around sample
-t * hop, and the stream is taken to be silent before its start. The window is shorter than the transform and sits in
-its middle, so a group is complete as soon as the last sample of its label frame is there: no extra latency.
+Frames are centred as in librosa and the DCASE baselines: frame t covers `window_samples` samples around sample t * hop,
+and the stream is silent before its start. The window is shorter than the transform and lies in its middle, so a group
+is complete with the last sample of its label frame: there is no extra latency.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ _MOST = {"sample_rate_hz": 192_000, "nfft": 16384, "frames_per_label": 100}
 
 @dataclass(frozen=True, slots=True)
 class StftSettings:
-    """Short-time Fourier transform of CoLoC (section 3.6) and of the DCASE 2022 baseline."""
+    """Sizes of the transform. The defaults are those of CoLoC (section 3.6) and of the DCASE 2022 baseline.
+
+    Raises:
+        ValueError: A size is out of range, or the sizes do not fit together.
+    """
 
     sample_rate_hz: int = 24000
     window_samples: int = 960
@@ -59,6 +63,7 @@ class Stft:
     """Streaming transform. Groups always have the same size, so the result does not depend on the block length."""
 
     def __init__(self, settings: StftSettings, channels: int) -> None:
+        """Begin a stream of samples with a number of channels."""
         self._settings = settings
         self._channels = channels
         hann = np.hanning(settings.window_samples + 1)[:-1].astype(np.float32)  # periodic
@@ -73,9 +78,14 @@ class Stft:
         self._next_sample = 0  # sample index that continues the stream without a gap
 
     def push(self, block: AudioBlock) -> Iterator[Spectra]:
-        """Yield a `Spectra` of `frames_per_label` frames for every label frame that `block` completes.
+        """Take the next samples.
 
-        After a gap the unfinished group is dropped and the next one begins at the first whole label frame.
+        Args:
+            block: Samples (n, channels). After a gap the incomplete group is dropped, and the next one begins with the
+                first whole label frame.
+
+        Yields:
+            Spectra (frames_per_label, channels, bins) of each label frame that the block completes.
         """
         if block.lost or block.start != self._next_sample:
             self._restart(block.start)
@@ -87,7 +97,11 @@ class Stft:
             self._label += 1
 
     def finish(self) -> Iterator[Spectra]:
-        """End of stream: complete the last label frame with silence, if any of it was heard."""
+        """End the stream.
+
+        Yields:
+            The spectra of the last label frame, completed with silence, if any of its samples arrived.
+        """
         if self._framer.pending > 0:
             silence = np.zeros((self._settings.label_samples - self._framer.pending, self._channels), np.float32)
             yield from self.push(AudioBlock(silence, self._next_sample))
@@ -103,7 +117,10 @@ class Stft:
         self._skip = self._label * self._settings.label_samples - sample
 
     def _transform(self, window: FloatArray) -> ComplexArray:
-        """Frames keep the order of the samples, channels last: then one product windows all of them."""
+        """Samples (label + overlap, channels) -> spectra (frames, channels, bins).
+
+        Channels stay last until the transform, so that one product applies the window to all frames.
+        """
         overlapping = np.ndarray(
             self._middles.shape,
             np.float32,

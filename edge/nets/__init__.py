@@ -1,1 +1,1 @@
-"""Quantized nets and the bundles that hold them."""
+"""Bundle on disk -> nets that are called by the names of their tensors."""

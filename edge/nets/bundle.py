@@ -1,4 +1,4 @@
-"""A trained system in a folder: `manifest.json`, TFLite nets and feature statistics. Refuses what does not fit."""
+"""Folder of a trained system <-> `Bundle`: `manifest.json`, TFLite nets and feature statistics, all checked."""
 
 from __future__ import annotations
 
@@ -24,22 +24,26 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 STATISTICS = "statistics.npy"
 
-_MOST = 1e6  # that normalised features or their mean may be: float32 holds the rest
+_MOST = 1e6  # largest mean of a feature and largest factor of its normalisation: float32 then has room for the rest
 
 
 @dataclass(frozen=True, slots=True)
 class NetFile:
-    """One net of a bundle: where it lies and what it takes and gives (shapes without the batch axis)."""
+    """One net of a bundle."""
 
-    file: str
+    file: str  # name inside the folder of the bundle
     sha256: str
-    inputs: Mapping[str, Any]
+    inputs: Mapping[str, Any]  # shapes by tensor name, without the batch axis
     outputs: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a bundle says of itself."""
+    """Content of `manifest.json`: what a bundle contains and how it is run.
+
+    Raises:
+        ValueError: The format is another one.
+    """
 
     format: int
     name: str
@@ -52,8 +56,8 @@ class Manifest:
     features: FeatureSettings = field(default_factory=FeatureSettings)
     decode: DecodeSettings = field(default_factory=DecodeSettings)
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the system
-    arrays: tuple[str, ...] = ("foa",)  # that it was trained for, the most heard first
-    scores: Mapping[str, Any] = field(default_factory=dict)  # as measured when it was exported
+    arrays: tuple[str, ...] = ("foa",)  # arrays of the training scenes, the most frequent first
+    scores: Mapping[str, Any] = field(default_factory=dict)  # measured when the bundle was exported
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
@@ -70,25 +74,33 @@ class Bundle:
     deviation: FloatArray
 
     def extractor(self) -> FeatureExtractor:
-        """The features that the nets were trained on."""
+        """Make the extractor of the features that the nets were trained on."""
         return FeatureExtractor(self.manifest.features, self.manifest.stft, self.mean, self.deviation)
 
     def nets(self, threads: int = 1) -> Mapping[str, LiteRtNet]:
-        """The nets, each made ready when it is first asked for: a system takes those of its mode."""
+        """Make the nets by name.
+
+        Args:
+            threads: Threads of each interpreter.
+
+        Returns:
+            A mapping that loads each net when it is first requested, as a system uses only those of its mode. It raises
+            ValueError where the tensors of a net are not those of the manifest.
+        """
         return _Nets(self, threads)
 
 
 class _Nets(Mapping[str, LiteRtNet]):
-    """Nets of a bundle by name. Raises ValueError if a net's tensors are not those of the manifest."""
+    """Nets of a bundle by name, loaded on demand."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         self._bundle, self._threads = bundle, threads
-        self._ready: dict[str, LiteRtNet] = {}
+        self._loaded: dict[str, LiteRtNet] = {}
 
     def __getitem__(self, name: str) -> LiteRtNet:
-        if name not in self._ready:
-            self._ready[name] = self._loaded(name)
-        return self._ready[name]
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._bundle.flatbuffers)
@@ -96,7 +108,7 @@ class _Nets(Mapping[str, LiteRtNet]):
     def __len__(self) -> int:
         return len(self._bundle.flatbuffers)
 
-    def _loaded(self, name: str) -> LiteRtNet:
+    def _load(self, name: str) -> LiteRtNet:
         net = LiteRtNet(self._bundle.flatbuffers[name], self._threads)
         wanted = NetFile(**self._bundle.manifest.nets[name])
         for kind, described, shapes in (
@@ -110,13 +122,23 @@ class _Nets(Mapping[str, LiteRtNet]):
 
 
 def shipped_bundles() -> dict[str, Path]:
-    """Bundles that come with the package, by name."""
+    """List the bundles that come with the package: their folders by name."""
     root = Path(str(resources.files("edge"))) / "bundles"
     return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{MANIFEST}"))}
 
 
 def find_bundle(name: str) -> Path:
-    """Folder of a bundle given by the name of a shipped one or by its path."""
+    """Find the folder of a bundle.
+
+    Args:
+        name: Name of a shipped bundle or path of a folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: There is no such bundle.
+    """
     shipped = shipped_bundles()
     if name in shipped:
         return shipped[name]
@@ -128,7 +150,17 @@ def find_bundle(name: str) -> Path:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a bundle, without its nets."""
+    """Read the manifest of a bundle, without its nets.
+
+    Args:
+        folder: Folder of the bundle.
+
+    Returns:
+        The checked manifest.
+
+    Raises:
+        ValueError: The file cannot be read or does not describe a bundle.
+    """
     path = folder / MANIFEST
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
@@ -147,7 +179,17 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def load_bundle(name: str) -> Bundle:
-    """Read and check a bundle, by name or folder. Raises ValueError, one line, if anything is missing or changed."""
+    """Read and check a bundle.
+
+    Args:
+        name: Name of a shipped bundle or path of a folder.
+
+    Returns:
+        The bundle, with its files in memory.
+
+    Raises:
+        ValueError: A file is missing, damaged, or not the one that was exported. One line.
+    """
     folder = find_bundle(name)
     manifest = read_manifest(folder)
     files = {key: NetFile(**value) for key, value in manifest.nets.items()}
@@ -155,18 +197,29 @@ def load_bundle(name: str) -> Bundle:
     raw = _checked_bytes(folder, STATISTICS, manifest.statistics_sha256)
     try:
         statistics = np.load(BytesIO(raw), allow_pickle=False)
-    except Exception as error:  # of many kinds, about bytes that are no array: even those of tokenize
+    except Exception as error:  # numpy raises many kinds for bytes that are no array, even errors of tokenize
         raise ValueError(f"{folder / STATISTICS}: {error}") from None
     if not isinstance(statistics, np.ndarray) or statistics.dtype != np.float32 or statistics.shape[:1] != (2,):
         raise ValueError(f"{folder / STATISTICS}: got no mean and deviation, wanted two arrays of float32")
     mean, deviation = statistics
     if not np.all(np.abs(mean) <= _MOST) or not np.all((deviation >= 1 / _MOST) & (deviation <= _MOST)):
-        raise ValueError(f"{folder / STATISTICS}: got values that nothing can be normalised with")
+        raise ValueError(
+            f"{folder / STATISTICS}: got values out of range, wanted some that features can be normalised with"
+        )
     return Bundle(manifest, flatbuffers, mean, deviation)
 
 
 def write_bundle(folder: Path, bundle: Bundle) -> None:
-    """Write nets, statistics and manifest; the hashes in `bundle.manifest` are replaced by those of the files."""
+    """Write nets, statistics and manifest.
+
+    Args:
+        folder: Folder to write into; it is made if it is missing.
+        bundle: Content. The descriptions of nets in its manifest are replaced by those of the files written.
+
+    Raises:
+        ValueError: A net cannot be run by TFLite.
+        OSError: A file cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     nets = {}
     for name, flatbuffer in bundle.flatbuffers.items():

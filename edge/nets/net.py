@@ -1,9 +1,10 @@
-"""Nets called by tensor name: float32 arrays in, float32 arrays out, whatever the net computes in.
+"""Float32 arrays by tensor name -> float32 arrays by tensor name, whatever number format the net computes in.
 
-A system sees only `Net`. Keras, float TFLite and int8 TFLite are three of them, so the same loop runs and judges all.
+A system knows only the protocol `Net`. Keras, float TFLite and int8 TFLite implement it, so the same loop runs and
+evaluates all three.
 
-Two kinds of tensor stay as the net has them, int8 in an int8 net. `state_*` comes out of one call and goes into the
-next: a `Past` keeps it. `shared_*` comes out of one net and goes into another that was quantised with the same scale.
+Two kinds of tensors keep the format of the net, int8 in an int8 net. `state_*` is an output of one call and an input of
+the next: a `Past` holds it. `shared_*` is an output of one net and an input of another one that has the same scale.
 """
 
 from __future__ import annotations
@@ -16,36 +17,65 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.nets.interpreter import Interpreter, silent_stderr
+from edge.nets.interpreter import Interpreter
+from edge.stderr import silent_stderr
 from edge.types import FloatArray
 
 STATE_PREFIX = "state_"
+"""Begin of the names of tensors that carry state from call to call."""
+
 SHARED_PREFIX = "shared_"
+"""Begin of the names of tensors that go from one net to another without conversion."""
 
 Raw = NDArray[Any]
-Past = dict[str, Raw]
-"""What a net remembers of the calls before, by tensor name."""
+"""A tensor without its batch axis, in float32 or in the format of the net."""
 
+Past = dict[str, Raw]
+"""State that a net has after a call, by tensor name, in the format of the net and with the batch axis."""
 
 ONE_THREAD = {"BATCH_MATMUL"}
-"""Operations that give another, wrong answer each time in several threads on an (emulated) Cortex-A72: TFLite's own
-kernel, for 200 x 50 times 50 x 128 in int8. An A76 and x86-64 do not show it."""
+"""Operations that give another, wrong result in every call when an (emulated) Cortex-A72 runs them in several threads:
+TFLite's own kernel, for 200 x 50 times 50 x 128 in int8. An A76 and x86-64 do not have the fault."""
 
 
 class Net(Protocol):
     """One net with named inputs and outputs, without a batch axis."""
 
     def __call__(self, past: Past | None = None, **inputs: Raw) -> dict[str, Raw]:
-        """Compute all outputs. Tensors called `state_*` are read from `past`, which gets the new ones."""
+        """Compute all outputs.
+
+        Args:
+            past: State of the call before, or `fresh()`; it is replaced by the new state in place. None for a net
+                without state.
+            **inputs: Input tensors by name, without the batch axis. Those called `shared_*` are in the format of the
+                net, all others float32.
+
+        Returns:
+            Output tensors by name, without `state_*`; those called `shared_*` in the format of the net, all others
+            float32.
+        """
         ...
 
     def fresh(self) -> Past:
-        """The past of a net that was not called yet: zeros."""
+        """Return the state before the first call: zeros."""
         ...
 
 
 def open_interpreter(content: bytes, threads: int, **options: Any) -> Any:
-    """A TFLite interpreter with room for its tensors; in one thread, however many are given, if it must be."""
+    """Make a TFLite interpreter and allocate its tensors.
+
+    Args:
+        content: A TFLite flatbuffer.
+        threads: Threads to use. A net with an operation of ONE_THREAD gets one.
+        **options: Further options of the interpreter.
+
+    Returns:
+        The interpreter.
+
+    Raises:
+        ValueError: The flatbuffer is none.
+        RuntimeError: The net has operations that the runtime does not know.
+    """
     interpreter = Interpreter(model_content=content, num_threads=threads, **options)
     interpreter.allocate_tensors()
     if threads > 1 and any(each["op_name"] in ONE_THREAD for each in interpreter._get_ops_details()):
@@ -54,10 +84,27 @@ def open_interpreter(content: bytes, threads: int, **options: Any) -> Any:
 
 
 class LiteRtNet:
-    """A TFLite flatbuffer with one signature. Raises ValueError if it is none that can be run."""
+    """A `Net` made of a TFLite flatbuffer with one signature.
+
+    Attributes:
+        inputs: Descriptions of the input tensors by name, as the interpreter gives them.
+        outputs: Descriptions of the output tensors by name.
+        input_shapes: Shapes of the input tensors by name, without the batch axis.
+        output_shapes: Shapes of the output tensors by name, without the batch axis.
+    """
 
     def __init__(self, flatbuffer: bytes | Path, threads: int = 1, **options: Any) -> None:
-        """`options` are further ones of the interpreter: see `bench/options.py` for what they bring."""
+        """Load the net.
+
+        Args:
+            flatbuffer: Content of a TFLite file, or its path.
+            threads: Threads of the interpreter.
+            **options: Further options of the interpreter: `bench/options.py` measures them.
+
+        Raises:
+            ValueError: The interpreter cannot run the flatbuffer, or a state has different scales at input and output.
+            OSError: The file cannot be read.
+        """
         content = flatbuffer.read_bytes() if isinstance(flatbuffer, Path) else flatbuffer
         try:
             with silent_stderr():
@@ -67,7 +114,7 @@ class LiteRtNet:
             raise ValueError(f"got no net that TFLite can run: {' '.join(str(error).split())}") from None
         self.inputs: dict[str, dict[str, Any]] = dict(runner.get_input_details())
         self.outputs: dict[str, dict[str, Any]] = dict(runner.get_output_details())
-        self.input_shapes = _shapes(self.inputs)  # without the batch axis
+        self.input_shapes = _shapes(self.inputs)
         self.output_shapes = _shapes(self.outputs)
         self._states = sorted(name for name in self.inputs if name.startswith(STATE_PREFIX))
         for name in self._states:
@@ -75,12 +122,23 @@ class LiteRtNet:
         self._wanted = {name for name in self.inputs if name not in self._states}
         self._indices = {name: detail["index"] for name, detail in self.inputs.items()}
         self._scales = {name: Scale.of(detail) for name, detail in self.inputs.items() if not _raw(name)}
-        self._answers = [
+        self._results = [
             (name, detail["index"], None if _raw(name) else Scale.of(detail)) for name, detail in self.outputs.items()
         ]
 
     def __call__(self, past: Past | None = None, **inputs: Raw) -> dict[str, Raw]:
-        """Quantise, invoke, dequantise. Raises ValueError if names or shapes are not the net's or a past is missing."""
+        """Quantise the inputs, invoke the interpreter, dequantise the outputs: see `Net`.
+
+        Args:
+            past: State, which is replaced in place.
+            **inputs: Input tensors by name, without the batch axis.
+
+        Returns:
+            Output tensors by name, without the batch axis.
+
+        Raises:
+            ValueError: Names or shapes are not those of the net, or a net with state got no past.
+        """
         if inputs.keys() != self._wanted:
             raise ValueError(f"got inputs {sorted(inputs)}, wanted {sorted(self._wanted)}")
         if self._states and past is None:
@@ -94,25 +152,32 @@ class LiteRtNet:
         for name in self._states:
             interpreter.set_tensor(indices[name], past[name])  # type: ignore[index]
         interpreter.invoke()
-        answers: dict[str, Raw] = {}
-        for name, index, scale in self._answers:
+        results: dict[str, Raw] = {}
+        for name, index, scale in self._results:
             raw = interpreter.get_tensor(index)
             if scale is not None:
-                answers[name] = scale.dequantise(raw[0])
+                results[name] = scale.dequantise(raw[0])
             elif name in self._states:
                 past[name] = raw  # type: ignore[index]
             else:
-                answers[name] = raw[0]
-        return answers
+                results[name] = raw[0]
+        return results
 
     def fresh(self) -> Past:
-        """The past of a net that was not called yet: zeros."""
+        """Return the state before the first call: zeros in the format of the net."""
         return {
             name: quantise(np.zeros(self.inputs[name]["shape"], np.float32), self.inputs[name]) for name in self._states
         }
 
     def computed(self, example: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """All outputs for all inputs, carried and shared tensors among them, as float32."""
+        """Compute all outputs as float32, for the comparison of nets.
+
+        Args:
+            example: All input tensors by name, without the batch axis, as float32: also `state_*` and `shared_*`.
+
+        Returns:
+            All output tensors by name, without the batch axis, as float32: also `state_*` and `shared_*`.
+        """
         for name, value in example.items():
             self._interpreter.set_tensor(self.inputs[name]["index"], quantise(value[None], self.inputs[name]))
         self._interpreter.invoke()
@@ -120,7 +185,7 @@ class LiteRtNet:
         return {name: dequantise(value, self.outputs[name]) for name, value in raw.items()}
 
     def tensor_types(self) -> dict[str, int]:
-        """How many tensors of each type the graph has, for the audit of a quantised net."""
+        """Count the tensors of the graph by the name of their type, for the audit of a quantised net."""
         counts: dict[str, int] = {}
         for detail in self._interpreter.get_tensor_details():
             name = np.dtype(detail["dtype"]).name
@@ -135,7 +200,16 @@ class LiteRtNet:
 
 
 def check_shared(giver: Net, taker: Net, name: str) -> None:
-    """Raise ValueError if a `shared_*` tensor does not mean the same in two TFLite nets."""
+    """Check that a `shared_*` tensor has the same scale in two nets. Nets other than TFLite ones share float32.
+
+    Args:
+        giver: Net that has the tensor as an output.
+        taker: Net that has it as an input.
+        name: Name of the tensor.
+
+    Raises:
+        ValueError: Scale or zero point differ.
+    """
     if not isinstance(giver, LiteRtNet) or not isinstance(taker, LiteRtNet):
         return
     (scale, zero_point), (wanted_scale, wanted_zero) = (
@@ -157,18 +231,18 @@ def _raw(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How a tensor holds numbers, worked out once."""
+    """Number format of a tensor, precomputed for quick conversion: value = step * (integer - zero_point)."""
 
-    kind: np.dtype[Any]
+    kind: np.dtype[Any]  # float32, for which the rest is unused, or an integer type
     step: np.float32
     steps_per_unit: np.float32
     zero_point: np.float32
-    least: np.float32  # in steps from zero
-    most: np.float32
+    least: np.float32  # smallest value, in steps from zero
+    most: np.float32  # largest value, in steps from zero
 
     @classmethod
     def of(cls, detail: Mapping[str, Any]) -> Scale:
-        """That of a tensor as the interpreter describes it."""
+        """Take the format from the interpreter's description of a tensor."""
         kind = np.dtype(detail["dtype"])
         step, zero_point = detail["quantization"]
         if kind == np.float32:
@@ -178,17 +252,20 @@ class Scale:
         return cls(kind, *map(np.float32, (step, 1.0 / step, zero_point, least, most)))
 
     def quantise(self, values: FloatArray) -> NDArray[Any]:
-        """float32 -> the tensor's type. Rounds and clips before the cast: a plain cast would wrap 130 to -126."""
+        """Convert float32 values of any shape to the type of the tensor.
+
+        Values are rounded and clipped before the cast: a plain cast would wrap 130 to -126.
+        """
         if self.kind == np.float32:
             return np.ascontiguousarray(values, np.float32)
         steps = values * self.steps_per_unit
         np.rint(steps, out=steps)
-        steps.clip(self.least, self.most, out=steps)  # much faster than np.clip, np.minimum and np.maximum
+        steps.clip(self.least, self.most, out=steps)  # much faster than np.clip
         steps += self.zero_point
         return steps.astype(self.kind)
 
     def dequantise(self, values: NDArray[Any]) -> FloatArray:
-        """The tensor's type -> float32."""
+        """Convert values of the tensor's type, of any shape, to float32."""
         if self.kind == np.float32:
             return values
         result: FloatArray = np.subtract(values, self.zero_point, dtype=np.float32)
@@ -197,10 +274,10 @@ class Scale:
 
 
 def quantise(values: FloatArray, detail: Mapping[str, Any]) -> NDArray[Any]:
-    """float32 -> the type of the tensor with `detail`."""
+    """Convert float32 values to the type of the tensor that the interpreter describes by `detail`."""
     return Scale.of(detail).quantise(values)
 
 
 def dequantise(values: NDArray[Any], detail: Mapping[str, Any]) -> FloatArray:
-    """The type of the tensor with `detail` -> float32."""
+    """Convert values of the tensor that the interpreter describes by `detail` to float32."""
     return Scale.of(detail).dequantise(values)

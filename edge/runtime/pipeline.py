@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edge.arrays.profile import ArrayProfile, Encoder, foa_encoder, load_array
+from edge.arrays.encoder import Encoder, foa_encoder
+from edge.arrays.profile import ArrayProfile, load_array
 from edge.events.decoder import Decoder, DecodeSettings
 from edge.events.sink import Sink
 from edge.frontend.stft import Stft

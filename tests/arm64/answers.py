@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.arrays.profile import foa_encoder, load_array
+from edge.arrays.encoder import foa_encoder
+from edge.arrays.profile import load_array
 from edge.audio.sources import open_source
 from edge.frontend.stft import Stft
 from edge.nets.bundle import load_bundle, shipped_bundles

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from edge.arrays.profile import foa_encoder, load_array
+from edge.arrays.encoder import foa_encoder
+from edge.arrays.profile import load_array
 from edge.events.decoder import Decoder, DecodeSettings
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import Stft, StftSettings

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge.arrays.profile import foa_encoder, load_array
+from edge.arrays.encoder import foa_encoder
+from edge.arrays.profile import load_array
 from edge.events.decoder import Decoder, DecodeSettings
 from edge.frontend.maps import FeatureSettings
 from edge.frontend.stft import Stft, StftSettings

@@ -54,7 +54,7 @@ def test_pending_counts_the_rows_of_the_next_window():
     assert pending == [1, 2, 3, 0, 1, 2, 3, 0, 1]
 
 
-def test_the_rows_pushed_are_left_alone_and_not_kept():
+def test_pushed_rows_are_not_changed_and_not_kept():
     rows = np.ones((3, 1), np.float32)
     framer = Framer(4, 2, (1,))
     windows_of(framer, rows)
@@ -64,6 +64,6 @@ def test_the_rows_pushed_are_left_alone_and_not_kept():
 
 
 @pytest.mark.parametrize("sizes", [(4, 0, 0), (4, 5, 0), (4, 2, 4), (4, 2, -1), (0, 0, 0)])
-def test_sizes_that_make_no_sense(sizes):
+def test_invalid_sizes_are_refused(sizes):
     with pytest.raises(ValueError, match=r"^got length .* wanted 0 < hop <= length > history$"):
         Framer(sizes[0], sizes[1], (1,), sizes[2])

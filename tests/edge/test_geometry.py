@@ -27,7 +27,7 @@ def test_front_left_and_up():
 
 
 @given(azimuths, elevations, st.floats(1e-3, 1e3))
-def test_angles_there_and_back(azimuth, elevation, length):
+def test_angles_to_vectors_and_back(azimuth, elevation, length):
     vector = unit_vector(azimuth, elevation)
     assert np.linalg.norm(vector) == pytest.approx(1.0)
     assert_allclose(azimuth_elevation_deg(vector * length), (azimuth, elevation), atol=1e-6)
@@ -82,7 +82,7 @@ def test_perturbed_angles_stay_near_and_of_length_one(seed, most_deg):
     assert_array_equal(moved, perturb_angles(directions, most_deg, np.random.default_rng(seed)))
 
 
-def test_the_fast_angle_between_unit_vectors_is_the_same():
+def test_fast_angle_between_unit_vectors_is_the_same():
     rng = np.random.default_rng(0)
     a, b = (rng.normal(size=(500, 3)) for _ in range(2))
     a, b = (each / np.linalg.norm(each, axis=-1, keepdims=True) for each in (a, b))

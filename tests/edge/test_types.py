@@ -8,7 +8,7 @@ from edge import types
 RECORDS = [kind for _, kind in inspect.getmembers(types, dataclasses.is_dataclass)]
 
 
-def test_all_records_are_here():
+def test_all_records_are_tested():
     names = {kind.__name__ for kind in RECORDS}
     assert names == {"AudioBlock", "Spectra", "FeatureFrames", "TrackFrames", "Event", "FrameRow"}
 
@@ -21,5 +21,5 @@ def test_records_are_frozen_and_slotted(kind):
         setattr(record, dataclasses.fields(kind)[0].name, 7)
 
 
-def test_a_block_follows_without_a_gap_by_default():
+def test_block_follows_without_a_gap_by_default():
     assert types.AudioBlock(None, 3).lost == 0

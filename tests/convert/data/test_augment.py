@@ -7,7 +7,8 @@ import pytest
 
 from convert.data.augment import Augmentation, change_level, mask_stripes, random_equalizer_db, rotate_foa, stretch_time
 from convert.data.cache import device_features
-from edge.frontend.maps import FEATURES, FLOOR_DB, FeatureExtractor, FeatureSettings
+from edge.frontend.maps import FEATURES, FeatureExtractor, FeatureSettings
+from edge.frontend.quantities import FLOOR_DB
 from edge.frontend.stft import StftSettings
 from edge.geometry import foa_gains, unit_vector
 

@@ -14,7 +14,7 @@ from convert.scenes.capsules import MATCHED, Mismatch, capsule_response, encode,
 from convert.scenes.rooms import early_response, image_sources, impulse_response, make_room
 from edge.arrays.acoustics import array_spectra, sphere_grid
 from edge.arrays.profile import load_array
-from edge.frontend.maps import intensity
+from edge.frontend.quantities import intensity
 from edge.geometry import angle_between_deg, azimuth_elevation_deg
 from tests.paths import SHARED
 

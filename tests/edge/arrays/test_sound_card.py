@@ -4,7 +4,7 @@ from edge.arrays.profile import ArrayProfile, load_array, shipped_arrays
 from edge.arrays.sound_card import SoundCard
 
 
-def test_those_that_are_shipped():
+def test_cards_of_shipped_arrays():
     cards = {name: load_array(name).card for name in shipped_arrays()}
     assert {name for name, card in cards.items() if card is not None} == {"respeaker_usb4", "seeed_4mic"}
     assert cards["respeaker_usb4"].usb == "2886:0018" and cards["respeaker_usb4"].boot == ()
@@ -25,12 +25,12 @@ def test_those_that_are_shipped():
         ({"id": "a", "boot": ("arm_64bit=0",)}, "got boot line 'arm_64bit=0', wanted dtparam=... or dtoverlay=..."),
     ],
 )
-def test_cards_that_make_no_sense(card, message):
+def test_invalid_cards_are_refused(card, message):
     with pytest.raises(ValueError, match=message):
         SoundCard(**card)
 
 
-def test_an_array_with_a_card_says_what_it_delivers_and_has_a_name_for_it():
+def test_array_with_a_card_needs_rate_format_and_a_valid_name():
     card, what = SoundCard(usb="2886:0018"), ("foa", 4, (0, 1, 2, 3))
     with pytest.raises(ValueError, match="got a card without native_rate_hz or format, wanted both"):
         ArrayProfile("a", *what, card=card)

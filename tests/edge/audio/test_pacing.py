@@ -38,7 +38,7 @@ def ramp(count, size=100):
     return [AudioBlock(samples[at : at + size], at) for at in range(0, len(samples), size)]
 
 
-def test_blocks_come_when_their_last_sample_would_have_been_recorded():
+def test_blocks_arrive_when_their_last_sample_would_have_been_recorded():
     time = Time()
     began_s = time.now_s
     blocks, capture = played(ramp(50), time)
@@ -52,7 +52,7 @@ def test_blocks_come_when_their_last_sample_would_have_been_recorded():
     assert time.slept_s[1] == pytest.approx(0.07)
 
 
-def test_time_counts_from_the_first_block_that_is_asked_for():
+def test_time_counts_from_the_first_request():
     time = Time()
     blocks, _ = played(ramp(2), time)
     time.now_s = 500.0
@@ -60,7 +60,7 @@ def test_time_counts_from_the_first_block_that_is_asked_for():
     assert time.now_s == pytest.approx(500.1)
 
 
-def test_who_is_late_finds_the_blocks_waiting():
+def test_late_reader_finds_the_blocks_in_the_queue():
     time = Time()
     blocks, capture = played(ramp(30), time)
     next(blocks)
@@ -75,7 +75,7 @@ def test_who_is_late_finds_the_blocks_waiting():
     assert time.now_s == pytest.approx(77.0 + 1.2)
 
 
-def test_what_the_queue_cannot_hold_is_lost_and_told():
+def test_samples_beyond_the_queue_are_lost_and_reported():
     time = Time()
     blocks, capture = played(ramp(20), time, max_buffers=3)
     next(blocks)
@@ -86,7 +86,7 @@ def test_what_the_queue_cannot_hold_is_lost_and_told():
     assert capture.age_s() == pytest.approx(0.0, abs=1e-9)
 
 
-def test_what_is_lost_at_the_end_is_told_too():
+def test_loss_at_the_end_is_reported():
     time = Time()
     blocks, _ = played(ramp(10), time, max_buffers=3)
     next(blocks)
@@ -101,7 +101,7 @@ def test_what_is_lost_at_the_end_is_told_too():
 
 
 @pytest.mark.parametrize("late_s", [0.0, 50.0])
-def test_an_error_of_the_file_comes_after_what_was_heard_before_it(late_s):
+def test_error_of_the_file_is_raised_after_the_blocks_before_it(late_s):
     def broken():
         yield from ramp(5)
         raise ValueError("NaN")
@@ -120,7 +120,7 @@ def test_an_error_of_the_file_comes_after_what_was_heard_before_it(late_s):
     work_s=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=10),
     max_buffers=st.integers(1, 5),
 )
-def test_every_sample_is_heard_or_counted(sizes, work_s, max_buffers):
+def test_every_sample_is_delivered_or_counted(sizes, work_s, max_buffers):
     """And none comes early, whatever the lengths of blocks and however late they are taken."""
     samples = np.arange(sum(sizes), dtype=np.float32)[:, None]
     starts = np.cumsum([0, *sizes[:-1]])

@@ -75,7 +75,7 @@ def test_upsampling_leaves_no_images(rate_in):
     assert image.max() / level.max() < 10 ** (-70 / 20)
 
 
-def test_a_constant_stays_a_constant():
+def test_constant_stays_a_constant():
     y = resample(np.ones((20000, 2), np.float32), 44100)
     assert_allclose(y[500:-500], 1, atol=1e-6)
 

@@ -45,20 +45,20 @@ class World:
         return (told - NOON - self.ahead).total_seconds() - (onset_s if true_s is None else true_s)
 
 
-def test_a_moment_has_the_time_at_which_it_was_heard():
+def test_moment_has_the_time_of_its_recording():
     world = World()
     world.hears(0, 20)
     assert world.error_s(1.3) == pytest.approx(0.0, abs=1e-5)
     assert world.when(np.float32(0.0)) == NOON
 
 
-def test_it_does_not_matter_how_late_a_block_is_taken():
+def test_late_blocks_do_not_matter():
     world = World(waiting_s=lambda number: 0.05 + 0.4 * (number % 7))
     world.hears(0, 30)
     assert world.error_s(2.0) == pytest.approx(0.0, abs=1e-5)
 
 
-def test_a_clock_that_is_set_after_the_start_is_believed():
+def test_clock_that_is_set_after_the_start_counts():
     """A Pi knows the time only after the network does: events from then on have the right one."""
     world = World()
     world.ahead = timedelta(days=-200)
@@ -69,7 +69,7 @@ def test_a_clock_that_is_set_after_the_start_is_believed():
 
 
 @pytest.mark.parametrize("ppm", [-100.0, 100.0])
-def test_a_sound_card_whose_clock_drifts_does_not_move_events(ppm):
+def test_sound_card_whose_clock_drifts_does_not_move_events(ppm):
     """Samples alone would be 0.36 s off after an hour, and 8.6 s after a day."""
     world = World(ppm)
     world.hears(0, 36_000)
@@ -79,7 +79,7 @@ def test_a_sound_card_whose_clock_drifts_does_not_move_events(ppm):
     assert world.error_s(heard_s, true_s) == pytest.approx(0.0, abs=2e-3)
 
 
-def test_without_an_age_a_block_is_new_when_it_is_taken():
+def test_without_age_a_block_counts_as_recorded_when_it_is_taken():
     now_s = 50.1  # the first block is there
     when = StreamTime(RATE_HZ, None, lambda: now_s, lambda: NOON)  # NOON is when it is asked
     blocks = (AudioBlock(np.zeros((2400, 4), np.float32), number * 2400) for number in range(10))
@@ -88,6 +88,6 @@ def test_without_an_age_a_block_is_new_when_it_is_taken():
     assert NOON - when(1.0) == timedelta(seconds=now_s - 51.0)
 
 
-def test_before_the_first_block_it_is_the_start():
+def test_before_the_first_block_times_count_from_the_start():
     when = StreamTime(RATE_HZ, None, lambda: 7.0, lambda: NOON)
     assert when(0.0) == NOON

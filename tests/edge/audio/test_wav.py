@@ -142,7 +142,7 @@ def test_unreadable_files(tmp_path):
 
 
 @pytest.mark.parametrize("dtype, value", [("float32", np.nan), ("float64", -np.inf), ("float64", 1e300)])
-def test_samples_that_are_no_numbers_are_named(tmp_path, dtype, value):
+def test_samples_that_are_not_finite_are_named(tmp_path, dtype, value):
     x = np.zeros((1000, 3), dtype)
     x[700, 2] = value
     wavfile.write(tmp_path / "a.wav", 24000, x)

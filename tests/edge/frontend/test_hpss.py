@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import median_filter
 
-from edge.frontend.hpss import POWER_FLOOR, Separator, sliding_median
+from edge.frontend.hpss import Separator, sliding_median
+from edge.frontend.quantities import POWER_FLOOR
 
 BANDS, REACH = 64, 5
 
@@ -21,7 +22,7 @@ def in_silence(power, reach=REACH):
 
 
 @given(st.integers(1, 18), st.integers(1, 12), st.integers(1, 4), st.integers(0, 99), st.booleans())
-def test_a_sliding_median_is_the_median(reach, count, columns, seed, many_alike):
+def test_sliding_median_is_the_median(reach, count, columns, seed, many_alike):
     random = np.random.default_rng(seed)
     rows = random.normal(size=(count + 2 * reach, columns)).astype(np.float32)
     if many_alike:
@@ -47,7 +48,7 @@ def test_parts_are_those_of_the_definition(bands, reach_frames, wide):
 
 
 @given(st.integers(0, 99))
-def test_the_parts_add_up_to_the_power(seed):
+def test_parts_add_up_to_the_power(seed):
     power = spectrogram(seed=seed)
     assert_allclose(Separator(BANDS, REACH)(in_silence(power)).sum(axis=1), power, rtol=1e-6)
 
@@ -59,7 +60,7 @@ def test_parts_do_not_depend_on_how_many_frames_are_separated_at_once(frames):
     assert_array_equal(np.concatenate(pieces), separate(power)[: len(pieces) * frames])
 
 
-def test_a_tone_is_harmonic_and_a_click_percussive_also_where_they_cross():
+def test_tone_is_harmonic_and_a_click_percussive_also_where_they_cross():
     tone, click = 20, 17  # band and frame
     power = np.full((40, BANDS), 1e-6, np.float32)
     power[:, tone] = power[click] = 1.0
@@ -72,7 +73,7 @@ def test_a_tone_is_harmonic_and_a_click_percussive_also_where_they_cross():
 
 
 @pytest.mark.parametrize("frames", range(1, 2 * REACH + 2))
-def test_what_lasts_more_than_half_the_width_is_harmonic(frames):
+def test_sounds_longer_than_half_the_width_are_harmonic(frames):
     power = np.zeros((40, BANDS), np.float32)
     power[15 : 15 + frames, 20] = 1.0
     parts = Separator(BANDS, REACH)(in_silence(power))[15 + frames // 2, :, 20]
@@ -94,7 +95,7 @@ def test_silence_has_no_parts():
     assert_array_equal(Separator(BANDS, REACH)(np.zeros((15, BANDS), np.float32)), 0.0)
 
 
-def test_a_frame_that_is_no_number_is_gone_when_the_median_has_passed_it():
+def test_frame_of_nan_has_no_effect_after_the_median_has_passed_it():
     power, separate = in_silence(spectrogram()), Separator(BANDS, REACH)
     wanted = separate(power)
     power[20] = np.nan

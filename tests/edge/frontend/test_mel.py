@@ -8,7 +8,7 @@ from edge.frontend.mel import FilterBank, hz_to_mel, mel_filters, mel_to_hz
 
 
 @pytest.mark.parametrize("bands", [1, 16, 50, 64, 700])  # of 700 many are too narrow to hold any bin
-def test_a_filter_bank_is_the_product_with_all_filters(bands):
+def test_filter_bank_is_the_product_with_all_filters(bands):
     filters = mel_filters(24000, 1024, bands)
     maps = np.random.default_rng(2).normal(size=(5, 7, 513)).astype(np.float32)
     sums = FilterBank(filters)(maps)
@@ -16,7 +16,7 @@ def test_a_filter_bank_is_the_product_with_all_filters(bands):
     assert_allclose(sums, maps.astype(np.float64) @ filters, rtol=0, atol=1e-6)
 
 
-def test_a_filter_bank_gives_zero_where_there_are_no_weights():
+def test_filter_bank_gives_zero_where_there_are_no_weights():
     assert_array_equal(FilterBank(np.zeros((513, 20), np.float32))(np.ones((5, 7, 513), np.float32)), 0.0)
 
 
@@ -33,6 +33,6 @@ def test_mel_filters_are_slaneys():
 
 
 @given(st.floats(0.0, 96_000.0))
-def test_the_mel_scale_there_and_back(hz):
+def test_mel_scale_and_its_inverse(hz):
     assert mel_to_hz(np.array(hz_to_mel(hz))) == pytest.approx(hz, rel=1e-9, abs=1e-9)
     assert hz_to_mel(hz + 1.0) > hz_to_mel(hz)

@@ -45,7 +45,7 @@ def test_spectra_and_features_do_not_depend_on_the_blocks(whole, cut, block_samp
     assert got[0].bins.dtype == np.complex64 and got[0].bins.shape == (5, 4, 513)
 
 
-def test_a_group_comes_with_the_last_sample_of_its_label_frame():
+def test_group_is_complete_with_the_last_sample_of_its_label_frame():
     stft = Stft(SETTINGS, 4)
     assert groups_of(stft, [AudioBlock(X[: LABEL - 1], 0)], finish=False) == []
     assert len(groups_of(stft, [AudioBlock(X[LABEL - 1 : LABEL], LABEL - 1)], finish=False)) == 1
@@ -64,7 +64,7 @@ def test_finish_adds_nothing_to_whole_label_frames(samples):
     assert list(stft.finish()) == []
 
 
-def test_finish_a_second_time_gives_nothing():
+def test_second_finish_yields_nothing():
     stft = Stft(SETTINGS, 4)
     assert len(groups_of(stft, [AudioBlock(X[:5], 0)])) == 1
     assert list(stft.finish()) == []
@@ -72,7 +72,7 @@ def test_finish_a_second_time_gives_nothing():
 
 @pytest.mark.parametrize("resumed", [5 * LABEL, 5 * LABEL + 1, 6 * LABEL - 1, 3 * LABEL + 200])
 @pytest.mark.parametrize("told", [True, False])
-def test_a_gap_begins_anew_at_the_next_whole_label_frame(cut, block_samples, resumed, told):
+def test_after_a_gap_the_next_whole_label_frame_is_first(cut, block_samples, resumed, told):
     """Told by `lost` or only by a jump of `start`: the unfinished group is dropped, indices stay absolute."""
     heard = 3 * LABEL + 100
     after = [AudioBlock(b.samples, b.start) for b in cut(X, block_samples, start=resumed)]
@@ -85,7 +85,7 @@ def test_a_gap_begins_anew_at_the_next_whole_label_frame(cut, block_samples, res
     assert_array_equal(joined(got[3:]), joined(alone))
 
 
-def test_a_jump_back_begins_anew_too():
+def test_jump_back_is_a_gap():
     stft = Stft(SETTINGS, 4)
     groups_of(stft, [AudioBlock(X[:4000], 0)], finish=False)
     got = groups_of(stft, [AudioBlock(X, 0)])
@@ -103,7 +103,7 @@ def test_reset_equals_a_new_stft(whole, past):
     assert_array_equal(joined(got), joined(whole))
 
 
-def test_an_empty_block_changes_nothing(whole):
+def test_empty_block_changes_nothing(whole):
     empty = X[:0]
     got = groups_of(Stft(SETTINGS, 4), [AudioBlock(empty, 0), AudioBlock(X[:9], 0), AudioBlock(empty, 9)], finish=False)
     assert got == []
@@ -112,7 +112,7 @@ def test_an_empty_block_changes_nothing(whole):
     assert_array_equal(joined(groups_of(stft, blocks)), joined(whole))
 
 
-def test_spectra_may_be_kept():
+def test_spectra_are_not_overwritten_by_later_pushes():
     kept = list(Stft(SETTINGS, 4).push(AudioBlock(X, 0)))
     copied = [group.bins.copy() for group in Stft(SETTINGS, 4).push(AudioBlock(X, 0))]
     assert_array_equal(joined(kept), np.concatenate(copied))
@@ -134,7 +134,7 @@ def test_other_settings(settings, channels):
         assert_allclose(got[t], np.fft.rfft(centred, axis=0).T, rtol=0, atol=2e-5)
 
 
-def test_samples_are_left_alone():
+def test_samples_are_not_changed():
     x = X.copy()
     groups_of(Stft(SETTINGS, 4), [AudioBlock(x, 0)])
     assert_array_equal(x, X)
@@ -153,7 +153,7 @@ def test_samples_are_left_alone():
         {"frames_per_label": 10**9},
     ],
 )
-def test_settings_that_make_no_sense(wrong):
+def test_invalid_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=r"^got .* wanted "):
         StftSettings(**wrong)
 

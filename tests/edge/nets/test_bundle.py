@@ -55,7 +55,7 @@ def run_on_a_second(bundle, mode="window"):
     return [*pipeline.push(AudioBlock(noise, 0)), *pipeline.finish()]
 
 
-def test_the_tiny_bundle_loads(tiny_bundle):
+def test_tiny_bundle_loads(tiny_bundle):
     bundle = load_bundle(str(tiny_bundle))
     assert bundle.manifest.class_names == ("low", "high")
     assert set(bundle.nets()) == NETS
@@ -65,7 +65,7 @@ def test_the_tiny_bundle_loads(tiny_bundle):
         run_on_a_second(bundle, mode)
 
 
-def test_nets_are_made_ready_when_they_are_asked_for(tiny_bundle):
+def test_nets_are_loaded_on_request(tiny_bundle):
     """A system takes those of its mode: the others cost no memory."""
     bundle = load_bundle(str(tiny_bundle))
     nets = replace(bundle, flatbuffers={**bundle.flatbuffers, "localizer": b"no net"}).nets()
@@ -101,7 +101,7 @@ FILES = [*(f"{name}.tflite" for name in sorted(NETS)), STATISTICS]
 @given(st.sampled_from(FILES), st.floats(0, 1, exclude_max=True), st.integers(1, 255))
 @example(STATISTICS, 0.0, 1)
 @example("localizer.tflite", 0.9999, 128)
-def test_a_changed_byte_is_refused(tmp_path_factory, tiny_bundle, name, where, flip):
+def test_changed_byte_is_refused(tmp_path_factory, tiny_bundle, name, where, flip):
     folder = shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("spoilt") / "bundle")
     content = bytearray((folder / name).read_bytes())
     content[int(where * len(content))] ^= flip
@@ -112,7 +112,7 @@ def test_a_changed_byte_is_refused(tmp_path_factory, tiny_bundle, name, where, f
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("change", ["longer", "shorter", "empty"])
-def test_a_longer_or_shorter_file_is_refused(folder, name, change):
+def test_longer_or_shorter_file_is_refused(folder, name, change):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes({"longer": content + b"\0", "shorter": content[:-1], "empty": b""}[change])
     with pytest.raises(ValueError, match=rf"^{folder / name}: got sha256 .* the file was changed$"):
@@ -120,13 +120,13 @@ def test_a_longer_or_shorter_file_is_refused(folder, name, change):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_named(folder, name):
+def test_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(ValueError, match=rf"^{folder / name}: No such file or directory$"):
         load_bundle(str(folder))
 
 
-def test_no_bundle_at_all(tmp_path, folder):
+def test_missing_bundles_are_refused(tmp_path, folder):
     for name in ("coloc-giant", str(tmp_path / "none"), str(tmp_path)):
         with pytest.raises(ValueError, match=rf"^model '{name}': got no such bundle, wanted .* or a folder$"):
             load_bundle(name)
@@ -162,14 +162,14 @@ def test_no_bundle_at_all(tmp_path, folder):
         ({"name": None}, "name: got None, wanted str"),
     ],
 )
-def test_manifests_that_make_no_sense(folder, entries, message):
+def test_invalid_manifests_are_refused(folder, entries, message):
     changed(folder, **entries)
     with pytest.raises(ValueError, match=rf"^{folder / MANIFEST}: {message}[^\n]*$"):
         load_bundle(str(folder))
 
 
 @pytest.mark.parametrize("key", ["format", "name", "system", "precision", "class_names", "statistics_sha256", "nets"])
-def test_manifests_with_something_missing(folder, key):
+def test_incomplete_manifests_are_refused(folder, key):
     table = json.loads((folder / MANIFEST).read_text())
     del table[key]
     (folder / MANIFEST).write_text(json.dumps(table))
@@ -188,21 +188,21 @@ def test_manifests_with_something_missing(folder, key):
         (b"null", "got NoneType, wanted an object"),
     ],
 )
-def test_manifests_that_are_no_json_object(folder, content, message):
+def test_manifests_other_than_a_json_object_are_refused(folder, content, message):
     (folder / MANIFEST).write_bytes(content)
     with pytest.raises(ValueError, match=rf"^{folder / MANIFEST}: {message}[^\n]*$"):
         load_bundle(str(folder))
 
 
 @pytest.mark.parametrize("file", ["../bundle/localizer.tflite", "/etc/passwd", "sub/localizer.tflite"])
-def test_files_outside_the_bundle_are_not_touched(folder, file):
+def test_files_outside_the_bundle_are_refused(folder, file):
     changed(folder, nets__localizer__file=file)
     with pytest.raises(ValueError, match=r"wanted one inside the bundle$"):
         load_bundle(str(folder))
 
 
 @pytest.mark.parametrize("file", ["", ".", "..", "a\0b"])
-def test_files_that_are_none(folder, file):
+def test_damaged_files_are_refused(folder, file):
     changed(folder, nets__localizer__file=file)
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         load_bundle(str(folder))
@@ -221,7 +221,7 @@ def test_files_that_are_none(folder, file):
         ("streaming", {"nets__classifier_recurrence__inputs__state_forward1": [1, 4]}),
     ],
 )
-def test_nets_that_are_not_those_of_the_manifest(folder, mode, entries):
+def test_nets_other_than_those_of_the_manifest_are_refused(folder, mode, entries):
     changed(folder, **entries)
     message = r"^tiny: \w+: got (in|out)puts \{.*\}, wanted \{.*\}$"
     with pytest.raises(ValueError, match=message):
@@ -242,7 +242,7 @@ def test_nets_that_are_not_those_of_the_manifest(folder, mode, entries):
         {"features": {"kind": "logpower_phase_iv", "bands": 513}},
     ],
 )
-def test_nets_of_another_size_than_the_settings_ask_for(folder, entries, mode):
+def test_nets_of_another_size_than_the_settings_are_refused(folder, entries, mode):
     changed(folder, **entries)
     bundle = load_bundle(str(folder))
     dict(bundle.nets())
@@ -253,7 +253,7 @@ def test_nets_of_another_size_than_the_settings_ask_for(folder, entries, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_nets_in_each_others_place(folder, mode):
+def test_swapped_nets_are_refused(folder, mode):
     """The manifest describes them as they are, under wrong names."""
     good = json.loads((folder / MANIFEST).read_text())
     names = sorted({"window": coloc_window.NETS, "streaming": coloc_streaming.NETS}[mode])
@@ -263,7 +263,7 @@ def test_nets_in_each_others_place(folder, mode):
             run_on_a_second(load_bundle(str(folder)), mode)
 
 
-def test_nets_that_hand_on_with_another_scale_are_refused(folder):
+def test_shared_tensors_with_different_scales_are_refused(folder):
     """Both are right, each on its own; they were not quantised together."""
     bundle = load_bundle(str(folder))
     nets = dict(bundle.nets())
@@ -279,7 +279,7 @@ def test_nets_that_hand_on_with_another_scale_are_refused(folder):
         build_system(bundle, nets=nets, overrides={"mode": "streaming"})
 
 
-def test_a_missing_net_and_an_unknown_system(folder):
+def test_missing_net_and_unknown_system_are_refused(folder):
     changed(folder, system="coloco")
     with pytest.raises(ValueError, match=r"^tiny: got system 'coloco', wanted one of coloc"):
         build_system(load_bundle(str(folder)))
@@ -305,7 +305,7 @@ def test_a_missing_net_and_an_unknown_system(folder):
         np.array([{}, {}]),
     ],
 )
-def test_statistics_that_nothing_can_be_normalised_with(folder, content):
+def test_statistics_out_of_range_are_refused(folder, content):
     """The hashes are right: it is what was written."""
     path = folder / STATISTICS
     if isinstance(content, bytes):
@@ -317,7 +317,7 @@ def test_statistics_that_nothing_can_be_normalised_with(folder, content):
         load_bundle(str(folder))
 
 
-def test_statistics_of_another_shape(folder):
+def test_statistics_of_another_shape_are_refused(folder):
     bundle = load_bundle(str(folder))
     write_bundle(folder, replace(bundle, mean=bundle.mean[:32], deviation=bundle.deviation[:32]))
     with pytest.raises(ValueError, match=r"^got statistics of shape \(32, 7\) and \(32, 7\), wanted \(64, 7\)$"):

@@ -18,7 +18,8 @@ from convert.systems.coloc.batches import (
     classifier_example,
     localizer_example,
 )
-from edge.frontend.maps import FEATURES, FLOOR_DB
+from edge.frontend.maps import FEATURES
+from edge.frontend.quantities import FLOOR_DB
 from edge.geometry import angle_between_deg, azimuth_elevation_deg, unit_vector
 
 LABELS, EMPTY = 10, 2

@@ -70,7 +70,7 @@ def only(*sounds):
     return sorted((sound[0], *sound[3:]) for sound in sounds)
 
 
-def test_a_perfect_track_is_exactly_its_event():
+def test_perfect_track_is_exactly_its_event():
     sound = (1, 30.0, -20.0, 5, 20)
     events, rows = events_and_rows(decoded([track_frames(30, sound)]))
     (event,) = events
@@ -109,7 +109,7 @@ def test_perfect_tracks_are_exactly_their_events_whatever_the_slots(sounds, seed
         )
 
 
-def test_of_a_flat_array_only_azimuth_is_told():
+def test_events_of_a_flat_array_have_no_elevation():
     decoder = Decoder(DecodeSettings(), NAMES, 0.1, azimuth_only=True)
     events, rows = events_and_rows([*decoder.push(track_frames(20, (0, 40.0, 25.0, 3, 12))), *decoder.finish()])
     assert [(event.azimuth_deg, event.elevation_deg) for event in events] == [(pytest.approx(40.0, abs=1e-3), None)]
@@ -123,7 +123,7 @@ def test_slots_that_swap_do_not_break_events():
         assert of_events == of_rows == only(*sounds)
 
 
-def test_two_events_of_one_class_at_once_are_told_apart_by_angle():
+def test_simultaneous_events_of_one_class_are_separated_by_angle():
     sounds = [(0, 50.0, 0.0, 0, 30), (0, -20.0, 0.0, 10, 40)]
     events, rows = events_and_rows(decoded([track_frames(50, *sounds, seed=1)]))
     assert [(e.name, round(e.azimuth_deg), e.onset_s, e.offset_s) for e in events] == [
@@ -173,7 +173,7 @@ def test_rows_over_long_bridges_are_not_lost(least, gap, sounding):
     assert decoded(cut(track_frames(40, *sounds), range(1, 40)), **settings) == whole
 
 
-def test_a_bridged_silence_keeps_the_direction_from_before():
+def test_bridged_silence_keeps_the_direction_from_before():
     sounds = [(0, 0.0, 0.0, 0, 10), (0, 20.0, 0.0, 12, 20)]
     _, rows = events_and_rows(decoded([track_frames(25, *sounds)], off=0.1))
     azimuths = [row.azimuth_deg for row in rows]
@@ -210,7 +210,7 @@ def test_smoothing_carries_over_a_dip_and_keeps_out_a_spike():
     assert spans(decoded([spike], min_duration_labels=1, smoothing=0.0))[0] == [(1, 5, 6)]
 
 
-def test_the_score_is_the_mean_probability():
+def test_score_is_the_mean_probability():
     (event,) = events_and_rows(decoded([with_probability([0.6, 0.8, 1.0])], smoothing=0.0))[0]
     assert event.score == pytest.approx(0.8, abs=1e-6)
 
@@ -224,7 +224,7 @@ def test_another_class_at_the_same_place_is_another_event():
     assert changed == changed_too and 20 <= changed <= 22  # what smoothing costs
 
 
-def test_a_moving_source_is_one_event_and_its_rows_follow_it():
+def test_moving_source_is_one_event_and_its_rows_follow_it():
     sound = (0, lambda label: 60.0 - 3.0 * label, 10.0, 0, 40)
     items = decoded([track_frames(45, sound)])
     of_events, of_rows = spans(items)
@@ -240,7 +240,7 @@ def test_sources_that_cross_keep_their_classes():
         assert of_events == [(0, 0, 41), (1, 0, 41)]
 
 
-def test_behind_there_is_no_seam():
+def test_tracks_cross_180_degrees():
     sound = (0, lambda label: 179.0 if label % 2 else -179.0, 0.0, 0, 20)
     items = decoded([track_frames(25, sound)])
     (event,), rows = events_and_rows(items)
@@ -273,7 +273,7 @@ decode_settings = st.builds(
 
 @settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(0, 60), decode_settings)
-def test_rows_are_the_spans_of_the_events_whatever_comes(seed, labels, changes):
+def test_rows_span_the_events_for_any_input(seed, labels, changes):
     items = decoded([wild_frames(seed, labels)], **changes)
     of_events, of_rows = spans(items)
     assert of_events == of_rows
@@ -283,7 +283,7 @@ def test_rows_are_the_spans_of_the_events_whatever_comes(seed, labels, changes):
         assert 0.0 < event.score <= 1.0 + 1e-6
 
 
-def test_wild_answers_do_give_events():
+def test_random_answers_give_events():
     """The property above is not about nothing."""
     counts = [
         len(spans(decoded([wild_frames(seed, 60)], on=0.4, off=0.2, min_duration_labels=2))[0]) for seed in range(20)
@@ -298,7 +298,7 @@ def test_how_the_answers_are_cut_does_not_matter(seed, ends, changes):
     assert decoded(cut(frames, ends), **changes) == decoded([frames], **changes)
 
 
-def test_a_jump_in_start_closes_events():
+def test_jump_in_start_closes_events():
     sound = (0, 50.0, 0.0, 0, 20)
     early = track_frames(20, sound)
     late = TrackFrames(early.activity, early.direction, 100)
@@ -310,7 +310,7 @@ def test_a_jump_in_start_closes_events():
     assert of_events == of_rows == [(0, 0, 20), (0, 100, 120)]
 
 
-def test_a_jump_back_begins_again():
+def test_jump_back_begins_again():
     frames = track_frames(20, (0, 50.0, 0.0, 0, 20))
     late = TrackFrames(frames.activity, frames.direction, 100)
     events, rows = events_and_rows(decoded([late, frames]))
@@ -318,7 +318,7 @@ def test_a_jump_back_begins_again():
     assert [row.frame for row in rows] == [*range(100, 120), *range(20)]
 
 
-def test_a_jump_over_nothing_open_keeps_counting():
+def test_jump_over_nothing_open_keeps_counting():
     sound = (0, 50.0, 0.0, 0, 5)
     frames = track_frames(5, sound)
     silence = track_frames(10)
@@ -334,7 +334,7 @@ def test_reset_equals_a_new_decoder():
     assert [*decoder.push(frames), *decoder.finish()] == decoded([frames])
 
 
-def test_the_next_stream_after_finish_begins_without_the_past():
+def test_next_stream_after_finish_begins_without_the_past():
     sound = (0, 50.0, 0.0, 0, 20)
     frames = track_frames(20, sound)
     decoder = Decoder(DecodeSettings(), NAMES, 0.1)
@@ -342,7 +342,7 @@ def test_the_next_stream_after_finish_begins_without_the_past():
     assert list(decoder.finish()) == []
 
 
-def test_a_long_event_is_written_while_it_lasts_and_memory_stays_bounded():
+def test_rows_of_a_long_event_are_written_while_it_lasts():
     decode = DecodeSettings()
     decoder = Decoder(decode, NAMES, 0.1)
     frames = track_frames(100, (0, 50.0, 0.0, 0, 100), (1, -50.0, 0.0, 0, 100))
@@ -367,7 +367,7 @@ def test_many_events_leave_nothing_behind():
     assert max(sizes) < sizes[0] + 100
 
 
-def test_rows_come_no_later_than_the_delay_says():
+def test_rows_are_not_later_than_delay_labels():
     decode = DecodeSettings(min_duration_labels=4, max_gap_labels=2)
     decoder = Decoder(decode, NAMES, 0.1)
     for label, piece in enumerate(cut(track_frames(30, (0, 50.0, 0.0, 0, 30)), range(1, 30))):
@@ -375,7 +375,7 @@ def test_rows_come_no_later_than_the_delay_says():
         assert rows == ([label - decode.delay_labels] if label >= decode.delay_labels else [])
 
 
-def test_no_label_frames_are_no_news():
+def test_empty_track_frames_yield_nothing():
     decoder = Decoder(DecodeSettings(), NAMES, 0.1)
     assert list(decoder.push(TrackFrames(np.zeros((0, 3, 3), np.float32), np.zeros((0, 3, 3), np.float32), 0))) == []
 
@@ -394,6 +394,6 @@ def test_no_label_frames_are_no_news():
         {"max_gap_labels": -1},
     ],
 )
-def test_settings_that_make_no_sense(changes):
+def test_invalid_settings_are_refused(changes):
     with pytest.raises(ValueError, match=r"^got .*, wanted "):
         DecodeSettings(**changes)

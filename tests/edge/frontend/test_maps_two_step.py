@@ -4,16 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.frontend.maps import (
-    FEATURES,
-    FLOOR_DB,
-    FeatureExtractor,
-    FeatureSettings,
-    logmel,
-    logmel_iv,
-    mel_bank,
-)
+from edge.frontend.maps import FEATURES, FeatureExtractor, FeatureSettings, logmel, logmel_iv, mel_bank
 from edge.frontend.mel import FilterBank, mel_filters
+from edge.frontend.quantities import FLOOR_DB
 from edge.frontend.stft import Stft
 from edge.types import AudioBlock, Spectra
 from tests.edge.feature_inputs import STFT, noisy_bins, sound
@@ -50,7 +43,7 @@ def test_two_step_maps_are_those_of_the_baseline_and_of_the_first_microphone():
     assert_allclose(maps[..., :4], decibel64(np.abs(bins[:, :4]) ** 2, 64).transpose(0, 2, 1), rtol=0, atol=1e-3)
 
 
-def test_the_names_of_the_maps_of_two_step():
+def test_names_of_the_maps_of_two_step():
     names = FEATURES["two_step"][1]
     assert list(names) == [*FEATURES["logmel_iv"][1], "logmel_even", "logmel_odd"]
 

@@ -115,7 +115,7 @@ def test_stdin_through_a_slow_pipe_at_another_rate():
     assert_array_equal(through_pipe, in_memory)
 
 
-def test_only_what_somebody_may_be_recording_is_real_time(tmp_path):
+def test_pipes_are_real_time_and_files_are_not(tmp_path):
     write_wav(tmp_path / "a.wav", noise(100), 24000)
     with open_source(str(tmp_path / "a.wav"), 4, 24000) as source:
         assert not source.real_time and source.age_s is None
@@ -133,7 +133,7 @@ def test_only_what_somebody_may_be_recording_is_real_time(tmp_path):
 
 
 @pytest.mark.parametrize("rate_hz", [24000, 48000])
-def test_a_file_in_real_time(tmp_path, monkeypatch, rate_hz):
+def test_file_in_real_time(tmp_path, monkeypatch, rate_hz):
     """The same samples, when they would have been recorded; with what a microphone's queue could not hold missing."""
 
     def sleep(seconds):
@@ -227,14 +227,14 @@ def test_two_gaps_with_little_between_them():
     assert (out.start, out.lost) == (150, 100)
 
 
-def test_a_source_that_stops_is_told_of_at_once():
+def test_loss_of_a_stopped_source_is_reported_at_once():
     blocks = [AudioBlock(np.zeros((n, 1), np.float32), at, lost) for n, at, lost in ((0, 100, 100), (5000, 300, 200))]
     stop, out = list(resample_blocks(blocks, Resampler(48000, 24000, 1)))[:2]
     assert (stop.start, stop.lost, len(stop.samples)) == (50, 50, 0)
     assert (out.start, out.lost) == (150, 100)
 
 
-def test_a_gap_at_the_end_is_told():
+def test_gap_at_the_end_is_reported():
     blocks = [AudioBlock(np.ones((4800, 1), np.float32), 0), AudioBlock(np.zeros((0, 1), np.float32), 9600, 4800)]
     out = list(resample_blocks(blocks, Resampler(48000, 24000, 1)))
     assert (out[-1].start, out[-1].lost, len(out[-1].samples)) == (4800, 2400, 0)

@@ -4,17 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edge.frontend.maps import (
-    FEATURES,
-    FLOOR_DB,
-    FeatureExtractor,
-    FeatureSettings,
-    intensity,
-    logmel_iv,
-    logpower_phase_iv,
-    power,
-)
+from edge.frontend.maps import FEATURES, FeatureExtractor, FeatureSettings, logmel_iv, logpower_phase_iv
 from edge.frontend.mel import FilterBank, mel_filters
+from edge.frontend.quantities import FLOOR_DB, intensity, power
 from edge.frontend.stft import Stft
 from edge.geometry import foa_gains, unit_vector
 from edge.types import AudioBlock, Spectra
@@ -115,7 +107,7 @@ def test_silence_and_full_scale_are_finite(settings):
 
 
 @pytest.mark.parametrize("settings", [FeatureSettings(), ALL_BINS, ETRI])
-def test_maps_have_their_shape_and_leave_the_spectra_alone(settings):
+def test_maps_have_their_shape_and_spectra_are_not_changed(settings):
     bins = noisy_bins()
     before = bins.copy()
     make, names = FEATURES[settings.kind]
@@ -140,7 +132,7 @@ def test_kinds_without_look_ahead_are_pure_functions(settings):
     assert_array_equal(pushed.maps, first)
 
 
-def test_the_names_of_the_maps():
+def test_names_of_the_maps():
     w_y_z_x = ["w", "y", "z", "x"]
     intensities = ["intensity_y", "intensity_z", "intensity_x"]
     assert list(FEATURES["logmel_iv"][1]) == [f"logmel_{c}" for c in w_y_z_x] + intensities
@@ -189,7 +181,7 @@ def test_statistics_and_settings_that_do_not_fit():
 
 
 @pytest.mark.parametrize("settings", [FeatureSettings(), ALL_BINS, ETRI])
-def test_maps_may_be_kept(settings):
+def test_maps_are_not_overwritten_by_later_calls(settings):
     extract = FeatureExtractor(settings, STFT)
     kept = extract(Spectra(noisy_bins(), 0)).maps
     before = kept.copy()

@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import eval_legendre, spherical_jn, spherical_yn
 
 from edge.arrays.acoustics import array_spectra, sphere_grid
-from edge.arrays.profile import ArrayProfile, foa_encoder, load_array, shipped_arrays
+from edge.arrays.encoder import foa_encoder
+from edge.arrays.profile import ArrayProfile, load_array, shipped_arrays
 from edge.frontend.beams import Beamformer, track_weights
 from edge.frontend.stft import Stft, StftSettings
 from edge.geometry import unit_vector
@@ -82,7 +83,7 @@ def noisy_bins(frames=5, seed=0):
 
 
 @pytest.mark.parametrize("name", [*SHIPPED, "omnis"])
-def test_a_beam_passes_the_wave_that_it_looks_at_unchanged(name):
+def test_beam_leaves_the_wave_from_its_direction_unchanged(name):
     profile = profile_of(name)
     beamformer = Beamformer(profile, STFT)
     sound = noisy_bins()[:, 0]
@@ -94,7 +95,7 @@ def test_a_beam_passes_the_wave_that_it_looks_at_unchanged(name):
 
 
 @pytest.mark.parametrize("name", [*SHIPPED, "omnis"])
-def test_other_waves_are_suppressed_as_theory_says(name):
+def test_other_waves_are_attenuated_as_in_theory(name):
     profile, waves = profile_of(name), sphere_grid(200)
     beamformer, responses = Beamformer(profile, STFT), heard(profile, waves)
     for toward in DIRECTIONS[::5]:
@@ -106,7 +107,7 @@ def test_other_waves_are_suppressed_as_theory_says(name):
 
 
 @pytest.mark.parametrize("name", ["foa", "foa_fuma"])
-def test_a_tetrahedron_of_cardioids_makes_a_subcardioid_at_all_frequencies(name):
+def test_tetrahedron_of_cardioids_makes_a_subcardioid_at_all_frequencies(name):
     """By hand: the sum over the corners of (1 + c.a) (1 + c.v) / 4 is 1 + a.v / 3."""
     waves = sphere_grid(100)
     beams = Beamformer(load_array(name), STFT)(single(foa_microphones(waves)), unit_vector([[30]], [[-20]])[0])[:, 0]
@@ -114,7 +115,7 @@ def test_a_tetrahedron_of_cardioids_makes_a_subcardioid_at_all_frequencies(name)
     assert_allclose(beams, np.repeat(by_hand[:, None], 513, axis=1), atol=1e-5)
 
 
-def test_equations_1_to_4_written_down_again():
+def test_beams_equal_equations_1_to_4():
     """Omnis in the open, the source a kilometre away: the paper's beam but for the delay to the middle."""
     beamformer, bins, distance_m = Beamformer(OMNIS, STFT), noisy_bins(), 1000.0
     for length, weight in ((1.0, 1.0), (0.7, 0.7), (0.51, 0.51), (0.49, 0.01)):
@@ -126,7 +127,7 @@ def test_equations_1_to_4_written_down_again():
             assert_allclose(beams[:, 0], paper, atol=4e-3 * weight)
 
 
-def test_the_wrong_sign_of_the_delays_would_be_seen():
+def test_check_notices_the_wrong_sign_of_the_delays():
     toward = unit_vector(30, -20)
     bins, sound = noisy_bins(), noisy_bins()[:, 0]
     wave = single(sound[:, None] * heard(OMNIS, toward[None])[0])
@@ -137,7 +138,7 @@ def test_the_wrong_sign_of_the_delays_would_be_seen():
     assert np.mean(np.abs(behind[:, high]) ** 2) < 0.5 * np.mean(np.abs(bins[:, 0, high]) ** 2)
 
 
-def test_a_source_at_a_metre_is_as_good_as_far_away():
+def test_source_at_a_metre_is_as_good_as_far_away():
     """The delays of equation 1 for a vector of length 1 in metres, against those of the plane wave."""
     for profile in (OMNIS, *(load_array(name) for name in ("em32_tetra", "open_tetra"))):
         positions_m = np.array(profile.capsule_position_m)
@@ -147,7 +148,7 @@ def test_a_source_at_a_metre_is_as_good_as_far_away():
 
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("direction", [(30.0, -20.0), (-110.0, 45.0)])
-def test_a_sound_comes_through_encoder_transform_and_beam(name, direction):
+def test_sound_comes_through_encoder_transform_and_beam(name, direction):
     """From what the device delivers; between the frequencies that the 10 ms of the encoder's filters can do."""
     profile, toward = load_array(name), unit_vector(*direction)
     mono = np.random.default_rng(1).normal(0, 0.1, 12000)
@@ -183,7 +184,7 @@ def test_weights():
 
 
 @given(st.integers(0, 6), st.integers(1, 7), st.integers(0, 99), st.sampled_from(SHIPPED))
-def test_any_number_of_tracks_each_by_itself(tracks, frames, seed, name):
+def test_tracks_are_independent_of_each_other(tracks, frames, seed, name):
     vectors = np.random.default_rng(seed).uniform(-1, 1, (tracks, 3)).astype(np.float32)
     bins, beamformer = noisy_bins(frames, seed), beamformer_of(name)
     kept = bins.copy(), vectors.copy()
@@ -199,7 +200,7 @@ def test_any_number_of_tracks_each_by_itself(tracks, frames, seed, name):
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_track_without_a_direction_is_nearly_silent(name):
+def test_track_without_a_direction_is_nearly_silent(name):
     bins = noisy_bins()
     with np.errstate(all="raise", under="ignore"):
         beams = Beamformer(load_array(name), STFT)(bins, np.array([(0, 0, 0), (1e-30, 0, 0), (0, 0.2, 0)], np.float32))
@@ -207,7 +208,7 @@ def test_a_track_without_a_direction_is_nearly_silent(name):
     assert np.abs(beams).max() < 0.03 * np.abs(bins).max()
 
 
-def test_where_all_microphones_are_deaf_no_noise_is_blown_up():
+def test_gain_is_limited_where_all_microphones_have_a_null():
     """Four cardioids that look forward hear nothing from behind: the beam there is quiet, not infinite."""
     forward = ((0.05, 0.0, 0.0), (0.05, 0.001, 0.0), (0.05, 0.0, 0.001), (0.05, 0.001, 0.001))
     beamformer = Beamformer(ArrayProfile("f", "open", 4, (0, 1, 2, 3), forward, "cardioid"), STFT)

@@ -58,7 +58,7 @@ def test_float_tensors_pass_unchanged():
     st.integers(-128, 127),
     st.lists(st.floats(-3e3, 3e3, width=32), min_size=1, max_size=20),
 )
-def test_there_and_back_within_half_a_step_or_at_the_end_of_the_range(scale, zero_point, values):
+def test_quantise_and_dequantise_are_within_half_a_step_or_saturate(scale, zero_point, values):
     tensor = detail(scale, zero_point)
     values = np.array(values, np.float32)
     back = dequantise(quantise(values, tensor), tensor)
@@ -78,7 +78,7 @@ def test_state_is_carried_and_not_shown(state_net):
     assert outputs["y"][0] > 1.9  # it has built up
 
 
-def test_a_fresh_past_is_zero_as_the_net_counts(state_net):
+def test_fresh_past_is_the_zero_point_of_the_net(state_net):
     detail = state_net.inputs["state_sum"]
     past = state_net.fresh()
     assert list(past) == ["state_sum"] and past["state_sum"].dtype == np.int8
@@ -86,7 +86,7 @@ def test_a_fresh_past_is_zero_as_the_net_counts(state_net):
     assert_array_equal(dequantise(past["state_sum"], detail), 0.0)
 
 
-def test_pasts_are_the_callers_and_do_not_mix(state_net, golden):
+def test_pasts_belong_to_the_caller_and_are_independent(state_net, golden):
     """One net, asked in turn about two streams, answers about each as another net would that hears it alone."""
     streams = [[floats(0.9, -0.9, 0.1)] * 4, [floats(-0.2, 0.4, 0.8)] * 4]
     alone = []
@@ -103,7 +103,7 @@ def test_pasts_are_the_callers_and_do_not_mix(state_net, golden):
     assert_array_equal([state_net(state_net.fresh(), x=x)["y"] for x in streams[0]], [alone[0][0]] * 4)
 
 
-def test_a_past_that_was_kept_is_not_overwritten_by_later_calls(state_net):
+def test_past_that_was_kept_is_not_overwritten_by_later_calls(state_net):
     past = state_net.fresh()
     state_net(past, x=floats(0.9, 0.9, 0.9))
     kept = dict(past)
@@ -113,7 +113,7 @@ def test_a_past_that_was_kept_is_not_overwritten_by_later_calls(state_net):
     assert np.all(past["state_sum"] > values)
 
 
-def test_a_net_with_states_wants_a_past(state_net, tiny_bundle):
+def test_net_with_state_needs_a_past(state_net, tiny_bundle):
     with pytest.raises(ValueError, match=r"^got no past, wanted one with state_sum$"):
         state_net(x=floats(0.0, 0.0, 0.0))
     encoder = LiteRtNet(tiny_bundle / "localizer_encoder.tflite")
@@ -134,14 +134,14 @@ def test_outputs_are_not_overwritten_by_the_next_call(state_net):
     assert_array_equal(first, kept)
 
 
-def test_inputs_are_left_alone(state_net):
+def test_inputs_are_not_changed(state_net):
     x = floats(0.5, 5.0, -0.3)
     kept = x.copy()
     state_net(state_net.fresh(), x=x)
     assert_array_equal(x, kept)
 
 
-def test_all_that_is_computed_can_be_seen_for_all_that_goes_in(state_net):
+def test_computed_takes_and_returns_all_tensors(state_net):
     """States among them, as numbers: for the ladder."""
     x, state = floats(0.5, -0.5, 0.25), floats(0.8, 0.4, -0.2)
     computed = state_net.computed({"x": x, "state_sum": state})
@@ -159,7 +159,7 @@ def stages(tiny_bundle):
     return [LiteRtNet(tiny_bundle / f"localizer_{part}.tflite") for part in ("front", "blocks")]
 
 
-def test_shared_tensors_are_handed_on_as_they_are(stages):
+def test_shared_tensors_are_not_converted(stages):
     front, blocks = stages
     past, told = front.fresh(), blocks.fresh()
     features = np.random.default_rng(0).uniform(-1, 1, (5, 64, 7)).astype(np.float32)
@@ -179,7 +179,7 @@ def test_shared_tensors_are_handed_on_as_they_are(stages):
         blocks(told, shared_maps=means, condition=condition)
 
 
-def test_nets_that_hand_on_have_one_scale(stages):
+def test_check_shared_compares_scales(stages):
     front, blocks = stages
     check_shared(front, blocks, "shared_maps")
     scale, zero = front.outputs["shared_maps"]["quantization"]
@@ -191,7 +191,7 @@ def test_nets_that_hand_on_have_one_scale(stages):
     check_shared(front, blocks, "shared_maps")
 
 
-def test_a_state_with_another_scale_at_the_output_is_refused(golden):
+def test_state_with_another_scale_at_the_output_is_refused(golden):
     with pytest.raises(ValueError, match=r"^got state_sum with another scale at the output, wanted the same"):
         LiteRtNet(golden / "tiny-nets" / "drifting.tflite")
 
@@ -215,14 +215,14 @@ def test_wrong_names_and_shapes(state_net, inputs, message):
     assert_allclose(answer, 0.5, atol=2 * STEP)  # nothing was set by the attempt
 
 
-def test_the_tiny_nets_are_integer_through_and_through(golden, tiny_bundle):
+def test_tiny_nets_have_integer_tensors_only(golden, tiny_bundle):
     for path in [*tiny_bundle.glob("*.tflite"), *(golden / "tiny-nets").glob("state.tflite")]:
         types = LiteRtNet(path).tensor_types()
         assert types.pop("int8") >= 2
         assert set(types) <= {"int32"}  # shapes and biases
 
 
-def test_a_file_and_its_content_are_the_same_net(golden):
+def test_file_and_its_content_are_the_same_net(golden):
     path = golden / "tiny-nets" / "state.tflite"
     x = floats(0.3, 0.2, 0.1)
     one, other = LiteRtNet(path), LiteRtNet(path.read_bytes(), threads=2)
@@ -230,7 +230,7 @@ def test_a_file_and_its_content_are_the_same_net(golden):
 
 
 @pytest.mark.parametrize("damage", ["nothing", "text", "half", "old"])
-def test_what_is_no_net_is_one_clear_line(golden, damage):
+def test_other_content_than_a_net_is_refused_in_one_line(golden, damage):
     good = (golden / "tiny-nets" / "state.tflite").read_bytes()
     content = {"nothing": b"", "text": b"no net " * 99, "half": good[: len(good) // 2], "old": good[:8] + bytes(500)}
     with pytest.raises(ValueError, match=r"^got no net that TFLite can run: [^\n]+$"):
@@ -238,7 +238,7 @@ def test_what_is_no_net_is_one_clear_line(golden, damage):
 
 
 @pytest.mark.parametrize("stderr", ["open", "closed"])
-def test_the_runtime_says_nothing_on_stderr(golden, stderr):
+def test_runtime_prints_nothing_on_stderr(golden, stderr):
     """It would announce its delegate, once per process. Python's own words still get through afterwards."""
     path = golden / "tiny-nets" / "state.tflite"
     code = f"""
@@ -256,7 +256,7 @@ print("done")
 
 
 @pytest.mark.parametrize(("name", "net", "threads"), [("two-step-edge", "fusion", 1), ("coloc-edge", "localizer", 3)])
-def test_what_several_threads_get_wrong_has_one(monkeypatch, name, net, threads):
+def test_operations_that_fail_in_several_threads_get_one(monkeypatch, name, net, threads):
     """Products of two batches: see `nets.ONE_THREAD`."""
     asked = []
 

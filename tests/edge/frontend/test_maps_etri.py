@@ -7,16 +7,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from edge.frontend.hpss import Separator
-from edge.frontend.maps import (
-    FLOOR_DB,
-    FeatureExtractor,
-    FeatureSettings,
-    intensity,
-    logmel_iv,
-    power,
-    reactive_intensity,
-)
+from edge.frontend.maps import FeatureExtractor, FeatureSettings, logmel_iv
 from edge.frontend.mel import FilterBank, mel_filters
+from edge.frontend.quantities import FLOOR_DB, intensity, power, reactive_intensity
 from edge.frontend.stft import Stft, StftSettings
 from edge.geometry import foa_gains, unit_vector
 from edge.types import Spectra
@@ -66,7 +59,7 @@ def test_etri_maps_do_not_depend_on_the_blocks(cut, block_samples):
 
 
 @pytest.mark.parametrize("labels", [1, 3])
-def test_etri_maps_come_as_late_as_is_said_and_no_later(labels):
+def test_etri_maps_are_late_by_their_look_ahead(labels):
     settings = FeatureSettings("etri", 64, harmonic_labels=labels)
     extract, called = FeatureExtractor(settings, STFT), FeatureExtractor(settings, STFT)
     assert extract.look_ahead_labels == labels
@@ -85,7 +78,7 @@ def test_etri_maps_come_as_late_as_is_said_and_no_later(labels):
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.1, 0.2])
-def test_streams_shorter_than_the_look_ahead_come_out_whole(seconds):
+def test_streams_shorter_than_the_look_ahead_are_complete(seconds):
     settings = FeatureSettings("etri", 64, harmonic_labels=3)
     extract, samples = FeatureExtractor(settings, STFT), sound(0.5)
     for _ in range(2):
@@ -95,7 +88,7 @@ def test_streams_shorter_than_the_look_ahead_come_out_whole(seconds):
         assert starts == [each.start for each in groups]
 
 
-def test_reset_and_finish_make_an_extractor_new():
+def test_reset_and_finish_equal_a_new_extractor():
     fresh, extract = etri_maps(sound()), FeatureExtractor(ETRI, STFT)
     for _ in range(2):
         for spectra in groups_of(sound(0.3, seed=1)):
@@ -122,7 +115,7 @@ def test_etri_maps_are_normalised_by_band_and_map():
 
 @pytest.mark.parametrize("bands", ETRI_STFTS)
 @pytest.mark.parametrize("direction", [(30, -20), (90, 0), (-135, 60), (0, 90)])
-def test_a_plane_wave_is_all_active_and_from_its_source(bands, direction):
+def test_intensity_of_a_plane_wave_is_active_and_from_its_source(bands, direction):
     noise = np.random.default_rng(1).normal(0, 0.1, (12000, 1)).astype(np.float32)
     wave = noise * foa_gains(unit_vector(*direction)).astype(np.float32)
     maps = etri_maps(wave, FeatureSettings("etri", bands), ETRI_STFTS[bands])
@@ -132,7 +125,7 @@ def test_a_plane_wave_is_all_active_and_from_its_source(bands, direction):
 
 
 @given(st.floats(-180, 180), st.floats(-90, 90), st.floats(0, np.pi), st.integers(0, 99))
-def test_a_standing_wave_is_all_reactive_along_its_axis(azimuth, elevation, phase, seed):
+def test_intensity_of_a_standing_wave_is_reactive_along_its_axis(azimuth, elevation, phase, seed):
     """The same tone from opposite directions, `phase` apart: W is 2 cos(phase / 2), V is 2i sin(phase / 2)."""
     axis, opposite = foa_gains(unit_vector(azimuth, elevation)), foa_gains(-unit_vector(azimuth, elevation))
     bins = noisy_bins(seed=seed)[:, :1] * (axis * np.exp(0.5j * phase) + opposite * np.exp(-0.5j * phase))[:, None]
@@ -154,7 +147,7 @@ def test_reactive_intensity_of_known_bins():
 
 
 @pytest.mark.parametrize("bands", ETRI_STFTS)
-def test_a_tone_ends_in_harmonic_and_a_click_in_percussive(bands):
+def test_tone_is_in_the_harmonic_map_and_click_in_the_percussive(bands):
     stft = ETRI_STFTS[bands]
     click_at = 12000
     samples = np.sin(2 * np.pi * 440 / 24000 * np.arange(24000))[:, None].repeat(4, axis=1).astype(np.float32)

@@ -9,8 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import eval_legendre, spherical_jn, spherical_yn
 
 from edge.arrays.acoustics import array_spectra, rigid_sphere, sphere_grid
-from edge.arrays.encoding import MAX_NOISE_GAIN_DB, encoding_filters
-from edge.arrays.profile import ArrayProfile, foa_encoder, load_array
+from edge.arrays.encoder import foa_encoder
+from edge.arrays.filter_encoder import MAX_NOISE_GAIN_DB, encoding_filters
+from edge.arrays.profile import ArrayProfile, load_array
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import Stft, StftSettings
 from edge.geometry import angle_between_deg, foa_gains, unit_vector
@@ -57,7 +58,7 @@ def direction_error_deg(profile, samples, direction, highest_hz):
     return angle_between_deg([x, y, z], direction)
 
 
-def test_rigid_sphere_small_large_and_by_the_textbook():
+def test_rigid_sphere_has_its_limits_and_equals_the_textbook():
     cosines = np.linspace(-1, 1, 21)
     small = rigid_sphere(cosines, np.array([0.02]))[:, 0]
     assert_allclose(small, 1 + 1.5j * 0.02 * cosines, atol=5e-4)  # a dipole of 3/2: the sphere pushes the air aside
@@ -69,7 +70,7 @@ def test_rigid_sphere_small_large_and_by_the_textbook():
     assert_allclose(rigid_sphere(cosines, np.array([kr]))[:, 0], series, atol=1e-9)
 
 
-def test_open_capsules_hear_early_what_they_look_at():
+def test_open_capsules_receive_waves_from_ahead_early():
     profile, wave, hz = load_array("open_tetra"), unit_vector(45, 35.2644), 1000.0
     ahead, beside = array_spectra(profile.capsules, wave[None], [hz])[0, :2, 0]
     early_rad = 2 * np.pi * hz * 0.0085 * np.sqrt(3) / 343
@@ -84,7 +85,7 @@ def test_plane_waves_come_out_where_they_came_from(name):
         assert direction_error_deg(profile, samples, direction, ALIASING_HZ[name]) < 2.0, direction
 
 
-def test_plane_waves_at_omnis_in_the_open_written_down_again():
+def test_plane_waves_at_open_omnis_equal_their_formula():
     profile = replace(load_array("open_tetra"), capsule_pattern="omni")
     hz = np.fft.rfftfreq(12000, 1 / RATE_HZ)
     for seed, direction in enumerate(DIRECTIONS):
@@ -94,7 +95,7 @@ def test_plane_waves_at_omnis_in_the_open_written_down_again():
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_foa_has_the_gains_and_the_time_of_ideal_foa(name):
+def test_foa_has_the_gains_and_delays_of_ideal_foa(name):
     hz = np.fft.rfftfreq(24000, 1 / RATE_HZ)
     mono = np.fft.irfft(np.fft.rfft(noise(24000)) * ((hz > 200) & (hz < 800)))
     profile, middle = load_array(name), slice(480, -480)
@@ -117,7 +118,7 @@ def test_w_keeps_its_level_in_a_diffuse_field_at_all_frequencies(name):
     assert level_db.max() < 1.0
 
 
-def test_noise_of_the_capsules_is_not_blown_up():
+def test_gain_of_capsule_noise_is_limited():
     for profile in (*map(load_array, [*SHIPPED, *FLAT]), CIRCLE):
         filters = encoding_filters(profile.capsules, RATE_HZ)
         gains_db = 10 * np.log10(np.sum(np.abs(np.fft.rfft(filters, 4800, axis=2)) ** 2, axis=1) + 1e-9)
@@ -125,7 +126,7 @@ def test_noise_of_the_capsules_is_not_blown_up():
     assert gains_db[1].max() > 10  # the limit is at work: 3 cm are not much to tell low frequencies apart
 
 
-def test_a_flat_array_tells_azimuth_and_nothing_of_height():
+def test_flat_array_determines_azimuth_and_no_elevation():
     directions = unit_vector(np.arange(-180, 180, 30), 0)
     for direction, samples in zip(directions, arriving(CIRCLE, noise(), directions), strict=True):
         assert direction_error_deg(CIRCLE, samples, direction, 2000) < 2.0
@@ -171,7 +172,7 @@ def test_shipped_flat_arrays_find_azimuth(name, cut):
     )
 
 
-def test_calibration_takes_back_what_capsules_do_alike_to_every_sound():
+def test_calibration_compensates_gains_and_tilts():
     matched = ArrayProfile("b", "rigid_sphere", 4, (0, 1, 2, 3), load_array("em32_tetra").capsule_position_m)
     uneven = replace(matched, capsule_gain_db=(1.0, -2.0, 0.5, 0.0), capsule_tilt_db=(-2.0, 2.0, -1.0, 1.5))
     for direction, samples in zip(DIRECTIONS[:6], arriving(uneven, noise(), DIRECTIONS[:6]), strict=True):
@@ -187,7 +188,7 @@ def test_blocks_do_not_matter(name, cut, block_samples):
     assert_array_equal(encoded(foa_encoder(load_array(name)), cut(samples, block_samples)), whole)
 
 
-def test_blocks_keep_their_place_and_come_within_the_latency(cut):
+def test_blocks_keep_their_indices_and_arrive_within_the_latency(cut):
     encoder = foa_encoder(load_array("em32_tetra"))
     assert encoder.latency_s == pytest.approx(0.03)
     expected = heard = 0
@@ -202,7 +203,7 @@ def test_blocks_keep_their_place_and_come_within_the_latency(cut):
     assert list(encoder.finish()) == []
 
 
-def test_a_gap_begins_anew_and_says_what_is_lost(cut):
+def test_gap_begins_a_new_group_and_counts_the_loss(cut):
     samples, encoder = noise(4000, 4), foa_encoder(load_array("open_tetra"))
     before = [encoder(block) for block in cut(samples[:2000], 300)]
     answered = sum(len(block.samples) for block in before)
@@ -226,7 +227,7 @@ def test_streams_may_begin_late_and_reset_forgets(cut):
     assert encoded(encoder, [AudioBlock(samples[:0], 0)]).shape == (0, 4)
 
 
-def test_the_channel_map_chooses_among_more_channels():
+def test_channel_map_chooses_among_more_channels():
     four, six = load_array("open_tetra"), noise(3000, 6)
     mapped = replace(four, channels=6, channel_map=(5, 1, 2, 0))
     wanted = encoded(foa_encoder(four), [AudioBlock(six[:, [5, 1, 2, 0]], 0)])
@@ -234,7 +235,7 @@ def test_the_channel_map_chooses_among_more_channels():
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_microphones_come_beside_the_same_foa_at_the_same_time(name, cut):
+def test_microphones_follow_the_same_foa_at_the_same_time(name, cut):
     samples, profile = noise(5000, 4), load_array(name)
     foa = encoded(foa_encoder(profile), [AudioBlock(samples, 0)])
     encoder = foa_encoder(profile, microphones=True)
@@ -296,7 +297,7 @@ def test_other_rates(rate_hz):
         ({"radius_m": "1"}, "got unknown key 'radius_m', wanted one of name"),
     ],
 )
-def test_profiles_that_make_no_sense(tmp_path, changes, message):
+def test_invalid_profiles_are_refused(tmp_path, changes, message):
     even = "[[0.02,0.02,0.02],[0.02,-0.02,-0.02],[-0.02,0.02,-0.02],[-0.02,-0.02,0.02]]"
     table = {"name": '"a"', "kind": '"open"', "channels": "4", "channel_map": "[0, 1, 2, 3]"}
     table |= {"capsule_pattern": '"cardioid"', "capsule_position_m": even} | changes
@@ -308,6 +309,6 @@ def test_profiles_that_make_no_sense(tmp_path, changes, message):
     assert "\n" not in str(caught.value)
 
 
-def test_kinds_without_capsules_say_so():
+def test_capsules_of_foa_kinds_are_refused():
     with pytest.raises(ValueError, match=r"^array 'foa': got kind 'foa', wanted one with capsules$"):
         _ = load_array("foa").capsules
