@@ -1,4 +1,4 @@
-"""Figures as PNG: of an evaluation (azimuth over time, confusion matrix, the localizer's table) and of a training."""
+"""The results of an evaluation -> PNG figures: azimuth over time, confusion matrix, the localizer's table of errors."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from convert.training.trainer import read_log
 from edge.scoring.annotations import LABEL_FRAME_S, Label
 
 if TYPE_CHECKING:
-    from convert.evaluation.evaluate import Prediction
     from convert.evaluation.paper_tables import PaperTables
+    from convert.evaluation.predictions import Prediction
 
 mpl.use("agg")
 
-CURVES = "curves.png"  # of a training run
-PLOTTED_SCENES = 4
+PLOTTED_SCENES = 4  # scenes whose azimuth is plotted
 
 
 def write_plots(
@@ -31,7 +29,16 @@ def write_plots(
     tables: PaperTables,
     class_names: Sequence[str],
 ) -> None:
-    """All figures of one rung as `folder/RUNG-*.png`; azimuth over time for the first few scenes."""
+    """Write all figures of one rung.
+
+    Args:
+        folder: where to write `RUNG-*.png`; it is created.
+        rung: name of the nets that were evaluated: "keras", "float32" or "int8".
+        truth: the labels of each scene, by name; the first `PLOTTED_SCENES` of them are plotted over time.
+        predictions: the prediction for each scene, by name.
+        tables: the tables of the CoLoC paper.
+        class_names: the class names of the model.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in list(truth)[:PLOTTED_SCENES]:
         plot_azimuth(folder / f"{rung}-{name}.png", truth[name], predictions[name].rows, class_names)
@@ -40,7 +47,7 @@ def write_plots(
 
 
 def plot_azimuth(path: Path, truth: Sequence[Label], found: Sequence[Label], class_names: Sequence[str]) -> None:
-    """Truth (grey) against decoded frames (coloured by class) of one scene."""
+    """Plot the azimuth of labels (grey) and decoded frames (coloured by class) of one scene over time."""
     figure = Figure(figsize=(12, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.scatter(
@@ -69,7 +76,7 @@ def plot_azimuth(path: Path, truth: Sequence[Label], found: Sequence[Label], cla
 
 
 def plot_confusion(path: Path, tables: PaperTables, class_names: Sequence[str]) -> None:
-    """The classifier's answers given the true direction, as shares of each true class."""
+    """Plot the confusion matrix of the classifier when it is given the true direction, in % of each true class."""
     shares = tables.confusion / np.maximum(tables.confusion.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(8, 7), layout="constrained")
     axes = figure.add_subplot()
@@ -84,7 +91,7 @@ def plot_confusion(path: Path, tables: PaperTables, class_names: Sequence[str]) 
 
 
 def plot_localizer_table(path: Path, tables: PaperTables) -> None:
-    """The localizer's mean DOA error by active sources and known directions (the paper's Table 1)."""
+    """Plot the localizer's mean DOA error by active sources and known directions (Table 1 of the CoLoC paper)."""
     slots = len(tables.error_deg)
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -93,24 +100,4 @@ def plot_localizer_table(path: Path, tables: PaperTables) -> None:
         axes.plot(known, tables.error_deg[active, : active + 1], "o-", label=f"{active + 1} active")
     axes.set(xlabel="known directions", ylabel="mean DOA error in degrees", xticks=range(slots), ylim=(0, None))
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=100)
-
-
-def plot_curves(path: Path, logs: Mapping[str, Path]) -> None:
-    """Loss over steps of every stage whose csv log is there, and its scores on development data on a second axis."""
-    stages = {stage: rows for stage, log in logs.items() if (rows := read_log(log))}
-    figure = Figure(figsize=(6 * max(len(stages), 1), 4), layout="constrained")
-    for axes, (stage, rows) in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages.items(), strict=True):
-        scores = [name for name in rows[-1] if name.startswith("dev_") and name != "dev_loss"]
-        right = axes.twinx() if scores else axes
-        for index, name in enumerate(["loss", "dev_loss", *scores]):
-            points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
-            if points:
-                side, marker = (right, ".--") if name in scores else (axes, "-" if name == "loss" else ".-")
-                side.plot(*zip(*points, strict=True), marker, color=f"C{index}", label=name)
-        axes.set(title=stage, xlabel="step", ylabel="loss", ylim=(0, None))
-        if scores:
-            right.set(ylabel="degrees or %", ylim=(0, 100))
-        handles = [handle for side in dict.fromkeys((axes, right)) for handle in side.get_legend_handles_labels()[0]]
-        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3, frameon=False)
     figure.savefig(path, dpi=100)

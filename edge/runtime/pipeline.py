@@ -147,6 +147,11 @@ def decode_settings(bundle: Bundle, overrides: Mapping[str, Any]) -> DecodeSetti
     return build(DecodeSettings, asdict(bundle.manifest.decode) | dict(overrides), "decode")
 
 
+def build_decoder(bundle: Bundle, array: ArrayProfile, settings: DecodeSettings) -> Decoder:
+    """Build the decoder of a bundle. For a flat array, events have no elevation and rows have elevation 0."""
+    return Decoder(settings, bundle.manifest.class_names, bundle.manifest.stft.label_s, array.planar)
+
+
 def build_pipeline(
     bundle: Bundle,
     array: ArrayProfile,
@@ -162,7 +167,7 @@ def build_pipeline(
         foa_encoder(array, manifest.stft.sample_rate_hz, manifest.features.microphones),
         Stft(manifest.stft, manifest.features.channels),
         system,
-        Decoder(decode, manifest.class_names, manifest.stft.label_s, array.planar),
+        build_decoder(bundle, array, decode),
         clock,
         manifest.stft.label_samples,
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from convert.commands.score import add_score_parser, run_score
+from convert.commands.score import AVERAGES, RULES, add_score_parser, run_score
+from edge.scoring.metrics import Average, Rules
 from tests.paths import GOLDEN
 
 CASE = GOLDEN / "dcase_metrics" / "case04"
@@ -59,3 +61,8 @@ def test_errors_propagate(tmp_path: Path) -> None:
 def test_bad_options(options: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit):
         _args(*options)
+
+
+def test_options_offer_all_rules_and_averages_of_the_metrics() -> None:
+    assert set(RULES) == set(get_args(Rules))
+    assert set(AVERAGES) == set(get_args(Average))

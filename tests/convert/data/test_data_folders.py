@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data.cache import build_cache
+from convert.data.build_cache import build_cache
 from convert.data.corpora import CORPORA
 from convert.data.folders import choose_classes, find_data, read_arrays, read_sources
 from edge.arrays.profile import load_array
@@ -125,14 +125,14 @@ def test_classes_that_do_not_fit(asked: tuple[str, ...] | None, message: str, tm
         choose_classes(folders, None, asked)
 
 
-def test_what_is_left_out_is_told(corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_classes_that_are_left_out_are_logged(corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folders = find_data([f"starss23={corpus}", str(scenes(tmp_path / "own"))], ["train"])
     with caplog.at_level(logging.WARNING):
         choose_classes(folders, None, ("door", "bell", "rain"))
     left_out, missing = caplog.messages
-    assert left_out.startswith(f"{corpus}: left out")
+    assert left_out.startswith(f"{corpus}: labels of these classes are left out: ")
     assert left_out.endswith(", ".join(name for name in STARSS if name not in ("door", "bell")))
-    assert missing == "rain: no folder has this class"
+    assert missing == "rain: no folder has labels of this class"
 
 
 def test_a_mix_has_labels_of_one_numbering(corpus: Path, tmp_path: Path) -> None:

@@ -15,9 +15,13 @@ import numpy as np
 import pytest
 
 from convert.clips.library import load_clip_library
-from convert.data import cache as datasets
-from convert.data.cache import FeatureCache, build_cache, device_features, read_array, read_class_names, scene_names
+from convert.data import build_cache as builder
+from convert.data.build_cache import build_cache
+from convert.data.cache import FeatureCache, load_cache
+from convert.data.features import device_features
 from convert.data.folders import find_data
+from convert.data.recordings import LabelledRecording
+from convert.data.scene_folders import read_array, read_class_names, scene_names
 from convert.data.tracks import label_tracks
 from convert.scenes.capsules import encode
 from convert.scenes.events import SceneSettings
@@ -101,10 +105,10 @@ def test_an_existing_cache_is_reused_until_something_else_is_asked(
 ) -> None:
     first = cached(scenes_folder, tmp_path)
 
-    def computed(task: object) -> None:
+    def computed(recording: LabelledRecording, **settings: Any) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(datasets, "_recording_arrays", computed)
+    monkeypatch.setattr(builder, "recording_arrays", computed)
     again = cached(scenes_folder, tmp_path)
     np.testing.assert_array_equal(again.maps, first.maps)
     np.testing.assert_array_equal(again.tracks, first.tracks)
@@ -126,15 +130,15 @@ def test_a_cache_that_was_not_finished_is_not_taken(
 ) -> None:
     first = cached(scenes_folder, tmp_path)
     wanted = first.maps.copy()
-    compute = datasets._recording_arrays
+    compute = builder.recording_arrays
 
-    def breaks(task: tuple) -> object:
-        if task[0].wav.stem == "scene_00001":
+    def breaks(recording: LabelledRecording, **settings: Any) -> object:
+        if recording.wav.stem == "scene_00001":
             raise KeyboardInterrupt
-        return compute(task)
+        return compute(recording, **settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(datasets, "_recording_arrays", breaks)
+        patch.setattr(builder, "recording_arrays", breaks)
         with pytest.raises(KeyboardInterrupt):
             cached(scenes_folder, tmp_path, FeatureSettings("logmel_iv", 16))
     again = cached(scenes_folder, tmp_path)
@@ -326,7 +330,7 @@ def test_the_size_is_told_and_a_full_disk_is_an_error(
     assert capsys.readouterr().err == ""  # it is there
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(ValueError, match=r"got 0\.00 GB of room on the disk, wanted 0\.00 GB for the features"):
+    with pytest.raises(ValueError, match=r"got 0\.00 GB of free disk space, wanted 0\.00 GB for the features"):
         cached(scenes_folder, tmp_path, FeatureSettings("logmel_iv", 64))
     cached(scenes_folder, tmp_path, FeatureSettings("logmel_iv", 16))  # takes the room of the one before
 
@@ -342,7 +346,7 @@ def test_a_cache_of_an_earlier_version_is_taken(scenes_folder: Path, tmp_path: P
     index = json.loads((tmp_path / "cache.json").read_text())
     del index["chances"]
     (tmp_path / "cache.json").write_text(json.dumps(index))
-    assert datasets.load_cache(tmp_path).chances is None
+    assert load_cache(tmp_path).chances is None
     assert list(index["described"]) == ["scenes", "digests", "class_names", "stft", "features"]
     assert index["described"]["digests"] == [hashlib.sha256((scenes_folder / "scenes.json").read_bytes()).hexdigest()]
 
@@ -355,10 +359,10 @@ def test_a_cache_from_before_a_setting_is_taken_for_its_default(
     del index["described"]["features"]["harmonic_labels"]
     (tmp_path / "cache.json").write_text(json.dumps(index))
 
-    def computed(task: object) -> None:
+    def computed(recording: LabelledRecording, **settings: Any) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(datasets, "_recording_arrays", computed)
+    monkeypatch.setattr(builder, "recording_arrays", computed)
     np.testing.assert_array_equal(cached(scenes_folder, tmp_path).maps, first.maps)
     with pytest.raises(AssertionError, match="computed again"):
         cached(scenes_folder, tmp_path, replace(FEATURES, harmonic_labels=2))

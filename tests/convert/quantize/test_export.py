@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.evaluation.evaluate import labelled_scenes, predict, score_predictions
+from convert.evaluation.predictions import predict
+from convert.evaluation.scenes import labelled_scenes
+from convert.evaluation.scores import score_predictions
 from convert.quantize import export as export_module
 from convert.quantize import ladder
 from convert.quantize.export import climb, export
-from convert.quantize.ladder import KerasNet, computed
+from convert.quantize.keras_net import KerasNet, computed
 from convert.systems.coloc import examples as coloc_examples
 from convert.systems.coloc.examples import step_examples, window_examples
 from convert.systems.coloc.system import STAGES

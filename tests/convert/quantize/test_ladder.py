@@ -11,21 +11,20 @@ import pytest
 import tensorflow as tf
 
 import edge.nets.net
-from convert.evaluation.evaluate import Prediction
+from convert.evaluation.predictions import Prediction
 from convert.quantize.converter import to_tflite
+from convert.quantize.keras_net import KerasNet, computed
 from convert.quantize.ladder import (
     LEAST_SNR_DB,
     MOST_F_LOST,
     MOST_MOVED_DEG,
-    KerasNet,
     NetCheck,
     RungCheck,
     check_net,
     check_rung,
-    computed,
     snr_db,
 )
-from convert.quantize.recording import RecordingNet
+from convert.systems.recording_net import RecordingNet
 from edge.geometry import unit_vector
 from edge.nets.net import LiteRtNet, Past
 from edge.scoring.metrics import SeldScores

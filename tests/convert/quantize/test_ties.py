@@ -137,7 +137,7 @@ def test_a_net_with_a_loop_is_refused():
     """What is in its body would keep its scales."""
     sequence = keras.Input((5, 3), name="x")
     flatbuffer = to_tflite(keras.Model({"x": sequence}, {"y": layers.GRU(2)(sequence)}))
-    with pytest.raises(ValueError, match="wanted one: loops have to be unrolled"):
+    with pytest.raises(ValueError, match="wanted one: loops must be unrolled"):
         tied_products(flatbuffer)
 
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from convert.clips.library import active_hops, load_clip_library
-from convert.data.cache import read_array
+from convert.data.scene_folders import read_array
 from convert.scenes.capsules import Mismatch, capsule_response, encode
 from convert.scenes.events import _varied, draw_events, level_db
 from convert.scenes.render import SceneSettings, make_scene, make_scenes

@@ -8,15 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.evaluation.evaluate import (
-    Prediction,
-    decoded,
-    labelled_scenes,
-    predict,
-    report,
-    scene_array,
-    score_predictions,
-)
+from convert.evaluation.predictions import Prediction, decode_again, predict
+from convert.evaluation.scenes import labelled_scenes, scene_array
+from convert.evaluation.scores import report, score_predictions
 from edge.geometry import angle_between_deg, unit_vector
 from edge.nets.bundle import Bundle, load_bundle
 from edge.types import FloatArray
@@ -148,7 +142,7 @@ def test_decoding_a_prediction_anew_is_running_the_loop_anew(
     bundle: Bundle, waves_folder: Path, predictions: dict[str, Prediction], least: int
 ) -> None:
     settings = replace(bundle.manifest.decode, min_duration_labels=least)
-    rows = decoded(predictions["a"], settings, bundle.manifest.class_names, 0.1)
+    rows = decode_again(predictions["a"], bundle, settings)
     again = predict(bundle, [waves_folder / "a.wav"], decode={"min_duration_labels": least})["a"]
     assert rows == again.rows
     assert bool(rows) == (least == 3)
