@@ -12,7 +12,6 @@ import pytest
 from convert.quantize.converter import pinned, to_tflite
 from convert.quantize.keras_net import KerasNet
 from convert.quantize.ladder import check_net
-from convert.systems.recording_net import RecordingNet
 from convert.systems.coloc.nets import (
     EDGE_SIZES,
     ENCODER_CHANNELS,
@@ -22,6 +21,7 @@ from convert.systems.coloc.nets import (
     build_localizer,
 )
 from convert.systems.coloc.step_nets import build_recurrence, build_steps
+from convert.systems.recording_net import RecordingNet
 from edge.audio.wav import read_wav
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import Stft, StftSettings
