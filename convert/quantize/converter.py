@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from convert.quantize.ties import without_ties
+from convert.tensorflow_import import quiet_converter
 
 
 def pinned(
@@ -64,5 +65,6 @@ def to_tflite(model: keras.Model, calibration: Iterable[Mapping[str, np.ndarray]
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.int8
             converter.inference_output_type = tf.int8
-        flatbuffer = bytes(converter.convert())
+        with quiet_converter():
+            flatbuffer = bytes(converter.convert())
         return flatbuffer if calibration is None else without_ties(flatbuffer)
