@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from convert.training.curves import CURVES
+from convert.evaluation.plots import CURVES
 from convert.training.recipes import Recipe
 from convert.training.run_file import RunFile
 from edge.nets.bundle import Manifest

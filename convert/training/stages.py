@@ -11,8 +11,8 @@ from pathlib import Path
 import keras
 
 from convert.data.cache import FeatureCache
+from convert.evaluation.plots import CURVES, plot_curves
 from convert.systems import SYSTEMS
-from convert.training.curves import CURVES, plot_curves
 from convert.training.recipes import Recipe
 from convert.training.trained import load_stage
 from convert.training.trainer import fit

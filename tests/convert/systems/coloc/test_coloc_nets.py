@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from convert.quantize.keras_net import KerasNet
+from convert.quantize.ladder import KerasNet
 from convert.systems.coloc.nets import (
     EDGE_SIZES,
     ENCODER_CHANNELS,

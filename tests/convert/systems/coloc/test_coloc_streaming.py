@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from convert.quantize.converter import pinned, to_tflite
-from convert.quantize.keras_net import KerasNet
-from convert.quantize.ladder import check_net
+from convert.quantize.ladder import KerasNet, check_net
 from convert.systems.coloc.nets import (
     EDGE_SIZES,
     ENCODER_CHANNELS,

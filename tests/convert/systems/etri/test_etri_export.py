@@ -14,7 +14,7 @@ from convert.data.augment import Augmentation
 from convert.losses import EtriLosses
 from convert.quantize import ladder
 from convert.quantize.export import export_random
-from convert.quantize.keras_net import KerasNet
+from convert.quantize.ladder import KerasNet
 from convert.systems.etri import system as etri
 from convert.systems.etri.nets import EtriSizes
 from convert.training.recipes import RECIPES, Recipe, find_recipe

@@ -17,7 +17,7 @@ from convert.losses import TwoStepLosses
 from convert.processes import conversations
 from convert.quantize import ladder
 from convert.quantize.export import export_random
-from convert.quantize.keras_net import KerasNet
+from convert.quantize.ladder import KerasNet
 from convert.scenes.capsules import encode
 from convert.systems.recording_net import RecordingNet
 from convert.systems.two_step import system as two_step

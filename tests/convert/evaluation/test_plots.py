@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from convert.training.curves import plot_curves
+from convert.evaluation.plots import plot_curves
 
 LOCALIZER = """step,loss,learning_rate,steps_per_s,dev_loss,dev_doa_1_deg
 2,0.9,1e-3,5,,
