@@ -61,13 +61,13 @@ def run_look_ahead(args: argparse.Namespace) -> int:
 
     bundle = load_bundle(args.model)
     manifest = bundle.manifest
-    asked: dict[str, dict[str, Any]] = {
+    settings_of: dict[str, dict[str, Any]] = {
         f"look-ahead {labels}": {"mode": "streaming", "look_ahead_labels": labels}
         for labels in parse_integers("--labels", args.labels)
     }
-    asked["window"] = {"mode": "window"}
+    settings_of["window"] = {"mode": "window"}
     usual = build(ColocSettings, manifest.settings, f"{manifest.name}: settings").look_ahead_labels
-    for settings in asked.values():  # invalid ones are reported before the long part
+    for settings in settings_of.values():  # invalid ones are reported before the long part
         build(ColocSettings, {**manifest.settings, **settings}, "--labels")
         build_system(bundle, overrides={**settings, "look_ahead_labels": usual})
     wavs, truth = labelled_scenes(args.scenes, manifest.class_names)
@@ -76,7 +76,7 @@ def run_look_ahead(args: argparse.Namespace) -> int:
     undescribed = replace(bundle, manifest=replace(manifest, nets={}))  # the nets' shapes are not checked then
     results: dict[str, Any] = {}
     lines: dict[str, SeldScores] = {}
-    for name, settings in asked.items():
+    for name, settings in settings_of.items():
         nets: dict[str, Net] = {**bundle.nets()}
         look_ahead = settings.get("look_ahead_labels", usual)
         if look_ahead != usual:

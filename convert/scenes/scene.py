@@ -109,8 +109,8 @@ def _labels(event: Event, offsets_m: NDArray[np.float64], class_index: int, fram
     active = event.sound.active[: len(hops) - event.onset_hop]
     hops[event.onset_hop : event.onset_hop + len(active)] = active
     counts = hops.reshape(frames, _HOPS_PER_LABEL).sum(axis=1)
-    heard = np.flatnonzero(counts >= min(ACTIVE_HOPS, max(int(counts.max()), 1)))
-    step = ((heard + 0.5) * LABEL_FRAME_S - event.onset_hop * HOP_S) / STEP_S
+    labelled = np.flatnonzero(counts >= min(ACTIVE_HOPS, max(int(counts.max()), 1)))
+    step = ((labelled + 0.5) * LABEL_FRAME_S - event.onset_hop * HOP_S) / STEP_S
     step = np.clip(step, 0, len(offsets_m) - 1)
     before = np.minimum(step.astype(int), max(len(offsets_m) - 2, 0))
     weight = (step - before)[:, None]
@@ -120,5 +120,5 @@ def _labels(event: Event, offsets_m: NDArray[np.float64], class_index: int, fram
     distances_cm = np.rint(100 * np.linalg.norm(vectors, axis=-1)).astype(int)
     return [
         Label(int(frame), class_index, event.lane, int(azimuth), int(elevation), int(distance_cm))
-        for frame, azimuth, elevation, distance_cm in zip(heard, azimuths, elevations, distances_cm, strict=True)
+        for frame, azimuth, elevation, distance_cm in zip(labelled, azimuths, elevations, distances_cm, strict=True)
     ]

@@ -168,7 +168,7 @@ def test_without_tensorflow_it_says_what_to_install(
 
 
 @pytest.mark.slow
-def test_tensorflow_says_nothing_between(scenes_folder: Path, tmp_path: Path) -> None:
+def test_tensorflow_prints_nothing(scenes_folder: Path, tmp_path: Path) -> None:
     """In a process of its own, where TensorFlow is imported by the command and talks to file descriptor 2."""
     program = "import sys; from convert.cli import main; sys.exit(main(sys.argv[1:]))"
     options = ["train", "--model", "nothing", "--data", str(scenes_folder), "--out", str(tmp_path)]

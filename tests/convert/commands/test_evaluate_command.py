@@ -41,7 +41,7 @@ def evaluate(tiny_bundle: Path, waves_folder: Path, capsys: pytest.CaptureFixtur
     return run
 
 
-def test_words_become_settings() -> None:
+def test_assignments_become_settings() -> None:
     words = ["a=1", "b=0.5", "c=true", "mode=window", 'd="x=y"', "e=[1, 2]", "f=x=y", "g=", "a=2"]
     assert parse_assignments("--set", words) == {
         "a": 2, "b": 0.5, "c": True, "mode": "window", "d": "x=y", "e": [1, 2], "f": "x=y", "g": ""

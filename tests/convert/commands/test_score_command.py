@@ -31,13 +31,13 @@ def _args(*options: str) -> argparse.Namespace:
         (("--rules", "2020"), "er 0.4965 f 0.5986 le 13.394 lr 0.7746 seld 0.2994\n"),
     ],
 )
-def test_line(capsys: pytest.CaptureFixture[str], options: tuple[str, ...], line: str) -> None:
+def test_scores_as_one_line(capsys: pytest.CaptureFixture[str], options: tuple[str, ...], line: str) -> None:
     assert run_score(_args(*FOLDERS, "--classes", "13", *options)) == 0
     assert capsys.readouterr().out == line
 
 
 @pytest.mark.parametrize(("rules", "key", "rows"), [("2022", "dcase2022_macro", 13), ("2020", "dcase2020", 0)])
-def test_json(capsys: pytest.CaptureFixture[str], rules: str, key: str, rows: int) -> None:
+def test_scores_as_json(capsys: pytest.CaptureFixture[str], rules: str, key: str, rows: int) -> None:
     args = _args(*FOLDERS, "--classes", "13", "--rules", rules, "--json")
     assert args.run(args) == 0
     scores = json.loads(capsys.readouterr().out)

@@ -54,7 +54,7 @@ def test_a_plane_wave_is_found_where_and_when_it_is(predictions: dict[str, Predi
     assert {row.frame for row in prediction.rows} >= set(range(middle.start, middle.stop))
 
 
-def test_one_scene_leaves_nothing_for_the_next(
+def test_no_state_is_carried_from_scene_to_scene(
     bundle: Bundle, waves_folder: Path, predictions: dict[str, Prediction]
 ) -> None:
     for order in (["b"], ["b", "a"]):

@@ -138,7 +138,7 @@ def test_examples_of_steps_are_what_the_device_feeds(
         np.testing.assert_array_equal(example["features"], front[place]["features"])  # from all over
 
 
-def test_there_are_examples_of_steps_even_if_nothing_is_named(
+def test_there_are_examples_of_steps_even_if_nothing_is_detected(
     run: Run, keras_nets: dict[str, KerasNet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coloc_examples, "STREAMED_SCENES", 2)

@@ -61,7 +61,7 @@ def test_training_features_are_those_of_a_stream_in_odd_blocks(kind: str, bands:
         np.testing.assert_array_equal(np.concatenate(maps), whole)
 
 
-def test_frames_of_late_features_are_those_of_the_sound() -> None:
+def test_features_with_a_delay_are_aligned_with_the_sound() -> None:
     samples = np.zeros((24000, 4), np.float32)
     samples[12345:12350] = 0.5
     loudness = [
@@ -90,7 +90,7 @@ def test_a_cache_holds_device_features_and_stacked_tracks(scenes_folder: Path, t
     np.testing.assert_allclose(cache.deviation, everything.std(axis=0), rtol=2e-3, atol=1e-5)
 
 
-def test_what_nets_learn_from_is_what_the_device_feeds_them(scenes_folder: Path, tmp_path: Path) -> None:
+def test_training_data_are_what_the_device_feeds_its_nets(scenes_folder: Path, tmp_path: Path) -> None:
     """Normalised: the statistics of the cache are those that travel in the bundle."""
     cache = cached(scenes_folder, tmp_path / "cache")
     samples, _ = read_wav(scenes_folder / "scene_00000.wav")
@@ -125,7 +125,7 @@ def test_an_existing_cache_is_reused_until_something_else_is_asked(
         index.write_text(kept)
 
 
-def test_a_cache_that_was_not_finished_is_not_taken(
+def test_an_unfinished_cache_is_not_reused(
     scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = cached(scenes_folder, tmp_path)
@@ -146,7 +146,7 @@ def test_a_cache_that_was_not_finished_is_not_taken(
 
 
 @pytest.mark.slow
-def test_processes_change_nothing(scenes_folder: Path, tmp_path: Path) -> None:
+def test_the_number_of_processes_changes_nothing(scenes_folder: Path, tmp_path: Path) -> None:
     for jobs in (1, 2):
         cached(scenes_folder, tmp_path / str(jobs), jobs=jobs)
     for name in ("maps.f16", "tracks.npy", "cache.json"):
@@ -227,7 +227,7 @@ def test_names_of_scenes_and_classes(scenes_folder: Path) -> None:
     assert read_class_names(scenes_folder) == NAMES
 
 
-def test_an_array_is_a_name_or_all_of_it(broken: Path) -> None:
+def test_an_array_is_a_name_or_a_whole_profile(broken: Path) -> None:
     assert read_array(broken) == load_array("foa")
     edit(broken, array="em32_tetra")
     assert read_array(broken) == load_array("em32_tetra")
@@ -313,7 +313,7 @@ def labels_of(cache: FeatureCache, rng: np.random.Generator) -> int:
     return int(marked.sample(6, rng).tracks[0, 0, 0])
 
 
-def test_without_weights_scenes_are_drawn_as_ever(make_cache: Callable) -> None:
+def test_without_weights_the_draw_of_scenes_is_unchanged(make_cache: Callable) -> None:
     """A training that goes on sees the batches that it would have seen."""
     tracks = np.zeros((3, 40, 4), np.float32)
     tracks[0, :, 0] = np.arange(40)
@@ -321,7 +321,7 @@ def test_without_weights_scenes_are_drawn_as_ever(make_cache: Callable) -> None:
     assert [int(cache.sample(10, rng).tracks[0, 0, 0]) for _ in range(8)] == [23, 29, 26, 16, 0, 2, 12, 2]
 
 
-def test_the_size_is_told_and_a_full_disk_is_an_error(
+def test_the_size_is_printed_and_a_full_disk_is_an_error(
     scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cached(scenes_folder, tmp_path)
@@ -341,7 +341,7 @@ def test_recordings_shorter_than_asked_are_named(scenes_folder: Path, tmp_path: 
         cached(scenes_folder, tmp_path / "other", least_labels=21)
 
 
-def test_a_cache_of_an_earlier_version_is_taken(scenes_folder: Path, tmp_path: Path) -> None:
+def test_a_cache_of_an_earlier_version_is_reused(scenes_folder: Path, tmp_path: Path) -> None:
     cached(scenes_folder, tmp_path)
     index = json.loads((tmp_path / "cache.json").read_text())
     del index["chances"]
@@ -351,7 +351,7 @@ def test_a_cache_of_an_earlier_version_is_taken(scenes_folder: Path, tmp_path: P
     assert index["described"]["digests"] == [hashlib.sha256((scenes_folder / "scenes.json").read_bytes()).hexdigest()]
 
 
-def test_a_cache_from_before_a_setting_is_taken_for_its_default(
+def test_a_cache_without_a_newer_setting_counts_as_its_default(
     scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = cached(scenes_folder, tmp_path)
