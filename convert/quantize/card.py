@@ -10,6 +10,7 @@ from pathlib import Path
 from convert.evaluation.plots import CURVES
 from convert.training.recipes import Recipe
 from convert.training.run_file import RunFile
+from edge.files import write_atomically
 from edge.nets.bundle import Manifest
 
 CARD = "CARD.md"
@@ -99,4 +100,4 @@ def write_card(
         "```",
         "",
     ]
-    (folder / CARD).write_text("\n".join(lines), encoding="utf-8")
+    write_atomically(folder / CARD, "\n".join(lines))

@@ -69,7 +69,7 @@ def convert_nets(
     return bundles, checks
 
 
-def climb(
+def compare_rungs(
     run: Run,
     bundles: Mapping[str, Bundle],
     wavs: Sequence[Path],
@@ -125,7 +125,7 @@ def export(run: Run, scenes: Path, out: Path) -> None:
     """
     wavs, truth = labelled_scenes(scenes, run.cache.class_names)
     bundles, net_checks = convert_nets(run)
-    scores, rung_checks = climb(run, bundles, wavs, truth, scene_array(scenes, bundles["int8"]))
+    scores, rung_checks = compare_rungs(run, bundles, wavs, truth, scene_array(scenes, bundles["int8"]))
     checks: Sequence[NetCheck | RungCheck] = [*net_checks, *rung_checks]
     failed = [str(check) for check in checks if not check.passed]
     if failed:
@@ -143,7 +143,7 @@ def export(run: Run, scenes: Path, out: Path) -> None:
 def export_random(recipe: Recipe, out: Path) -> None:
     """Write an int8 bundle with random weights, for benchmarks.
 
-    Its nets detect sources all the time, so it is as slow as a trained bundle is at most.
+    Its nets detect sources all the time, so it takes as long as a trained bundle in the busiest scenes.
 
     Args:
         recipe: the recipe of the nets.
