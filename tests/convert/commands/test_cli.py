@@ -184,6 +184,20 @@ def test_tensorflow_prints_nothing(scenes_folder: Path, tmp_path: Path) -> None:
     assert done.stderr == f"seld-convert: model: got 'nothing', wanted one of {', '.join(RECIPES)}\n"
 
 
+def test_help_does_not_import_what_only_a_command_needs() -> None:
+    program = """if True:
+        import sys
+        from convert.cli import main
+        try:
+            main(["--help"])
+        except SystemExit:
+            print(sorted({"tensorflow", "keras", "matplotlib", "pyroomacoustics"} & sys.modules.keys()))
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.startswith("usage: seld-convert")
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_score(capsys: pytest.CaptureFixture[str]) -> None:
     folders = ["--reference", str(CASE / "reference"), "--prediction", str(CASE / "prediction"), "--classes", "13"]
     assert main(["score", *folders]) == 0
