@@ -1,1 +1,1 @@
-"""The workstation side of seld-edge: scenes, training, quantization, evaluation, export."""
+"""The workstation side of seld-edge: scenes, training, quantization, evaluation and export of bundles."""

@@ -1,1 +1,1 @@
-"""Where sounds come from: libraries of mono clips."""
+"""Folders of sound files, or a seed -> libraries of mono clips."""

@@ -1,8 +1,8 @@
-"""Folders of sound clips -> a library of mono clips with classes, decoded when asked for.
+"""Folders of sound clips -> a library of mono clips with classes; a clip is decoded when it is used.
 
-A folder either has a `clips.csv` (columns split, file, class, group, source, licence, seconds), or one sub-folder per
-class, or the latter once for each split (`train/dog_bark/x.wav`). The class `interferer` holds sounds that are heard
-but never labelled.
+A folder has either a `clips.csv` (columns split, file, class, group, source, licence, seconds), or one sub-folder for
+each class, or such sub-folders for each split (`train/dog_bark/x.wav`). The class `interferer` holds sounds that are
+mixed into scenes but never labelled.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from edge.types import FloatArray
 INTERFERER = "interferer"
 SPLITS = ("train", "test")
 HOP_S = 0.01  # resolution of envelopes and activity
-TRIM_DB = 40.0  # under the peak of the envelope: silence at either end of a clip
-ACTIVE_DB = 30.0  # under the peak of the envelope: no longer heard as active
+TRIM_DB = 40.0  # this far below the peak of the envelope, the ends of a clip are cut off as silence
+ACTIVE_DB = 30.0  # this far below the peak of the envelope, a clip is inactive
 _COLUMNS = ("split", "file", "class", "group", "source", "licence", "seconds")
 _CACHED_CLIPS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One sound file: what it holds, where it comes from and under which licence."""
+    """One sound file with its class, source and licence."""
 
     path: Path
     class_name: str
-    split: str  # "train", "test", or "" where the folder knows no splits
-    group: str  # clips of one recording or one speaker share a group
+    split: str  # "train", "test", or "" if the folder has no splits
+    group: str  # clips of the same recording or speaker share a group
     source: str
     licence: str
     seconds: float  # length of the file, before trimming
@@ -47,14 +47,14 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class ClipLibrary:
-    """Clips of one split. `class_names` are sorted, without `interferer`, and the same for every split of a folder."""
+    """The clips of one split."""
 
     clips: tuple[Clip, ...]
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # sorted, without `interferer`; the same for all splits of a folder
     sample_rate_hz: int
 
     def of_class(self, name: str) -> dict[str, tuple[Clip, ...]]:
-        """The clips of one class by group; empty if there are none."""
+        """Return the clips of one class by group; empty if there are none."""
         groups: dict[str, list[Clip]] = {}
         for clip in self.clips:
             if clip.class_name == name:
@@ -62,11 +62,18 @@ class ClipLibrary:
         return {group: tuple(clips) for group, clips in groups.items()}
 
     def samples(self, clip: Clip) -> FloatArray:
-        """Samples (n,) of a clip, read-only, full scale 1: mono, resampled, without DC or silence at the ends."""
+        """Decode a clip; see `decode_clip`.
+
+        Returns:
+            Samples (n,), read-only.
+
+        Raises:
+            ValueError: the file cannot be read or is silent.
+        """
         return decode_clip(clip.path, self.sample_rate_hz)
 
     def sources(self) -> list[dict[str, str | int]]:
-        """Source, licence and number of clips of each kind, sorted: what a model card has to name."""
+        """Count the clips of each source and licence, for the model card; sorted."""
         counts = Counter((clip.source, clip.licence) for clip in self.clips)
         return [
             {"source": source, "licence": licence, "clips": counts[source, licence]}
@@ -75,10 +82,15 @@ class ClipLibrary:
 
 
 def load_clip_library(folder: Path | str, split: str | None = None, sample_rate_hz: int = 24000) -> ClipLibrary:
-    """List the clips of a folder, strictly those of `split` (None: all of them).
+    """List the clips of a folder.
 
-    Raises ValueError for an unknown split, a folder without (such) clips, a bad `clips.csv`, or a split asked of a
-    folder that has none.
+    Args:
+        folder: the folder.
+        split: list only the clips of this split; None for all clips.
+        sample_rate_hz: the rate that clips are resampled to.
+
+    Raises:
+        ValueError: the split is unknown or the folder has no splits, there are no clips, or `clips.csv` is malformed.
     """
     root = Path(folder)
     if split is not None and split not in SPLITS:
@@ -98,9 +110,10 @@ def load_clip_library(folder: Path | str, split: str | None = None, sample_rate_
 
 
 def merge_libraries(libraries: Sequence[ClipLibrary]) -> ClipLibrary:
-    """One library of all clips, with the union of the class names.
+    """Merge libraries into one with all clips and the union of the class names.
 
-    Raises ValueError for no library or for different sample rates.
+    Raises:
+        ValueError: there is no library, or the sample rates differ.
     """
     rates = {library.sample_rate_hz for library in libraries}
     if len(rates) != 1:
@@ -112,9 +125,19 @@ def merge_libraries(libraries: Sequence[ClipLibrary]) -> ClipLibrary:
 
 @lru_cache(maxsize=_CACHED_CLIPS)
 def decode_clip(path: Path, sample_rate_hz: int) -> FloatArray:
-    """Decode one file to mono samples (n,), resampled, trimmed 40 dB under the peak of its envelope, without DC.
+    """Decode a sound file to mono, resample it, remove DC, and trim silence at the ends (`TRIM_DB`).
 
-    The last clips are kept, per process. Raises ValueError naming the file if it cannot be read or is silent.
+    The most recent clips are cached in each process.
+
+    Args:
+        path: the file.
+        sample_rate_hz: the rate to resample to.
+
+    Returns:
+        Samples (n,), read-only, full scale 1.
+
+    Raises:
+        ValueError: the file cannot be read or is silent; the message names it.
     """
     try:
         audio, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
@@ -135,12 +158,21 @@ def decode_clip(path: Path, sample_rate_hz: int) -> FloatArray:
 
 
 def draw_clip(clips: Sequence[Clip], rng: np.random.Generator) -> Clip:
-    """Any one of the clips."""
+    """Draw one of the clips at random."""
     return clips[int(rng.integers(len(clips)))]
 
 
 def active_hops(samples: FloatArray, sample_rate_hz: int, below_peak_db: float = ACTIVE_DB) -> NDArray[np.bool_]:
-    """Hops of 10 ms (ceil(n / hop),) where the 30 ms envelope of samples (n,) is within `below_peak_db` of its peak."""
+    """Find the hops of 10 ms in which a sound is active.
+
+    Args:
+        samples: samples (n,).
+        sample_rate_hz: sample rate.
+        below_peak_db: a hop is active if the 30 ms envelope is less than this below its peak.
+
+    Returns:
+        A mask (ceil(n / hop),).
+    """
     hop = round(HOP_S * sample_rate_hz)
     hops = -(-len(samples) // hop)
     power = np.pad(np.square(samples, dtype=np.float64), (0, hops * hop - len(samples))).reshape(hops, hop).mean(axis=1)

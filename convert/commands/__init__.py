@@ -1,1 +1,1 @@
-"""The subcommands of `seld-convert`, one file each."""
+"""The subcommands of `seld-convert`: one file each, with its parser and the function that runs it."""

@@ -1,4 +1,8 @@
-"""`seld-convert export`: a run -> an int8 bundle with its scores and card; or one of random weights for benchmarks."""
+"""`seld-convert export`: a run and labelled scenes -> an int8 bundle for the device, with its scores and model card.
+
+Exporting turns the trained Keras nets into int8 TFLite nets. The bundle is written only if the converted nets are close
+enough to the trained ones (`convert.quantize.ladder`). Instead of a run, random weights can be exported for benchmarks.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +14,35 @@ from convert.commands.train import add_set_option
 from convert.tensorflow_import import import_tensorflow
 
 if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    from convert.commands.options import Subparsers
 
 
 def add_export_parser(subparsers: Subparsers) -> None:
-    """Add the `export` command and its options to a command line; `args.run` is `run_export`."""
-    parser = subparsers.add_parser("export", help="an int8 bundle from a run, if the ladder passes")
+    """Add the `export` command and its options to a command line."""
+    parser = subparsers.add_parser("export", help="convert a run to an int8 bundle and check the conversion")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--run", type=Path, metavar="RUN", dest="run_folder", help="what `train` has written")
-    source.add_argument("--random", metavar="MODEL", help="random weights of this recipe instead: for benchmarks")
+    source.add_argument("--run", type=Path, metavar="RUN", dest="run_folder", help="folder that `train` has written")
+    source.add_argument(
+        "--random", metavar="MODEL", help="export random weights of this recipe instead, for benchmarks"
+    )
     add_set_option(parser)
-    parser.add_argument("--scenes", type=Path, metavar="DIR", help="scenes for the ladder and the scores of a run")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle")
+    parser.add_argument(
+        "--scenes", type=Path, metavar="DIR", help="labelled scenes for the checks and scores; needed with --run"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
     parser.set_defaults(run=run_export)
 
 
 def run_export(args: argparse.Namespace) -> int:
-    """Write the bundle; return 0. Raises ValueError, and writes nothing, if a check of the ladder fails."""
+    """Write the bundle; return 0.
+
+    Raises:
+        ValueError: options, run or scenes do not fit, or a check of the ladder fails; nothing is written then.
+    """
     if args.run_folder is not None and args.scenes is None:
         raise ValueError("got --run without --scenes, wanted scenes for the ladder and the scores")
     if args.run_folder is not None and args.set:
-        raise ValueError("got --set with --run, wanted it with --random: a run knows its recipe")
+        raise ValueError("got --set with --run, wanted it with --random: a run has its own recipe")
     import_tensorflow()
     from convert.quantize.export import export, export_random
     from convert.training.recipes import changed, find_recipe, parse_changes

@@ -1,7 +1,8 @@
-"""`seld-convert look-ahead`: what each look-ahead of the streaming mode costs and is worth -> a line of scores each.
+"""`seld-convert look-ahead`: a bundle, its run and scenes -> latency and scores for each look-ahead of streaming.
 
-Only the recurrences depend on it: they are cut anew from the trained nets and calibrated as `convert.quantize.export`
-does it. All other nets are those of the bundle, and so is the last line: its window mode, which sees the whole window.
+Only the recurrent nets depend on the look-ahead: they are built anew from the trained weights and calibrated in the
+same way as `convert.quantize.export` does. All other nets are those of the bundle. The last line is the window mode of
+the bundle, which has the context of the whole window.
 """
 
 from __future__ import annotations
@@ -12,54 +13,70 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.commands.evaluate import integers, matching_run
-from convert.evaluation.evaluate import labelled_scenes, predict, scene_array, table
-from edge.nets.bundle import Bundle, load_bundle
-from edge.nets.net import LiteRtNet, Net
-from edge.runtime.pipeline import build_system
-from edge.scoring.metrics import SeldScores, score
-from edge.settings import build
-from edge.systems.coloc.settings import ColocSettings
+from convert.commands.options import parse_integers
 
 if TYPE_CHECKING:
+    from convert.commands.options import Subparsers
     from convert.training.run import Run
-
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    from edge.nets.bundle import Bundle
+    from edge.nets.net import LiteRtNet, Net
+    from edge.scoring.metrics import SeldScores
 
 
 def add_look_ahead_parser(subparsers: Subparsers) -> None:
-    """Add the `look-ahead` command and its options to a command line; `args.run` is `run_look_ahead`."""
-    parser = subparsers.add_parser("look-ahead", help="scores and latency of the streaming mode by its look-ahead")
-    parser.add_argument("--model", default="coloc-edge", metavar="NAME|DIR", help="bundle (default: %(default)s)")
+    """Add the `look-ahead` command and its options to a command line."""
+    parser = subparsers.add_parser("look-ahead", help="compare latency and scores of the streaming mode by look-ahead")
+    parser.add_argument("--model", default="coloc-edge", metavar="NAME|DIR", help="the bundle (default: %(default)s)")
     parser.add_argument(
-        "--run", type=Path, required=True, metavar="RUN", dest="run_folder", help="of which the bundle was made"
+        "--run",
+        type=Path,
+        required=True,
+        metavar="RUN",
+        dest="run_folder",
+        help="the run that the bundle was exported from",
     )
-    parser.add_argument("--scenes", type=Path, required=True, metavar="DIR", help="scenes with labels")
-    parser.add_argument("--labels", default="0,2,5,10", metavar="N,N", help="look-aheads (default: %(default)s)")
+    parser.add_argument("--scenes", type=Path, required=True, metavar="DIR", help="a folder of labelled scenes")
+    parser.add_argument(
+        "--labels", default="0,2,5,10", metavar="N,N", help="look-aheads in label frames (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_look_ahead)
 
 
 def run_look_ahead(args: argparse.Namespace) -> int:
-    """Print latency and scores (2022, macro) for each look-ahead and for the window mode; return 0."""
+    """Print latency and scores (2022, macro) for each look-ahead and for the window mode; return 0.
+
+    Raises:
+        ValueError: an option is invalid, or scenes, bundle and run do not fit together.
+    """
+    from convert.evaluation.matching_run import matching_run
+    from convert.evaluation.predictions import predict
+    from convert.evaluation.scenes import labelled_scenes, scene_array
+    from convert.evaluation.scores import table
+    from edge.nets.bundle import load_bundle
+    from edge.runtime.pipeline import build_system
+    from edge.scoring.metrics import score
+    from edge.settings import build
+    from edge.systems.coloc.settings import ColocSettings
+
     bundle = load_bundle(args.model)
     manifest = bundle.manifest
-    asked: dict[str, dict[str, Any]] = {
+    settings_of: dict[str, dict[str, Any]] = {
         f"look-ahead {labels}": {"mode": "streaming", "look_ahead_labels": labels}
-        for labels in integers("--labels", args.labels)
+        for labels in parse_integers("--labels", args.labels)
     }
-    asked["window"] = {"mode": "window"}
+    settings_of["window"] = {"mode": "window"}
     usual = build(ColocSettings, manifest.settings, f"{manifest.name}: settings").look_ahead_labels
-    for settings in asked.values():  # or say what is wrong before the long part
+    for settings in settings_of.values():  # invalid ones are reported before the long part
         build(ColocSettings, {**manifest.settings, **settings}, "--labels")
         build_system(bundle, overrides={**settings, "look_ahead_labels": usual})
     wavs, truth = labelled_scenes(args.scenes, manifest.class_names)
     array = scene_array(args.scenes, bundle)
     run = matching_run(args.run_folder, bundle)
-    undescribed = replace(bundle, manifest=replace(manifest, nets={}))  # it is not checked against its own look-ahead
+    undescribed = replace(bundle, manifest=replace(manifest, nets={}))  # the nets' shapes are not checked then
     results: dict[str, Any] = {}
     lines: dict[str, SeldScores] = {}
-    for name, settings in asked.items():
+    for name, settings in settings_of.items():
         nets: dict[str, Net] = {**bundle.nets()}
         look_ahead = settings.get("look_ahead_labels", usual)
         if look_ahead != usual:
@@ -75,11 +92,21 @@ def run_look_ahead(args: argparse.Namespace) -> int:
 
 
 def recurrences(run: Run, bundle: Bundle, look_ahead: int) -> dict[str, LiteRtNet]:
-    """The recurrences of a run with another look-ahead, in int8, by name. They go with the blocks of its bundle."""
+    """Build the recurrent nets of a run for another look-ahead, in int8.
+
+    Args:
+        run: the run.
+        bundle: the bundle that was exported from it; its block nets feed the recurrent nets.
+        look_ahead: the look-ahead in label frames.
+
+    Returns:
+        The nets by name.
+    """
     from convert.quantize.converter import pinned, to_tflite
-    from convert.quantize.ladder import KerasNet
+    from convert.quantize.keras_net import KerasNet
     from convert.systems.coloc.examples import CALIBRATION_STEPS, step_examples
     from convert.systems.coloc.system import STAGES
+    from edge.nets.net import LiteRtNet
 
     device = {**run.recipe.device, "look_ahead_labels": look_ahead}
     other = replace(run, recipe=replace(run.recipe, device=device))

@@ -1,4 +1,4 @@
-"""`seld-convert score`: folders of reference and of predicted DCASE csv files -> the SELD scores on stdout."""
+"""`seld-convert score`: folders of reference and of predicted DCASE csv files -> SELD scores on stdout."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
-
-from edge.scoring.metrics import Average, Rules, score_folders
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    from convert.commands.options import Subparsers
+
+RULES = ("2020", "2022")  # those of `edge.scoring.metrics.Rules`, whose import is slow
+AVERAGES = ("macro", "micro")  # those of `edge.scoring.metrics.Average`
 
 
 def add_score_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
-    """Add the `score` command and its options to a command line; `args.run` is `run_score`."""
+    """Add the `score` command and its options to a command line."""
     parser = subparsers.add_parser("score", help="score predicted DCASE csv files against reference files")
     parser.add_argument("--reference", type=Path, required=True, metavar="DIR", help="folder of reference csv files")
     parser.add_argument("--prediction", type=Path, required=True, metavar="DIR", help="folder of predicted csv files")
     parser.add_argument("--classes", type=int, required=True, metavar="N", help="number of classes")
-    parser.add_argument(
-        "--rules", choices=get_args(Rules), default="2022", help="DCASE year (default: 2022, also 2023)"
-    )
+    parser.add_argument("--rules", choices=RULES, default="2022", help="DCASE year (default: 2022, also for 2023)")
     parser.add_argument(
         "--average",
-        choices=get_args(Average),
+        choices=AVERAGES,
         default="macro",
-        help="over classes or events (default: macro; not for 2020)",
+        help="average over classes (macro, the default) or over events (micro); not for 2020",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with the scores of each class")
     parser.set_defaults(run=run_score)
@@ -35,12 +34,14 @@ def add_score_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 
 def run_score(args: argparse.Namespace) -> int:
-    """Print the scores: one line, ER, F and LR as fractions and LE in degrees, or one JSON object; return 0.
+    """Print the scores as one line (ER, F and LR as fractions, LE in degrees) or as one JSON object; return 0.
 
     Raises:
-        ValueError: see `score_folders`.
+        ValueError: files do not match or are malformed; see `edge.scoring.metrics.score_folders`.
         OSError: a folder or file cannot be read.
     """
+    from edge.scoring.metrics import score_folders
+
     scores = score_folders(args.reference, args.prediction, args.classes, args.rules, args.average)
     if args.json:
         print(json.dumps(asdict(scores)))

@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convert.data.cache import DataFolder, FeatureCache, build_cache
+from convert.data.build_cache import build_cache
+from convert.data.cache import FeatureCache
 from convert.data.folders import DEV_SPLITS, TRAIN_SPLITS, choose_classes, find_data, read_arrays, read_sources
+from convert.data.recordings import DataFolder
 from convert.tensorflow_import import import_tensorflow
 from convert.training.start import adopt_statistics, find_start, start_classes
 from edge.stderr import silent_stderr

@@ -1,6 +1,7 @@
-"""`seld-convert tune`: which decoder settings score best on development scenes. The nets run once, the decoder often.
+"""`seld-convert tune`: a bundle and development scenes -> the decoder settings with the best scores.
 
-Use scenes made of sounds that are neither trained on nor reported on.
+The nets run once; only the decoder runs for every candidate. The development scenes should be made of sounds that are
+used neither for training nor for the scores that are reported.
 """
 
 from __future__ import annotations
@@ -11,14 +12,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convert.evaluation.evaluate import decoded, labelled_scenes, predict, scene_array
-from edge.events.decoder import DecodeSettings
-from edge.nets.bundle import load_bundle
-from edge.scoring.metrics import score
-from edge.settings import build
-
 if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    from convert.commands.options import Subparsers
+    from edge.events.decoder import DecodeSettings
 
 GRID = {
     "on": (0.2, 0.3, 0.4, 0.5),
@@ -29,28 +25,36 @@ GRID = {
 
 
 def add_tune_parser(subparsers: Subparsers) -> None:
-    """Add the `tune` command and its options to a command line; `args.run` is `run_tune`."""
-    parser = subparsers.add_parser("tune", help="the decoder settings that score best on development scenes")
-    parser.add_argument("--model", default="coloc-edge", metavar="NAME|DIR", help="bundle (default: %(default)s)")
-    parser.add_argument("--scenes", type=Path, required=True, metavar="DIR", help="development scenes with labels")
+    """Add the `tune` command and its options to a command line."""
+    parser = subparsers.add_parser("tune", help="find the decoder settings that score best on development scenes")
+    parser.add_argument("--model", default="coloc-edge", metavar="NAME|DIR", help="the bundle (default: %(default)s)")
+    parser.add_argument("--scenes", type=Path, required=True, metavar="DIR", help="labelled development scenes")
     parser.add_argument("--most", type=int, default=10, metavar="N", help="lines to print (default: %(default)s)")
     parser.set_defaults(run=run_tune)
 
 
 def run_tune(args: argparse.Namespace) -> int:
-    """Print the best settings of the grid by SELD score (2022 rules, macro), the bundle's own first; return 0."""
+    """Print the scores (2022, macro) of the bundle's own settings and of the best ones of the grid; return 0.
+
+    Raises:
+        ValueError: scenes and bundle do not fit together.
+    """
+    from convert.evaluation.predictions import decode_again, predict
+    from convert.evaluation.scenes import labelled_scenes, scene_array
+    from edge.events.decoder import DecodeSettings
+    from edge.nets.bundle import load_bundle
+    from edge.scoring.metrics import score
+    from edge.settings import build
+
     bundle = load_bundle(args.model)
     manifest = bundle.manifest
-    classes = len(manifest.class_names)
     wavs, truth = labelled_scenes(args.scenes, manifest.class_names)
-    predictions = predict(bundle, wavs, array=scene_array(args.scenes, bundle))
+    array = scene_array(args.scenes, bundle)
+    predictions = predict(bundle, wavs, array=array)
 
     def line(settings: DecodeSettings) -> tuple[float, str]:
-        rows = {
-            name: decoded(prediction, settings, manifest.class_names, manifest.stft.label_s)
-            for name, prediction in predictions.items()
-        }
-        result = score(truth, rows, classes)
+        rows = {name: decode_again(prediction, bundle, settings, array) for name, prediction in predictions.items()}
+        result = score(truth, rows, len(manifest.class_names))
         values = "  ".join(f"{name} {getattr(settings, name)}" for name in GRID)
         scores = f"ER {result.er:.3f}  F {result.f:.3f}  LE {result.le:.1f}  LR {result.lr:.3f}  SELD {result.seld:.4f}"
         return result.seld, f"{values}:  {scores}"
@@ -58,9 +62,9 @@ def run_tune(args: argparse.Namespace) -> int:
     print(line(manifest.decode)[1])
     candidates = [dict(zip(GRID, values, strict=True)) for values in product(*GRID.values())]
     lines = [
-        line(build(DecodeSettings, asdict(manifest.decode) | given, "decode"))
-        for given in candidates
-        if given["off"] <= given["on"]
+        line(build(DecodeSettings, asdict(manifest.decode) | candidate, "decode"))
+        for candidate in candidates
+        if candidate["off"] <= candidate["on"]
     ]
     for _, text in sorted(lines)[: args.most]:
         print(text)

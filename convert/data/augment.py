@@ -1,4 +1,4 @@
-"""Chunks of a cache -> varied, normalised chunks: augmentations on feature maps and DOA labels."""
+"""Chunks of a feature cache -> augmented, normalised chunks: maps and labels are varied together."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ ALL_MAPS = slice(None)
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How much to vary the training data. The defaults are those of CoLoC's paper."""
+    """How much the training data are varied. The defaults are those of the CoLoC paper."""
 
-    level_db: tuple[float, float] = (-6.0, 3.5)  # volume factor 0.5..1.5, section 3.6
-    rotated_share: float = 0.25  # "every fourth audio-meta pair", section 3.6
-    perturbation_deg: float = 5.0  # of CoLoC's conditions, section 3.3
-    equalizer_db: float = 0.0  # deviation of a smooth random gain curve, the same for all channels
-    masked_frames: int = 0  # widest stripe of SpecAugment in time
-    masked_bands: int = 0  # and in frequency
-    silence_share: float = 0.0  # chunks that begin or end in digital silence, as a stream does
-    decoy_share: float = 0.0  # chunks in which CoLoC's classifier is also asked about directions where nothing is
-    speed: tuple[float, float] = (1.0, 1.0)  # of time stretch: ETRI, section 7
-    hearings: int = 1  # of each recording, for the fusion net of two-step: see `two_step_windows`
+    level_db: tuple[float, float] = (-6.0, 3.5)  # a volume factor of 0.5 to 1.5, section 3.6
+    rotated_share: float = 0.25  # share of chunks: "every fourth audio-meta pair", section 3.6
+    perturbation_deg: float = 5.0  # of the directions in CoLoC's conditions, section 3.3
+    equalizer_db: float = 0.0  # standard deviation of a smooth random gain curve, the same for all channels
+    masked_frames: int = 0  # greatest width of SpecAugment's stripe in time
+    masked_bands: int = 0  # greatest width of SpecAugment's stripe in frequency
+    silence_share: float = 0.0  # share of chunks that begin or end in digital silence, as a stream does
+    decoy_share: float = 0.0  # share of chunks in which CoLoC's classifier gets directions without a source too
+    speed: tuple[float, float] = (1.0, 1.0)  # range of the time stretch (ETRI paper, section 7)
+    hearings: int = 1  # variants of each recording for the fusion net: see `convert.systems.two_step.windows`
 
     def __post_init__(self) -> None:
         if not 0.0 < self.speed[0] <= self.speed[1]:
-            raise ValueError(f"got speed {self.speed}, wanted two, above 0 and in order")
+            raise ValueError(f"got speed {self.speed}, wanted two numbers above 0, the lower one first")
 
 
 DEVICE_AUGMENTATION = Augmentation(
@@ -45,29 +45,41 @@ DEVICE_AUGMENTATION = Augmentation(
     masked_frames=20,
     masked_bands=6,
     silence_share=0.1,
-)  # what devices meet, besides what a paper varies
+)  # variations that occur on devices, beyond those of the papers
 
 
 def sampled_labels(labels: int, settings: Augmentation) -> int:
-    """Most label frames that `sample` takes for `labels` of them."""
+    """Return the largest number of label frames that `sample` reads for a chunk of `labels` label frames."""
     return math.ceil(labels * settings.speed[1])
 
 
 def check_sampling(cache: FeatureCache, labels: int, settings: Augmentation) -> None:
-    """Raise ValueError if the recordings in a cache are too short for `sample`, or its maps no good for stretching."""
+    """Check that `sample` can draw chunks of `labels` label frames from every recording of a cache.
+
+    Raises:
+        ValueError: a recording is too short, or phase maps are to be time-stretched.
+    """
     shortest, wanted = int(np.diff(cache.first_labels).min()), sampled_labels(labels, settings)
     if shortest < wanted:
         raise ValueError(f"got a scene of {shortest} label frames, wanted at least {wanted} in each")
     if settings.speed != (1.0, 1.0) and any(name.startswith("phase") for name in FEATURES[cache.features.kind][1]):
         raise ValueError(
-            f"got speed {settings.speed} for {cache.features.kind}, wanted (1.0, 1.0): phases have no mean"
+            f"got speed {settings.speed} for {cache.features.kind}, wanted (1.0, 1.0): phases cannot be interpolated"
         )
 
 
 def sample(
     cache: FeatureCache, labels: int, settings: Augmentation, rng: np.random.Generator, wanted: slice = ALL_MAPS
 ) -> Chunk:
-    """A random run of `labels` label frames with the `wanted` ones of the maps, faster or slower than it was."""
+    """Draw a random run of label frames, time-stretched by a random speed from `settings.speed`.
+
+    Args:
+        cache: the features and labels.
+        labels: number of label frames of the chunk.
+        settings: only `speed` is used here.
+        rng: the source of randomness.
+        wanted: which maps to take.
+    """
     if settings.speed == (1.0, 1.0):
         chunk = cache.sample(labels, rng)
         return Chunk(chunk.maps[..., wanted], chunk.tracks)
@@ -83,9 +95,17 @@ def augmented(
     rng: np.random.Generator,
     wanted: slice = ALL_MAPS,
 ) -> Chunk:
-    """Level, rotation, equalizer, masking, silence, a new order of tracks (CoLoC, sections 3.4 and 3.6).
+    """Vary rotation, level, equalizer, masking, silence and the order of tracks (CoLoC, sections 3.4 and 3.6).
 
-    The chunk holds the `wanted` ones of the cache's maps; they come out normalised.
+    Args:
+        chunk: a chunk with the `wanted` maps of the cache.
+        cache: where the chunk is from; its statistics normalise the maps.
+        settings: how much to vary.
+        rng: the source of randomness.
+        wanted: which maps of the cache the chunk holds.
+
+    Returns:
+        A new chunk; its maps are normalised.
     """
     names, mean = FEATURES[cache.features.kind][1][wanted], cache.mean[:, wanted]
     maps, tracks = chunk.maps, chunk.tracks.copy()
@@ -106,7 +126,7 @@ def augmented(
         tracks[:, labels] = 0.0
     slots = len(tracks)
     tracks = stack_tracks(tracks[rng.permutation(slots)], slots, len(cache.class_names))
-    maps -= mean  # they are a copy by now
+    maps -= mean  # in place: `maps` is a copy at this point
     maps /= cache.deviation[:, wanted]
     return Chunk(maps, tracks)
 
@@ -114,13 +134,23 @@ def augmented(
 def rotate_foa(
     maps: FloatArray, directions: FloatArray, map_names: Sequence[str], pattern: int
 ) -> tuple[FloatArray, FloatArray]:
-    """FOA domain spatial augmentation (Mazzon et al. 2019; CoLoC, section 3.6), in the feature domain.
+    """Rotate or mirror the sound field (Mazzon et al. 2019; CoLoC, section 3.6) in the feature domain.
 
-    `pattern` 0..15 picks one of 16 rotations and reflections: x and y exchanged or not, x, y, z each mirrored or not.
-    Maps (..., maps) are exchanged and negated accordingly, `directions` (..., 3) of x, y, z with them. Exact: the
-    mirrored channel has the same power, the opposite intensity, active and reactive, and a phase moved by pi. Maps of
-    no channel, as the mean over all of them, stay as they are; so do those of a microphone, as if it had not turned
-    with the sources: the array is held in another way.
+    The result is exact: a mirrored channel has the same power, the opposite active and reactive intensity, and a phase
+    shifted by pi. Maps that belong to no FOA axis, such as a mean over channels or those of a microphone, are left
+    unchanged; for a microphone this stands for an array that is mounted differently.
+
+    Args:
+        maps: maps (..., maps).
+        directions: x, y, z (..., 3).
+        map_names: the names of the maps, such as `logmel_x` or `intensity_x`.
+        pattern: 0 to 15: one of 16 rotations and reflections. Bit 0 exchanges x and y; bits 1, 2 and 3 mirror x, y, z.
+
+    Returns:
+        Maps and directions of the rotated sound field.
+
+    Raises:
+        ValueError: `pattern` is out of range.
     """
     source, mirrored = _turn(pattern)
     order = [_index(map_names, name, source) for name in map_names]
@@ -136,15 +166,15 @@ def rotate_foa(
 
 
 def rotate_samples(samples: FloatArray, directions: FloatArray, pattern: int) -> tuple[FloatArray, FloatArray]:
-    """The same of FOA samples (n, 4), W, Y, Z, X, and directions (..., 3)."""
+    """Rotate or mirror FOA samples (n, 4) in the order W, Y, Z, X, and directions (..., 3), as `rotate_foa` does."""
     source, mirrored = _turn(pattern)
     return _turned(samples, "wyzx", source, mirrored), _turned(directions, "xyz", source, mirrored)
 
 
 def _turn(pattern: int) -> tuple[dict[str, str], set[str]]:
-    """Which channel each one is taken from, and which are mirrored then."""
+    """Return the channel that each channel is taken from, and the axes that are mirrored after that."""
     if not 0 <= pattern < 16:
-        raise ValueError(f"got rotation pattern {pattern}, wanted 0..15")
+        raise ValueError(f"got rotation pattern {pattern}, wanted 0 to 15")
     source = {"w": "w", "y": "y", "z": "z", "x": "x"}
     if pattern & 1:
         source["x"], source["y"] = "y", "x"
@@ -152,7 +182,7 @@ def _turn(pattern: int) -> tuple[dict[str, str], set[str]]:
 
 
 def _turned(values: FloatArray, axes: str, source: dict[str, str], mirrored: set[str]) -> FloatArray:
-    """Values (..., axes), which turn as vectors do."""
+    """Rotate values (..., axes) that transform like vectors."""
     order = [axes.index(source[axis]) for axis in axes]
     signs = np.array([-1.0 if axis in mirrored else 1.0 for axis in axes], dtype=np.float32)
     return values[..., order] * signs
@@ -167,11 +197,18 @@ def _index(map_names: Sequence[str], name: str, source: dict[str, str]) -> int:
 
 
 def stretch_time(maps: FloatArray, tracks: FloatArray, speed: float, labels: int) -> tuple[FloatArray, FloatArray]:
-    """Time stretch (ETRI, section 7) in the feature domain: what was at t seconds is at t / `speed`, of the same pitch.
+    """Stretch time at constant pitch in the feature domain: a frame at t seconds moves to t / `speed`.
 
-    Maps (frames, bands, maps) are interpolated linearly between frames. Tracks (slots, >= labels * speed, 4) give each
-    of the `labels` label frames what is true in its middle: onsets, ends and movements follow. Reconstructed: the paper
-    names neither method nor range.
+    Source: ETRI paper, section 7, which names neither method nor range; both are reconstructed here.
+
+    Args:
+        maps: maps (frames, bands, maps), interpolated linearly between frames.
+        tracks: stacked-tracks (slots, at least labels * speed, 4); each new label frame takes the label at its middle.
+        speed: above 1 is faster.
+        labels: label frames of the result.
+
+    Returns:
+        Maps (labels * frames per label, bands, maps) and tracks (slots, labels, 4).
     """
     last = len(maps) - 1
     place = np.minimum(speed * np.arange(labels * (len(maps) // tracks.shape[1])), last)
@@ -183,19 +220,34 @@ def stretch_time(maps: FloatArray, tracks: FloatArray, speed: float, labels: int
 
 
 def change_level(maps: FloatArray, map_names: Sequence[str], gain_db: FloatArray) -> FloatArray:
-    """Volume perturbation (section 3.6): add `gain_db`, scalar or per band, to the log maps (..., bands, maps).
+    """Change the volume (CoLoC, section 3.6): add a gain to the logarithmic maps.
 
-    To those of harmonic and percussive parts too: medians over time, and nearly those over a few bands, scale alike.
+    This holds for maps of harmonic and percussive parts too: medians over time scale with the signal, and so do, very
+    nearly, medians over a few bands.
+
+    Args:
+        maps: maps (..., bands, maps).
+        map_names: the names of the maps; names that begin with `log` are logarithmic.
+        gain_db: one gain, or one for each band (bands,).
+
+    Returns:
+        New maps, not below `FLOOR_DB` where they are logarithmic.
     """
     logarithmic = np.array([name.startswith("log") for name in map_names])
     gain = np.multiply.outer(np.asarray(gain_db, np.float32), logarithmic.astype(np.float32))
-    floor = np.where(logarithmic, FLOOR_DB, np.float32(-np.inf)) * np.ones_like(gain)  # as large: long rows are faster
+    floor = np.where(logarithmic, FLOOR_DB, np.float32(-np.inf)) * np.ones_like(gain)  # full size: long rows are faster
     shifted = maps + gain
     return np.maximum(shifted, floor, out=shifted)
 
 
 def random_equalizer_db(bands: int, strength_db: float, rng: np.random.Generator) -> FloatArray:
-    """A smooth random gain curve (bands,): what another microphone or another wall does to all channels alike."""
+    """Draw a smooth gain curve (bands,), such as another microphone or wall applies to all channels alike.
+
+    Args:
+        bands: number of bands.
+        strength_db: standard deviation of the five knots that the curve connects.
+        rng: the source of randomness.
+    """
     knots = rng.normal(0.0, strength_db, 5)
     return np.interp(np.linspace(0, 4, bands), np.arange(5), knots).astype(np.float32)
 
@@ -203,7 +255,15 @@ def random_equalizer_db(bands: int, strength_db: float, rng: np.random.Generator
 def mask_stripes(
     maps: FloatArray, rng: np.random.Generator, most_frames: int, most_bands: int, fill: FloatArray
 ) -> FloatArray:
-    """SpecAugment: one stripe in time and one in frequency of random width becomes `fill` (bands, maps)."""
+    """Mask one stripe in time and one in frequency (SpecAugment, Park et al. 2019).
+
+    Args:
+        maps: maps (frames, bands, maps); they are not changed.
+        rng: the source of randomness.
+        most_frames: greatest width of the stripe in time.
+        most_bands: greatest width of the stripe in frequency.
+        fill: values (bands, maps) that replace masked ones.
+    """
     frames, bands = maps.shape[:2]
     width, height = int(rng.integers(0, most_frames + 1)), int(rng.integers(0, most_bands + 1))
     first, lowest = int(rng.integers(0, frames - width + 1)), int(rng.integers(0, bands - height + 1))

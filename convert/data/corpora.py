@@ -1,4 +1,4 @@
-"""Data set folders as people download them -> recordings with labels and splits.
+"""Data set folders as they are downloaded -> recordings with labels and splits.
 
 | data set | audio | labels | split |
 |---|---|---|---|
@@ -8,9 +8,9 @@
 | DCASE synthetic mixtures | `{foa,mic}_dev/dev-train-synth/*.wav` | `metadata_dev/` alike | folder: train |
 | own scenes | `*.wav` | `*.csv` beside them, `scenes.json` with the class names | none |
 
-A label csv says classes by number, so every data set brings its list of names; `CORPORA` holds those of the DCASE
-challenges. Names are brought to one spelling here, so that data sets can be mixed. The channels of `foa` are W, Y, Z, X
-in ACN/SN3D, those of `mic` four capsules of an Eigenmike em32.
+A label csv numbers its classes, and `CORPORA` lists the class names of each data set of the DCASE challenges in that
+order. The names are spelled alike, so that data sets can be mixed. The channels of `foa` are W, Y, Z, X in ACN/SN3D,
+those of `mic` are four capsules of an Eigenmike em32.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from convert.data.cache import Recording, read_array, read_class_names, scene_names
+from convert.data.recordings import LabelledRecording
+from convert.data.scene_folders import read_array, read_class_names, scene_names
 from edge.arrays.profile import load_array
 
 _STARSS = (
@@ -58,16 +59,20 @@ CORPORA: Mapping[str, tuple[str, ...]] = {
     "tnsse2020": (*_TNSSE_2021, "engine", "fire"),
     "tnsse2021": _TNSSE_2021,
 }
-AUDIO = {"foa": "foa", "mic": "em32_tetra"}  # format -> array
-_FOLDS_2020 = {1: "test", 2: "val"}  # the others train
+AUDIO = {"foa": "foa", "mic": "em32_tetra"}  # audio format -> array
+_FOLDS_2020 = {1: "test", 2: "val"}  # all other folds are for training
 
 
-def find_recordings(folder: Path, corpus: str | None = None, audio: str = "foa") -> list[Recording]:
-    """All recordings of a data set folder, sorted by path.
+def find_recordings(folder: Path, corpus: str | None = None, audio: str = "foa") -> list[LabelledRecording]:
+    """List all recordings of a data set folder, sorted by path.
 
-    corpus: a name of CORPORA, or None for own scenes. audio: "foa" or "mic", which of the two formats to take.
+    Args:
+        folder: the folder, in the layout of the data set.
+        corpus: a name of `CORPORA`, or None for own scenes.
+        audio: which of the two formats of a corpus to take, "foa" or "mic".
 
-    Raises ValueError naming the folder or file if the layout is not the data set's or a wav has no labels.
+    Raises:
+        ValueError: the layout is not that of the data set, or a wav has no labels; the message names folder or file.
     """
     if corpus is None:
         return _own_scenes(folder)
@@ -89,7 +94,7 @@ def find_recordings(folder: Path, corpus: str | None = None, audio: str = "foa")
         csv = (label_root / relative).with_suffix(".csv")
         if not csv.is_file():
             raise ValueError(f"{wav}: got no labels, wanted {csv}")
-        recordings.append(Recording(wav, csv, _split(relative, corpus), CORPORA[corpus], array))
+        recordings.append(LabelledRecording(wav, csv, _split(relative, corpus), CORPORA[corpus], array))
     return recordings
 
 
@@ -105,9 +110,9 @@ def _split(relative: Path, corpus: str) -> str:
     return folder[1]
 
 
-def _own_scenes(folder: Path) -> list[Recording]:
+def _own_scenes(folder: Path) -> list[LabelledRecording]:
     class_names, array = read_class_names(folder), read_array(folder)
     return [
-        Recording(folder / f"{name}.wav", folder / f"{name}.csv", None, class_names, array)
+        LabelledRecording(folder / f"{name}.wav", folder / f"{name}.csv", None, class_names, array)
         for name in scene_names(folder)
     ]

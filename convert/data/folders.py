@@ -1,4 +1,4 @@
-"""Words like `starss23=/data/starss23@0.5` -> folders to train on, their classes and their sources."""
+"""Arguments such as `starss23=/data/starss23@0.5` -> the folders to train on, their classes and their sources."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from convert.data.cache import DataFolder, read_scenes_json
 from convert.data.corpora import find_recordings
+from convert.data.recordings import DataFolder
+from convert.data.scene_folders import read_scenes_json
 
 log = logging.getLogger(__name__)
 TRAIN_SPLITS = ("train",)
@@ -19,11 +20,16 @@ _WORD = re.compile(r"(?:(?P<corpus>\w+)(?::(?P<audio>\w+))?=)?(?P<folder>.+)")
 
 
 def find_data(words: Sequence[str], splits: Sequence[str]) -> list[DataFolder]:
-    """Folders by words of the form `[CORPUS[:mic]=]DIR[@WEIGHT]`; corpora with splits contribute those of `splits`.
+    """Find the recordings that each argument names.
 
-    A weight is the folder's share of the chunks, against the other weights, within the folder shared out by length.
-    Without weights every recording is as likely as any other. Raises ValueError for a word that is none of that, a
-    folder without such recordings, and weights for some of the folders only.
+    Args:
+        words: arguments of the form `[CORPUS[:mic]=]DIR[@WEIGHT]`. A weight is the folder's share of the chunks
+            relative to the other weights; inside a folder it is divided in proportion to length. Without weights,
+            all recordings are equally likely.
+        splits: the splits to take from corpora that have splits.
+
+    Raises:
+        ValueError: an argument has another form, a folder has no such recordings, or only some folders have weights.
     """
     folders = [_data_folder(word, splits) for word in words]
     weighted = sum(folder.weight is not None for folder in folders)
@@ -35,9 +41,14 @@ def find_data(words: Sequence[str], splits: Sequence[str]) -> list[DataFolder]:
 def choose_classes(
     folders: Sequence[DataFolder], start: Sequence[str] | None = None, asked: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """The classes to learn: those asked for, else those of own scenes, of the model to start with, of the first corpus.
+    """Choose the classes to train on.
 
-    Logs what is left out. Raises ValueError if the own scenes do not agree, or the classes asked for are in no folder.
+    These are the classes in `asked`, or else those of own scenes, or else those of the model to start from (`start`),
+    or else those of the first corpus. Classes that are left out are logged.
+
+    Raises:
+        ValueError: folders of own scenes differ in their classes, a folder has none of the chosen classes, or a class
+            is named twice.
     """
     own = [folder for folder in folders if folder.corpus is None]
     names = tuple(asked or (own[0].class_names if own else start or folders[0].class_names))
@@ -52,18 +63,23 @@ def choose_classes(
         if len(unknown) == len(folder.class_names):
             raise ValueError(f"{folder.path}: got classes {folder.class_names}, wanted some of {names}")
         if unknown:
-            log.warning("%s: left out, as nothing is to know them: %s", folder.path, ", ".join(unknown))
-    heard = {name for folder in folders for name in folder.class_names}
+            log.warning("%s: labels of these classes are left out: %s", folder.path, ", ".join(unknown))
+    labelled = {name for folder in folders for name in folder.class_names}
     for name in names:
-        if name not in heard:
-            log.warning("%s: no folder has this class", name)
+        if name not in labelled:
+            log.warning("%s: no folder has labels of this class", name)
     return names
 
 
 def read_sources(folders: Sequence[DataFolder]) -> list[dict[str, Any]]:
-    """Where the sounds come from, for the model card: rows of source, licence and number of clips.
+    """List where the sounds come from, for the model card.
 
-    A row of a corpus also has the key `corpus`, and counts recordings.
+    Returns:
+        Rows with `source`, `licence` and `clips`. A row of a corpus also has `corpus: True`, and its `clips` is the
+        number of recordings.
+
+    Raises:
+        ValueError: the `sources` in a `scenes.json` lack one of these fields.
     """
     rows: dict[tuple[str, str], int] = {}
     corpora: list[dict[str, Any]] = []
@@ -83,7 +99,7 @@ def read_sources(folders: Sequence[DataFolder]) -> list[dict[str, Any]]:
 
 
 def read_arrays(folders: Sequence[DataFolder]) -> tuple[str, ...]:
-    """The arrays that the recordings were made with, by their share of the chunks, the largest first."""
+    """Return the names of the arrays that the recordings were made with, in descending order of their weight."""
     shares: dict[str, float] = {}
     for folder in folders:
         for recording in folder.recordings:
@@ -106,7 +122,7 @@ def _data_folder(word: str, splits: Sequence[str]) -> DataFolder:
 
 
 def _split_weight(word: str) -> tuple[str, float | None]:
-    """What comes after the last @, if it is a number."""
+    """Split `WORD@WEIGHT` at its last @ if a number follows; otherwise the whole word has no weight."""
     rest, _, last = word.rpartition("@")
     try:
         weight = float(last) if rest else None

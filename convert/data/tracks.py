@@ -1,4 +1,4 @@
-"""Labels -> stacked-tracks, the form of the truth that CoLoC trains on (section 2.2)."""
+"""Labels -> stacked-tracks, the target that CoLoC trains on (CoLoC paper, section 2.2)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 from edge.geometry import unit_vector
 from edge.scoring.annotations import Label
 
-SLOTS = 3  # N, the most events at a time (section 3.4)
+SLOTS = 3  # N, the largest number of simultaneous events (section 3.4)
 
 
 def label_tracks(labels: Sequence[Label], frames: int, empty_class: int) -> NDArray[np.float32]:
-    """Labels -> stacked-tracks (SLOTS, frames, 4); one regular track for each (class, track) pair."""
+    """Turn labels into stacked-tracks; each pair of class and track number becomes one track before stacking.
+
+    Args:
+        labels: the labels of one recording, in any order. Labels at or after `frames` are ignored.
+        frames: number of label frames.
+        empty_class: the class that marks an empty cell, usually the number of classes.
+
+    Returns:
+        Stacked-tracks (SLOTS, frames, 4) of x, y, z, class.
+    """
     rows: dict[tuple[int, int], NDArray[np.float32]] = {}
     for label in sorted(labels, key=lambda item: (item.frame, item.class_index, item.track)):
         if label.frame < frames:
@@ -26,10 +35,17 @@ def label_tracks(labels: Sequence[Label], frames: int, empty_class: int) -> NDAr
 
 
 def stack_tracks(tracks: NDArray[np.float32], slots: int, empty_class: int) -> NDArray[np.float32]:
-    """Tracks (tracks, labels, 4) of x, y, z, class -> stacked-tracks (slots, labels, 4) (section 2.2, figure 1).
+    """Stack tracks: in every label frame, occupied cells move to the lowest slots (CoLoC, section 2.2, figure 1).
 
-    In every frame the occupied cells move down, in order; cells above are zero with class `empty_class`. An origin in
-    xyz marks an empty cell. Events beyond `slots` in a frame are dropped (section 3.4).
+    The order of the occupied cells is kept. Events beyond `slots` in a frame are dropped (section 3.4).
+
+    Args:
+        tracks: tracks (tracks, labels, 4) of x, y, z, class. An origin in x, y, z marks an empty cell.
+        slots: number of slots.
+        empty_class: the class of empty cells.
+
+    Returns:
+        Stacked-tracks (slots, labels, 4); empty cells are (0, 0, 0, empty_class).
     """
     count, labels = tracks.shape[:2]
     occupied = np.any(tracks[..., :3] != 0, axis=-1)

@@ -1,10 +1,11 @@
-"""Labels and predictions -> how the scores move with the room, the noise, and the place and company of a source.
+"""Labels and predictions -> scores by reverberation, noise, distance, elevation, number of sources, and motion.
 
-Two kinds of rows. What a scene has one of (reverberation, noise) goes by the official metric of 2022 over the scenes of
-a bin: micro, because a class that hardly occurs in a bin would spoil a macro average. What every reference label has
-its own of (distance, elevation, sources at a time, motion) cannot: the official metric counts tracks of whole segments.
-There each label stands alone: it is found if a prediction of its class, one for each label of a frame, is within
-`FOUND_DEG`. That recall knows no false alarms and is not the official F or LR.
+There are two kinds of rows. Quantities of a whole scene (reverberation, noise) are scored by the official metric of
+2022 over the scenes of each bin, with a micro average, because a class that is rare in a bin would distort a macro
+average. Quantities of a single label (distance, elevation, simultaneous sources, motion) cannot be scored like that,
+because the official metric counts tracks over whole segments. Each label is judged alone instead: it counts as found if
+the prediction of its class that it is paired with is within `FOUND_DEG`. This recall ignores false alarms and is not
+the official F or LR.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from convert.data.cache import read_scenes_json
-from convert.evaluation.evaluate import table
+from convert.data.scene_folders import read_scenes_json
+from convert.evaluation.scores import table
 from edge.geometry import angle_between_deg, unit_vector
 from edge.scoring.annotations import Label
 from edge.scoring.metrics import SeldScores, score
 
 FOUND_DEG = 20.0
-MOVED_DEG = 5.0  # off the place where a stretch of labels begins, for the source to be a moving one
+MOVED_DEG = 5.0  # a source counts as moving if it gets farther than this from its first direction
 
 Floats = NDArray[np.float64]
-Bins = tuple[tuple[float, ...], tuple[str, ...]]  # edges, the lower one included, and names
+Bins = tuple[tuple[float, ...], tuple[str, ...]]  # the lower edges of all bins but the first, and the names of all
 
 SCENE_BINS: Mapping[str, Bins] = {
     "rt60_s": ((0.4, 0.6), ("< 0.4", "0.4 - 0.6", ">= 0.6")),
@@ -46,7 +47,7 @@ LABEL_BINS: Mapping[str, Bins] = {
 
 @dataclass(frozen=True, slots=True)
 class SceneRow:
-    """The scenes of one bin by the official metric."""
+    """The official scores over the scenes of one bin."""
 
     quantity: str
     bin: str
@@ -56,18 +57,18 @@ class SceneRow:
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """The reference labels of one bin, each by itself."""
+    """The recall and error over the reference labels of one bin, each judged alone."""
 
     quantity: str
     bin: str
     labels: int
-    recall: float  # share with a prediction of the same class within FOUND_DEG
-    error_deg: float | None  # mean angle to the prediction of the same class, near or far; None if there never is one
+    recall: float  # share of labels with a prediction of the same class within FOUND_DEG
+    error_deg: float | None  # mean angle to the paired prediction, at any distance; None if no label has one
 
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """All rows; bins in which nothing lies have none."""
+    """All rows; empty bins have none. As text, it is a table."""
 
     scene_rows: list[SceneRow]
     label_rows: list[LabelRow]
@@ -91,7 +92,14 @@ def break_down(
     classes: int,
     of_scene: Mapping[str, Mapping[str, float]],
 ) -> Breakdown:
-    """Rows for the scenes in `truth`. `of_scene` says of each, by name, what is known of `SCENE_BINS`."""
+    """Score the predictions separately for each bin of each quantity.
+
+    Args:
+        truth: the labels of each scene, by name.
+        found: the decoded rows of each scene, by name.
+        classes: number of classes.
+        of_scene: for each scene, by name, those quantities of `SCENE_BINS` that are known.
+    """
     scene_rows = []
     for quantity, bins in SCENE_BINS.items():
         known = [name for name in truth if quantity in of_scene.get(name, {})]
@@ -115,7 +123,14 @@ def break_down(
 
 
 def scene_values(folder: Path) -> dict[str, dict[str, float]]:
-    """What the scenes.json of a folder says of each scene, of the quantities in `SCENE_BINS`."""
+    """Read the quantities of `SCENE_BINS` from the `scenes.json` of a folder.
+
+    Returns:
+        The known quantities of each scene, by name.
+
+    Raises:
+        ValueError: the entries of the scenes have no name, or a quantity is not a number.
+    """
     scenes = read_scenes_json(folder).get("scenes", [])
     try:
         return {str(scene["name"]): {key: float(scene[key]) for key in SCENE_BINS if key in scene} for scene in scenes}
@@ -125,9 +140,12 @@ def scene_values(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def matched_deg(truth: Sequence[Label], found: Sequence[Label]) -> Floats:
-    """The angle from each reference label to the prediction of its frame and class that it is paired with, or NaN.
+    """Pair the labels of each frame and class with predictions so that the sum of angles is least.
 
-    In each frame a prediction is paired once, with the least sum of angles, as the official metric does.
+    The official metric pairs in the same way; every prediction is used at most once.
+
+    Returns:
+        The angle in degrees from each label to its prediction (labels,); NaN without one.
     """
     angles = np.full(len(truth), np.nan)
     true_rows, found_rows = _rows(truth), _rows(found)
@@ -141,7 +159,11 @@ def matched_deg(truth: Sequence[Label], found: Sequence[Label]) -> Floats:
 
 
 def label_properties(labels: Sequence[Label]) -> dict[str, Floats]:
-    """The quantities in `LABEL_BINS` of each label of one recording; NaN for a distance that is not known."""
+    """Compute the quantities of `LABEL_BINS` for each label of one recording.
+
+    Returns:
+        Values (labels,) of each quantity, by name; NaN for an unknown distance.
+    """
     sources = Counter(label.frame for label in labels)
     classes = Counter(frame for frame, _ in {(label.frame, label.class_index) for label in labels})
     columns = {
@@ -155,23 +177,23 @@ def label_properties(labels: Sequence[Label]) -> dict[str, Floats]:
 
 
 def _moving(labels: Sequence[Label]) -> NDArray[np.bool_]:
-    """Which labels belong to a stretch, without a pause, of one class and track that leaves its place."""
+    """Mark the labels of moving sources: runs of frames of one class and track that exceed `MOVED_DEG`."""
     moving = np.zeros(len(labels), bool)
     vectors = _vectors(labels)
     order = sorted(range(len(labels)), key=lambda row: (labels[row].class_index, labels[row].track, labels[row].frame))
 
-    def stretch(item: tuple[int, int]) -> tuple[int, int, int]:
-        place, label = item[0], labels[item[1]]
-        return label.class_index, label.track, label.frame - place
+    def run_key(item: tuple[int, int]) -> tuple[int, int, int]:
+        position, label = item[0], labels[item[1]]
+        return label.class_index, label.track, label.frame - position  # the difference is constant in a run
 
-    for _, items in groupby(enumerate(order), stretch):
+    for _, items in groupby(enumerate(order), run_key):
         rows = [row for _, row in items]
         moving[rows] = angle_between_deg(vectors[rows[0]], vectors[rows]).max() > MOVED_DEG
     return moving
 
 
 def _rows(labels: Sequence[Label]) -> dict[tuple[int, int], list[int]]:
-    """The rows of the labels by frame and class."""
+    """Group the indices of labels by frame and class."""
     rows = defaultdict(list)
     for row, label in enumerate(labels):
         rows[label.frame, label.class_index].append(row)
@@ -184,7 +206,7 @@ def _vectors(labels: Sequence[Label]) -> Floats:
 
 
 def _binned(values: Floats, bins: Bins) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Each bin in which some of the values (n,) lie, by name, and which of them do. NaN lies in none."""
+    """Yield the name of each bin that is not empty and a mask (n,) of its values; NaN is in no bin."""
     edges, names = bins
     place = np.where(np.isnan(values), -1, np.digitize(values, edges))
     for index, name in enumerate(names):

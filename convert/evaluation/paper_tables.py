@@ -1,6 +1,6 @@
-"""The figures of CoLoC's section 4 for any rung: the localizer's table of DOA errors and the classifier's accuracy.
+"""Scenes and the nets of CoLoC -> the localizer's table of DOA errors and the classifier's accuracy (section 4).
 
-Both ask the nets about the truth: the condition holds true directions, so errors of one step do not reach the next.
+The nets are conditioned on the true directions, so errors of one pass do not affect the next one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from convert.data.cache import device_features
+from convert.data.features import device_features
 from convert.data.tracks import SLOTS, label_tracks
 from convert.scenes.capsules import encode
 from edge.arrays.profile import ArrayProfile, load_array
@@ -30,11 +30,14 @@ from edge.types import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class PaperTables:
-    """Table 1 and section 4.1 of the paper. Rows: active sources 1..SLOTS, columns: known DOAs 0..SLOTS - 1."""
+    """Table 1 and section 4.1 of the CoLoC paper. As text, it is a table.
 
-    error_deg: NDArray[np.float64]  # (SLOTS, SLOTS), nan where nothing was measured
-    frames: NDArray[np.int64]  # (SLOTS, SLOTS), label frames behind each cell
-    conditional_accuracy: float  # of the class given the true direction
+    In the arrays (SLOTS, SLOTS), row i is for i + 1 active sources, column j for j known directions.
+    """
+
+    error_deg: NDArray[np.float64]  # (SLOTS, SLOTS), NaN where nothing was measured
+    frames: NDArray[np.int64]  # (SLOTS, SLOTS), number of label frames behind each cell
+    conditional_accuracy: float  # of the classifier, given the true direction
     confusion: NDArray[np.int64]  # (classes, classes + 1), truth by answer; the last answer is "none"
 
     def __str__(self) -> str:
@@ -52,9 +55,16 @@ class PaperTables:
 def paper_tables(
     bundle: Bundle, wavs: Sequence[Path], nets: Mapping[str, Net] | None = None, array: ArrayProfile | None = None
 ) -> PaperTables:
-    """Measure on scenes with labels beside them, in windows that do not overlap, whatever the mode of the bundle is.
+    """Measure the nets for windows on labelled scenes, in windows that do not overlap.
 
-    `nets` replaces the bundle's own; those for windows must be among them, or it raises ValueError.
+    Args:
+        bundle: a bundle of the system `coloc`.
+        wavs: wav files with a csv file of labels beside each.
+        nets: nets to use instead of those of the bundle, by name.
+        array: the array that recorded the files; by default the first one of the bundle.
+
+    Raises:
+        ValueError: the nets for windows are missing, or a file does not fit.
     """
     manifest = bundle.manifest
     used = bundle.nets() if nets is None else nets
@@ -85,7 +95,7 @@ def paper_tables(
 
 
 def _foa(wav: Path, array: ArrayProfile, sample_rate_hz: int) -> FloatArray:
-    """What the device makes of the recording of an array: (n, 4)."""
+    """Read a recording and encode it as the device does: FOA samples (n, 4)."""
     with open_source(str(wav), array.channels, sample_rate_hz) as source:
         return encode(np.concatenate([block.samples for block in source]), array, sample_rate_hz)
 
@@ -98,10 +108,10 @@ def _add_errors(
     stacked: FloatArray,
     known: int,
 ) -> None:
-    """Ask the localizer for one more direction where more than `known` are active; the nearest of the rest counts."""
+    """Run the localizer with `known` true directions; add its error to the nearest of the other active sources."""
     active = np.any(stacked[..., :3] != 0, axis=-1).sum(axis=0)
-    asked = np.flatnonzero(active > known)
-    if not len(asked):
+    frames_with_more = np.flatnonzero(active > known)
+    if not len(frames_with_more):
         return
     encode = nets["localizer_encoder"]
     origin = encode(direction=np.zeros((stacked.shape[1], 3), np.float32))["embedding"]
@@ -110,15 +120,15 @@ def _add_errors(
         each = [encode(direction=np.ascontiguousarray(row[:, :3]))["embedding"] for row in stacked[:known]]
         complete = (active >= known)[:, None]
         embedding = np.where(complete, np.mean(each, axis=0, dtype=np.float32), origin)
-    named = nets["localizer"](features=window, embedding=embedding)["output"]
-    for frame in asked:
-        angles = angle_between_deg(stacked[known : active[frame], frame, :3], named[frame])
+    found = nets["localizer"](features=window, embedding=embedding)["output"]
+    for frame in frames_with_more:
+        angles = angle_between_deg(stacked[known : active[frame], frame, :3], found[frame])
         error_sum[active[frame] - 1, known] += float(angles.min())
         frames[active[frame] - 1, known] += 1
 
 
 def _add_answers(confusion: NDArray[np.int64], nets: Mapping[str, Net], window: FloatArray, row: FloatArray) -> None:
-    """Ask the classifier what sounds from the true directions of one stacked-track."""
+    """Run the classifier on the true directions of one stacked-track (labels, 4) and count its answers."""
     occupied = np.any(row[:, :3] != 0, axis=-1)
     if not occupied.any():
         return

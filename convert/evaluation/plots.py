@@ -1,4 +1,4 @@
-"""Figures as PNG: of an evaluation (azimuth over time, confusion matrix, the localizer's table) and of a training."""
+"""The results of an evaluation or the logs of a training -> PNG figures."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from convert.training.trainer import read_log
 from edge.scoring.annotations import LABEL_FRAME_S, Label
 
 if TYPE_CHECKING:
-    from convert.evaluation.evaluate import Prediction
     from convert.evaluation.paper_tables import PaperTables
+    from convert.evaluation.predictions import Prediction
 
 mpl.use("agg")
 
-CURVES = "curves.png"  # of a training run
-PLOTTED_SCENES = 4
+CURVES = "curves.png"  # file name inside the folder of a training run
+PLOTTED_SCENES = 4  # scenes whose azimuth is plotted
 
 
 def write_plots(
@@ -31,7 +31,16 @@ def write_plots(
     tables: PaperTables,
     class_names: Sequence[str],
 ) -> None:
-    """All figures of one rung as `folder/RUNG-*.png`; azimuth over time for the first few scenes."""
+    """Write all figures of one rung.
+
+    Args:
+        folder: where to write `RUNG-*.png`; it is created.
+        rung: name of the nets that were evaluated: "keras", "float32" or "int8".
+        truth: the labels of each scene, by name; the first `PLOTTED_SCENES` of them are plotted over time.
+        predictions: the prediction for each scene, by name.
+        tables: the tables of the CoLoC paper.
+        class_names: the class names of the model.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in list(truth)[:PLOTTED_SCENES]:
         plot_azimuth(folder / f"{rung}-{name}.png", truth[name], predictions[name].rows, class_names)
@@ -40,7 +49,7 @@ def write_plots(
 
 
 def plot_azimuth(path: Path, truth: Sequence[Label], found: Sequence[Label], class_names: Sequence[str]) -> None:
-    """Truth (grey) against decoded frames (coloured by class) of one scene."""
+    """Plot the azimuth of labels (grey) and decoded frames (coloured by class) of one scene over time."""
     figure = Figure(figsize=(12, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.scatter(
@@ -69,7 +78,7 @@ def plot_azimuth(path: Path, truth: Sequence[Label], found: Sequence[Label], cla
 
 
 def plot_confusion(path: Path, tables: PaperTables, class_names: Sequence[str]) -> None:
-    """The classifier's answers given the true direction, as shares of each true class."""
+    """Plot the confusion matrix of the classifier when it is given the true direction, in % of each true class."""
     shares = tables.confusion / np.maximum(tables.confusion.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(8, 7), layout="constrained")
     axes = figure.add_subplot()
@@ -84,7 +93,7 @@ def plot_confusion(path: Path, tables: PaperTables, class_names: Sequence[str]) 
 
 
 def plot_localizer_table(path: Path, tables: PaperTables) -> None:
-    """The localizer's mean DOA error by active sources and known directions (the paper's Table 1)."""
+    """Plot the localizer's mean DOA error by active sources and known directions (Table 1 of the CoLoC paper)."""
     slots = len(tables.error_deg)
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -97,7 +106,12 @@ def plot_localizer_table(path: Path, tables: PaperTables) -> None:
 
 
 def plot_curves(path: Path, logs: Mapping[str, Path]) -> None:
-    """Loss over steps of every stage whose csv log is there, and its scores on development data on a second axis."""
+    """Plot the loss of every stage over its steps, and the scores on development data on a second axis.
+
+    Args:
+        path: the PNG file to write.
+        logs: the csv log of each stage; stages whose log does not exist are left out.
+    """
     stages = {stage: rows for stage, log in logs.items() if (rows := read_log(log))}
     figure = Figure(figsize=(6 * max(len(stages), 1), 4), layout="constrained")
     for axes, (stage, rows) in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages.items(), strict=True):

@@ -1,4 +1,4 @@
-"""The model card of a bundle: what it is, what it learnt from, how it was trained, what it scores."""
+"""A run and the manifest of its bundle -> the model card `CARD.md`: training, data, scores and checks of the bundle."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from convert.evaluation.plots import CURVES
 from convert.training.recipes import Recipe
 from convert.training.run_file import RunFile
+from edge.files import write_atomically
 from edge.nets.bundle import Manifest
 
 CARD = "CARD.md"
@@ -23,7 +24,18 @@ def write_card(
     run_folder: Path,
     checks: Sequence[str],
 ) -> None:
-    """Write `CARD.md` into the bundle `folder`, and copy the logs and curves from `run_folder` beside it."""
+    """Write `CARD.md` into a bundle and copy the logs and curves of its training beside it.
+
+    The card has only what was measured for this bundle. Without scores it has no section on scores.
+
+    Args:
+        folder: folder of the bundle.
+        manifest: manifest of the bundle; its scores are printed.
+        recipe: the recipe that the nets were trained with.
+        run: the record of the training.
+        run_folder: folder of the training, for its logs.
+        checks: the lines of the ladder's report.
+    """
     names = [*(f"{stage}.csv" for stage in run.training), CURVES]
     copied = [run_folder / name for name in names if (run_folder / name).is_file()]
     for path in copied:
@@ -31,6 +43,14 @@ def write_card(
     corpora = [row["source"] for row in run.sources if row.get("corpus")]
     data = [] if corpora and len(corpora) == len(run.sources) else ["rooms simulated by `seld-convert scenes`"]
     data += [f"recordings of {', '.join(corpora)}"] if corpora else ["no recorded room, no real microphone array"]
+    scores = [
+        f"| {mode} | {rung} | {rules} | {row['er']:.3f} | {row['f']:.3f} | {row['le']:.1f} | {row['lr']:.3f} "
+        f"| {row['seld']:.3f} |"
+        for mode, rungs in manifest.scores.items()
+        if isinstance(rungs, Mapping)
+        for rung, each in rungs.items()
+        for rules, row in each.items()
+    ]
     lines = [
         f"# {manifest.name}",
         "",
@@ -48,7 +68,7 @@ def write_card(
         "- loss per step in `training-*.csv`",
         "",
         *([f"![Loss and scores over the steps](training-{CURVES})", ""] if run_folder / CURVES in copied else []),
-        "## Sounds it learnt from",
+        "## Sources of the sounds",
         "",
         "| source | licence | clips |",
         "|---|---|---|",
@@ -56,31 +76,28 @@ def write_card(
         "",
         "The clips themselves are not part of this project; the weights are.",
         "",
-        "## Scores",
-        "",
-        f"On {manifest.scores['scenes']} scenes made of clips and rooms that were not trained on, through the device's "
-        "loop (20 degrees).",
-        "",
-        "| mode | rung | rules | ER | F | LE (deg) | LR | SELD |",
-        "|---|---|---|---|---|---|---|---|",
         *(
-            f"| {mode} | {rung} | {rules} | {row['er']:.3f} | {row['f']:.3f} | {row['le']:.1f} | {row['lr']:.3f} "
-            f"| {row['seld']:.3f} |"
-            for mode, rungs in manifest.scores.items()
-            if isinstance(rungs, Mapping)
-            for rung, each in rungs.items()
-            for rules, row in each.items()
+            [
+                "## Scores",
+                "",
+                f"On the {manifest.scores['scenes']} scenes that were given to `seld-convert export`, through the "
+                "device's loop (20 degrees).",
+                "",
+                "| mode | rung | rules | ER | F | LE (deg) | LR | SELD |",
+                "|---|---|---|---|---|---|---|---|",
+                *scores,
+                "",
+            ]
+            if scores
+            else []
         ),
-        "",
-        "## Known weaknesses",
-        "",
-        *(f"- {weakness}" for weakness in recipe.weaknesses),
-        "",
         "## Ladder",
+        "",
+        "Checks of the conversion from Keras to float TFLite and to int8 TFLite.",
         "",
         "```",
         *checks,
         "```",
         "",
     ]
-    (folder / CARD).write_text("\n".join(lines), encoding="utf-8")
+    write_atomically(folder / CARD, "\n".join(lines))

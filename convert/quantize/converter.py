@@ -1,4 +1,7 @@
-"""Trained Keras net -> TFLite flatbuffer, float or full int8."""
+"""A trained Keras net -> a TFLite flatbuffer, in float32 or entirely in int8.
+
+The int8 converter needs examples of all inputs (the calibration), from which it takes the range of every tensor.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,39 @@ import numpy as np
 import tensorflow as tf
 
 from convert.quantize.ties import without_ties
+from convert.tensorflow_import import quiet_converter
 
 
 def pinned(
     examples: Sequence[Mapping[str, np.ndarray]], tensor: str, quantization: tuple[float, int]
 ) -> list[dict[str, np.ndarray]]:
-    """Calibration examples from which the input `tensor` gets this int8 scale and zero point: those of its maker."""
+    """Change calibration examples so that the converter gives one input a certain scale and zero point.
+
+    An input that another net hands on as int8 (`shared_*`) must be quantized exactly as that net does it.
+
+    Args:
+        examples: inputs by tensor name, without the batch axis.
+        tensor: the input.
+        quantization: the scale and zero point that it must get.
+
+    Returns:
+        New examples: values of `tensor` are clipped to the int8 range, and the first example has both ends of it.
+    """
     scale, zero_point = quantization
     low, high = ((end - zero_point) * scale for end in (-128, 127))
     clipped = [{**example, tensor: np.clip(example[tensor], low, high)} for example in examples]
     values = clipped[0][tensor] = clipped[0][tensor].copy()
-    values.flat[:2] = low, high  # two of the many: what follows keeps its range
+    values.flat[:2] = low, high  # only two of many values, so the ranges of later tensors hardly change
     return clipped
 
 
 def to_tflite(model: keras.Model, calibration: Iterable[Mapping[str, np.ndarray]] | None = None) -> bytes:
-    """Flatbuffer of `model` for batches of one; all int8, inputs and outputs too, if `calibration` is given.
+    """Convert a Keras model to a TFLite flatbuffer for batches of one.
 
-    Examples are dicts by input name, without the batch axis. They are fed by signature name: the converter has an input
-    order of its own. An int8 net has no product that processors round otherwise: see `convert/quantize/ties.py`.
+    Args:
+        model: the model; every input has a name.
+        calibration: inputs by tensor name, without the batch axis. If it is given, the net is int8 throughout, inputs
+            and outputs included, and gives the same result on every processor (`convert.quantize.ties`).
     """
     signature = {
         tensor.name: keras.InputSpec(shape=(1, *tensor.shape[1:]), dtype="float32", name=tensor.name)
@@ -40,7 +57,7 @@ def to_tflite(model: keras.Model, calibration: Iterable[Mapping[str, np.ndarray]
         if calibration is not None:
 
             def examples() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-                for example in calibration:
+                for example in calibration:  # by signature name, as the converter has its own order of inputs
                     yield "serving_default", {name: value[None].astype(np.float32) for name, value in example.items()}
 
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -48,5 +65,6 @@ def to_tflite(model: keras.Model, calibration: Iterable[Mapping[str, np.ndarray]
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.int8
             converter.inference_output_type = tf.int8
-        flatbuffer = bytes(converter.convert())
+        with quiet_converter():
+            flatbuffer = bytes(converter.convert())
         return flatbuffer if calibration is None else without_ties(flatbuffer)

@@ -1,4 +1,8 @@
-"""A finished training run -> a bundle for the device, written only if the ladder passes."""
+"""A finished training run -> an int8 bundle for the device with its scores and model card.
+
+The Keras nets are converted to float and int8 TFLite and compared with each other (`convert.quantize.ladder`); the
+bundle is written only if all checks pass.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +12,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from convert.evaluation.evaluate import Prediction, labelled_scenes, predict, score_predictions
+from convert.evaluation.predictions import Prediction, predict
+from convert.evaluation.scenes import labelled_scenes, scene_array
+from convert.evaluation.scores import score_predictions
 from convert.quantize.card import write_card
 from convert.quantize.converter import pinned, to_tflite
-from convert.quantize.ladder import KerasNet, NetCheck, RungCheck, check_net, check_rung
+from convert.quantize.keras_net import KerasNet
+from convert.quantize.ladder import NetCheck, RungCheck, check_net, check_rung
 from convert.training.recipes import Recipe
 from convert.training.run import Run, random_run
+from edge.arrays.profile import ArrayProfile
 from edge.nets.bundle import Bundle, write_bundle
 from edge.nets.net import SHARED_PREFIX, LiteRtNet, Net
 from edge.scoring.annotations import Label
 from edge.scoring.metrics import SeldScores
 
 log = logging.getLogger(__name__)
-CHECKED_SHARE = 0.4  # as many examples for the checks as for the calibration, times this
-RANDOM_SHARE = 0.05  # of the usual examples, for nets of which only the speed matters
+CHECKED_SHARE = 0.4  # number of examples for the checks, as a share of those for calibration
+RANDOM_SHARE = 0.05  # share of the usual calibration examples for random weights, where only speed matters
 
 
 def convert_nets(
     run: Run, precisions: Sequence[str] = ("float32", "int8"), share: float = 1.0
 ) -> tuple[dict[str, Bundle], list[NetCheck]]:
-    """Bundles of a run (in memory), and each net's check against Keras. `share` is that of the usual examples."""
+    """Convert all nets of a run and check each of them against Keras. Every check is printed.
+
+    Args:
+        run: the run.
+        precisions: the precisions to convert to.
+        share: number of calibration examples, as a share of the usual number.
+
+    Returns:
+        A bundle in memory for each precision, and the checks.
+    """
     models = run.keras_nets()
     trained: dict[str, KerasNet] = {name: KerasNet(model) for name, model in models.items()}
     calibration, held_out = (
@@ -37,7 +54,7 @@ def convert_nets(
     bundles, checks = {}, []
     for precision in precisions:
         flatbuffers: dict[str, bytes] = {}
-        shared: dict[str, tuple[float, int]] = {}  # scales of tensors that are handed on, by stage and name
+        shared: dict[str, tuple[float, int]] = {}  # quantization of outputs that other nets take, by stage and tensor
         for name, model in deployed.items():
             log.info("converting %s to %s", name, precision)
             stage, examples = name.partition("_")[0], calibration[name]
@@ -52,10 +69,25 @@ def convert_nets(
     return bundles, checks
 
 
-def climb(
-    run: Run, bundles: Mapping[str, Bundle], wavs: Sequence[Path], truth: Mapping[str, Sequence[Label]]
+def compare_rungs(
+    run: Run,
+    bundles: Mapping[str, Bundle],
+    wavs: Sequence[Path],
+    truth: Mapping[str, Sequence[Label]],
+    array: ArrayProfile | None = None,
 ) -> tuple[dict[str, dict[str, dict[str, SeldScores]]], list[RungCheck]]:
-    """Scores by mode and rung on labelled scenes through the device's loop, and each rung's check against Keras."""
+    """Run all rungs through the device's loop and compare each with Keras. Every check is printed.
+
+    Args:
+        run: the run, for its Keras nets.
+        bundles: the converted bundles by precision.
+        wavs: the wav files of labelled scenes.
+        truth: the labels of each scene, by name.
+        array: the array that recorded the scenes; by default the first one of the bundle.
+
+    Returns:
+        Scores by mode, rung and rules, and the checks.
+    """
     rungs: dict[str, dict[str, Net]] = {
         "keras": {name: KerasNet(model) for name, model in run.keras_nets().items()},
         **{
@@ -69,7 +101,9 @@ def climb(
         predictions: dict[str, dict[str, Prediction]] = {}
         scores[mode] = {}
         for rung, nets in rungs.items():
-            predictions[rung] = predict(bundles["int8"], wavs, nets, settings, description=f"{mode}, {rung}")
+            predictions[rung] = predict(
+                bundles["int8"], wavs, nets, settings, array=array, description=f"{mode}, {rung}"
+            )
             scores[mode][rung] = score_predictions(truth, predictions[rung], len(run.cache.class_names))
         for precision in bundles:
             micro = scores[mode]["keras"]["2022_micro"], scores[mode][precision]["2022_micro"]
@@ -79,10 +113,19 @@ def climb(
 
 
 def export(run: Run, scenes: Path, out: Path) -> None:
-    """Convert, check and write the int8 bundle with its scores and card. Raises ValueError if a check fails."""
+    """Convert and check the nets of a run, and write the int8 bundle with its scores and card.
+
+    Args:
+        run: the run.
+        scenes: a folder of labelled scenes of the same classes.
+        out: the folder to write.
+
+    Raises:
+        ValueError: the scenes do not fit, or a check fails; nothing is written then.
+    """
     wavs, truth = labelled_scenes(scenes, run.cache.class_names)
     bundles, net_checks = convert_nets(run)
-    scores, rung_checks = climb(run, bundles, wavs, truth)
+    scores, rung_checks = compare_rungs(run, bundles, wavs, truth, scene_array(scenes, bundles["int8"]))
     checks: Sequence[NetCheck | RungCheck] = [*net_checks, *rung_checks]
     failed = [str(check) for check in checks if not check.passed]
     if failed:
@@ -98,7 +141,14 @@ def export(run: Run, scenes: Path, out: Path) -> None:
 
 
 def export_random(recipe: Recipe, out: Path) -> None:
-    """Write an int8 bundle of a recipe with random weights, for benchmarks: a trained one that hears all is as fast."""
+    """Write an int8 bundle with random weights, for benchmarks.
+
+    Its nets detect sources all the time, so it takes as long as a trained bundle in the busiest scenes.
+
+    Args:
+        recipe: the recipe of the nets.
+        out: the folder to write.
+    """
     with tempfile.TemporaryDirectory() as folder:
         bundles, _ = convert_nets(random_run(recipe, Path(folder)), ("int8",), RANDOM_SHARE)
     bundle = bundles["int8"]

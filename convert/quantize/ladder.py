@@ -1,8 +1,9 @@
-"""The rungs compared: Keras, float TFLite, int8 TFLite. What fails here is not exported.
+"""Nets before and after conversion -> checks that say whether the conversion is good enough to be exported.
 
-Two kinds of check. Each net alone: signal-to-noise ratio of its outputs against Keras on the same inputs, and an audit
-of the graph: an int8 net has no float tensor from input to output. The whole system on scenes, through the device's
-loop: how far directions move where both rungs detect, and what the scores lose.
+The ladder has three rungs: the Keras nets that were trained, the same nets as float TFLite, and the same as int8
+TFLite, which the device runs. A conversion can go wrong without any error, so each lower rung is compared with Keras in
+two ways. Each net alone must give nearly the same outputs for the same inputs (signal-to-noise ratio), and an int8 net
+must not have any float tensor. The whole system must find nearly the same directions and scores on labelled scenes.
 """
 
 from __future__ import annotations
@@ -11,61 +12,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from convert.evaluation.evaluate import Prediction
+from convert.evaluation.predictions import Prediction
+from convert.quantize.keras_net import KerasNet, computed
 from edge.geometry import angle_between_deg
-from edge.nets.net import STATE_PREFIX, LiteRtNet, Past
+from edge.nets.net import LiteRtNet
 from edge.scoring.metrics import SeldScores
 from edge.types import FloatArray
 
-LEAST_SNR_DB = {"float32": 60.0, "int8": 12.0}
-MOST_MOVED_DEG = 1.5
-MOST_F_LOST = 0.015
-
-
-class KerasNet:
-    """A Keras model behind the `Net` protocol."""
-
-    def __init__(self, model: keras.Model) -> None:
-        names = [item.name for item in model.inputs]
-        self._inputs = names
-        self._states = {item.name: item.shape[1:] for item in model.inputs if item.name.startswith(STATE_PREFIX)}
-        signature = [tf.TensorSpec((1, *item.shape[1:]), item.dtype) for item in model.inputs]
-        self._call = tf.function(
-            lambda *values: model(dict(zip(names, values, strict=True)), training=False), input_signature=signature
-        ).get_concrete_function()  # a third faster than to be looked up in every call
-
-    def __call__(self, past: Past | None = None, **inputs: FloatArray) -> dict[str, FloatArray]:
-        """Outputs by name, without the batch axis."""
-        values = {name: value[None] for name, value in inputs.items()} | {
-            name: (past or {})[name] for name in self._states
-        }
-        outputs = self._call(*(tf.constant(values[name]) for name in self._inputs))
-        answers = {name: np.asarray(value) for name, value in outputs.items()}
-        if past is not None:
-            past.update({name: answers.pop(name) for name in self._states})
-        return {name: value[0] for name, value in answers.items()}
-
-    def fresh(self) -> Past:
-        """The past of a net that was not called yet: zeros."""
-        return {name: np.zeros((1, *shape), np.float32) for name, shape in self._states.items()}
+LEAST_SNR_DB = {"float32": 60.0, "int8": 12.0}  # of the outputs of each net
+MOST_MOVED_DEG = 1.5  # mean angle between the directions of the two rungs
+MOST_F_LOST = 0.015  # F20, in either direction
 
 
 @dataclass(frozen=True, slots=True)
 class NetCheck:
-    """One converted net against its original."""
+    """The comparison of one converted net with its Keras net. As text, it is a line of a report."""
 
     name: str
     precision: str
-    snr_db: float  # the worst of its outputs
-    float_tensors: int  # in the graph
+    snr_db: float  # of the worst output
+    float_tensors: int  # number of float tensors in the graph
 
     @property
     def passed(self) -> bool:
-        """Close enough, and free of float tensors if it is to be int8."""
+        """Whether the outputs are close enough and an int8 net has no float tensors."""
         integer_only = self.precision != "int8" or self.float_tensors == 0
         return integer_only and self.snr_db >= LEAST_SNR_DB[self.precision]
 
@@ -78,7 +50,15 @@ class NetCheck:
 
 
 def snr_db(reference: FloatArray, candidate: FloatArray) -> float:
-    """Signal-to-noise ratio of a candidate, in dB; infinite where nothing differs."""
+    """Compute the signal-to-noise ratio of `candidate` in dB, the difference from `reference` being the noise.
+
+    Args:
+        reference: values of any shape.
+        candidate: values of the same shape.
+
+    Returns:
+        The ratio; infinite if nothing differs.
+    """
     noise = float(np.sum((np.asarray(reference, np.float64) - candidate) ** 2))
     return (
         float("inf") if noise == 0.0 else 10.0 * np.log10(float(np.sum(np.square(reference, dtype=np.float64))) / noise)
@@ -88,7 +68,15 @@ def snr_db(reference: FloatArray, candidate: FloatArray) -> float:
 def check_net(
     name: str, precision: str, reference: KerasNet, candidate: LiteRtNet, examples: Iterable[Mapping[str, FloatArray]]
 ) -> NetCheck:
-    """Ask both about the same examples, which hold the states too; the states after are compared as the answers are."""
+    """Compare two nets on the same examples.
+
+    Args:
+        name: name of the net, for the report.
+        precision: "float32" or "int8", the precision of the candidate.
+        reference: the Keras net.
+        candidate: the converted net.
+        examples: inputs and states by tensor name, without the batch axis. New states are compared like outputs.
+    """
     pairs: dict[str, tuple[list[FloatArray], list[FloatArray]]] = {}
     for example in examples:
         wanted, got = computed(reference, example), candidate.computed(example)
@@ -101,25 +89,18 @@ def check_net(
     return NetCheck(name, precision, worst, floats)
 
 
-def computed(net: KerasNet, example: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """All outputs for all inputs, states among them."""
-    past = {name: value[None] for name, value in example.items() if name.startswith(STATE_PREFIX)}
-    answers = net(past, **{name: value for name, value in example.items() if name not in past})
-    return {**answers, **{name: value[0] for name, value in past.items()}}
-
-
 @dataclass(frozen=True, slots=True)
 class RungCheck:
-    """A rung of the whole system against Keras, on scenes through the device's loop."""
+    """The comparison of the whole system on one rung with Keras, on labelled scenes. As text, a line of a report."""
 
     precision: str
-    moved_deg: float  # mean angle between directions where both detect; nan, which fails, if they never do
-    agreed: float  # share of label frames in which both find the same number of sources
-    f_lost: float  # F20 of Keras minus F20 of the rung, 2022 rules, micro
+    moved_deg: float  # mean angle between directions where both detect a source; NaN, which fails, if they never do
+    agreed: float  # share of label frames in which both detect the same number of sources
+    f_lost: float  # F20 of Keras minus F20 of the rung, by the rules of 2022, micro average
 
     @property
     def passed(self) -> bool:
-        """Within the limits."""
+        """Whether directions and F20 are within the limits."""
         return self.moved_deg <= MOST_MOVED_DEG and abs(self.f_lost) <= MOST_F_LOST
 
     def __str__(self) -> str:
@@ -139,7 +120,15 @@ def check_rung(
     reference_scores: SeldScores,
     candidate_scores: SeldScores,
 ) -> RungCheck:
-    """Compare the predictions of two rungs for the same scenes."""
+    """Compare the predictions of two rungs for the same scenes.
+
+    Args:
+        precision: name of the candidate, for the report.
+        reference: predictions with the Keras nets, by scene.
+        candidate: predictions with the converted nets, by scene.
+        reference_scores: scores of `reference`.
+        candidate_scores: scores of `candidate`.
+    """
     moved: list[float] = []
     same_count = frames = 0
     for name, wanted in reference.items():
@@ -161,7 +150,7 @@ def _present(directions: FloatArray) -> FloatArray:
 
 
 def _nearest_angles(a: FloatArray, b: FloatArray) -> Sequence[float]:
-    """Angles of the best pairing of two small sets of directions; a set has no order."""
+    """Return the angles of the pairing of two small sets of directions that has the least sum of angles."""
     if len(a) > len(b):
         a, b = b, a
     if not len(a):

@@ -1,12 +1,14 @@
-"""int8 TFLite net -> the same net with some scales a trifle other, so that every processor says the same.
+"""An int8 TFLite net -> the same net with slightly changed scales, which gives the same result on every processor.
 
-Where the product of two int8 tensors lies halfway between two steps of the output, XNNPACK takes the even step on
-x86-64 and the upper one on ARM; where it nearly does, float32 decides on x86-64, which ARM does without. Scales come
-from what was calibrated, so one that is moved by a hundred-thousandth is as good: one of a MUL's three is, until all
-65,536 products keep clear of the middle. What must have equal scales (the ends of a RESHAPE, say) is moved together;
-constants, what a net takes, and what it hands on raw (`state_*`, `shared_*`) keep theirs.
+A tie is a product of two int8 values that lies exactly, or almost exactly, halfway between two quantization steps of
+the output. XNNPACK rounds ties to the even step on x86-64 and up on ARM, and near-ties depend on float32 arithmetic
+that ARM does not use; so the same net would give different results. Scales come from calibration and are approximate
+anyway, so one of the three scales of each MUL is changed by some 1e-5 until none of its 65,536 products is a tie.
 
-    python -m convert.quantize.ties FOLDER      # of a bundle from before this was part of the export
+Tensors that must have equal scales (the two ends of a RESHAPE, for example) are changed together. The scales of
+constants, of the inputs of the net, and of outputs that other calls take as int8 (`state_*`, `shared_*`) are kept.
+
+    python -m convert.quantize.ties FOLDER      # for an int8 bundle that was exported without this step
 """
 
 from __future__ import annotations
@@ -29,61 +31,79 @@ from edge.types import FloatArray
 
 log = logging.getLogger(__name__)
 
-CLEAR = 2.0**-21  # of a product, which must be this far from the middle: float32 errs by 2**-23 however it is computed
-MOVE = 2.0**-17  # of a scale, times 1, -1, 2, -2 and so on, or -1, 1, -2, 2
+CLEAR = 2.0**-21  # least relative distance of a product from a tie; float32 arithmetic errs by at most 2**-23
+MOVE = 2.0**-17  # relative change of a scale; multiples of it are tried: 1, -1, 2, -2 and so on, or -1, 1, -2, 2
 MOST_MOVES = 128
-LOWEST, HIGHEST = -128, 127
+LOWEST, HIGHEST = -128, 127  # of int8
 TAKES_ANY_SCALES = {"ADD", "SUB", "MUL", "FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "BATCH_MATMUL", "QUANTIZE"}
-GIVES_ONE_SCALE = {"LOGISTIC", "TANH", "SOFTMAX"}  # and takes any; of what is in neither, all scales move together
+GIVES_ONE_SCALE = {"LOGISTIC", "TANH", "SOFTMAX"}  # fixed output scale, any input scale; all other operations: equal
 _NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 
-Scale = tuple[np.float32, int]  # and zero point
-Product = tuple[int, int, int]  # a MUL: the tensors of its inputs and of its output
+Quantization = tuple[np.float32, int]  # scale and zero point
+Product = tuple[int, int, int]  # a MUL: the numbers of its two input tensors and its output tensor
 
 
 @dataclass(frozen=True)
-class Net:
-    """What is asked of a flatbuffer, tensors by number."""
+class QuantizedGraph:
+    """The quantization of a flatbuffer; tensors are numbered as in the flatbuffer."""
 
-    scales: Mapping[int, FloatArray]  # of int8 tensors with one scale: (1,), a view of the flatbuffer
-    zeros: Mapping[int, int]
+    scales: Mapping[int, FloatArray]  # of int8 tensors with a single scale: (1,), a view of the flatbuffer
+    zeros: Mapping[int, int]  # their zero points
     products: Sequence[Product]
-    kin: Mapping[int, frozenset[int]]  # whose scales can be moved: all that must be moved with it
+    kin: Mapping[int, frozenset[int]]  # for tensors whose scale may change: all tensors that must change with it
 
 
 def without_ties(flatbuffer: bytes) -> bytes:
-    """A flatbuffer in which no MUL has a product between two steps; one that has none already is returned as it is.
+    """Change scales of a flatbuffer so that no MUL has ties.
 
-    A MUL none of whose scales may be moved stays as it was, and a line in the log says so. Raises ValueError if a net
-    has loops.
+    A MUL whose scales must not change keeps its ties, and a warning is logged.
+
+    Args:
+        flatbuffer: an int8 TFLite net.
+
+    Returns:
+        The changed net; identical to `flatbuffer` if there are no ties.
+
+    Raises:
+        ValueError: the net has more than one graph, that is, loops.
     """
     changed = bytearray(flatbuffer)
-    net = _read(changed)
+    graph = _read(changed)
     of_tensor: dict[int, list[Product]] = defaultdict(list)
-    for product in net.products:
+    for product in graph.products:
         for tensor in product:
             of_tensor[tensor].append(product)
-    ways = cycle((1, -1))  # so that what lay halfway is not always rounded towards zero
-    for product in net.products:
-        if not _tied(net, product):
+    directions = cycle((1, -1))  # alternate, or former ties would all be rounded in the same direction
+    for product in graph.products:
+        if not _ties_of(graph, product):
             continue
-        way = next(ways)
-        if not any(_moved(net, tensor, way, product, of_tensor) for tensor in reversed(product)):
-            log.warning("a MUL of tensors %s keeps its ties: processors will differ by one step there", product)
+        direction = next(directions)
+        if not any(_moved(graph, tensor, direction, product, of_tensor) for tensor in reversed(product)):
+            log.warning("the MUL of tensors %s keeps its ties: processors will differ by one step there", product)
     return bytes(changed)
 
 
 def tied_products(flatbuffer: bytes) -> int:
-    """How many MULs of a net have a product that processors may round otherwise."""
-    net = _read(bytearray(flatbuffer))
-    return sum(_tied(net, product) > 0 for product in net.products)
+    """Count the MULs of a net that have ties.
+
+    Raises:
+        ValueError: the net has more than one graph.
+    """
+    graph = _read(bytearray(flatbuffer))
+    return sum(_ties_of(graph, product) > 0 for product in graph.products)
 
 
-def ties(first: Scale, second: Scale, output: Scale) -> int:
-    """How many different products of two int8 numbers are too near to the middle between two steps of the output."""
+def ties(first: Quantization, second: Quantization, output: Quantization) -> int:
+    """Count the different products of two int8 values that are ties, or too close to a tie.
+
+    Args:
+        first: scale and zero point of the first input.
+        second: scale and zero point of the second input.
+        output: scale and zero point of the output.
+    """
     factor, zero = np.float32(first[0] * second[0]) / output[0], output[1]
-    products = _products(first[1], second[1]) * float(factor)  # exact: 17 bits times 24
-    inside = products[(products > LOWEST - zero) & (products < HIGHEST - zero)]  # the rest is clipped
+    products = _products(first[1], second[1]) * float(factor)  # exact in float64: 17 bits times 24 bits
+    inside = products[(products > LOWEST - zero) & (products < HIGHEST - zero)]  # all others are clipped
     return int(np.count_nonzero(abs(inside % 1.0 - 0.5) <= CLEAR * abs(inside)))
 
 
@@ -93,41 +113,45 @@ def _products(first_zero: int, second_zero: int) -> FloatArray:
     return np.unique(np.multiply.outer(values - first_zero, values - second_zero)).astype(np.float64)
 
 
-def _tied(net: Net, product: Product) -> int:
-    if not all(tensor in net.scales for tensor in product):
-        return 0  # a MUL of floats
-    return ties(*((net.scales[tensor][0], net.zeros[tensor]) for tensor in product))
+def _ties_of(graph: QuantizedGraph, product: Product) -> int:
+    if not all(tensor in graph.scales for tensor in product):
+        return 0  # a MUL of float tensors
+    return ties(*((graph.scales[tensor][0], graph.zeros[tensor]) for tensor in product))
 
 
-def _moved(net: Net, tensor: int, way: int, product: Product, of_tensor: Mapping[int, Sequence[Product]]) -> bool:
-    """Move the scale of a tensor until this MUL has no ties, and no other gets any. False: as if nothing was done.
+def _moved(
+    graph: QuantizedGraph, tensor: int, direction: int, product: Product, of_tensor: Mapping[int, Sequence[Product]]
+) -> bool:
+    """Change the scale of a tensor until this MUL has no ties and no other MUL gets any.
 
-    `way`: 1 or -1, whether rather up or down.
+    `direction` is 1 to try a larger scale first, -1 for a smaller one. Returns False if no scale was found; all scales
+    are as before then.
     """
-    kin = net.kin.get(tensor, frozenset())
-    before = {member: net.scales[member].copy() for member in kin}
+    kin = graph.kin.get(tensor, frozenset())
+    before = {member: graph.scales[member].copy() for member in kin}
     others = {other for member in kin for other in of_tensor[member]} - {product}
-    untied = [other for other in others if not _tied(net, other)]
-    for factor in _factors(way) if kin else ():
+    untied = [other for other in others if not _ties_of(graph, other)]
+    for factor in _factors(direction) if kin else ():
         for member, scale in before.items():
-            net.scales[member][:] = scale * np.float32(factor)
-        if not _tied(net, product) and not any(_tied(net, other) for other in untied):
+            graph.scales[member][:] = scale * np.float32(factor)
+        if not _ties_of(graph, product) and not any(_ties_of(graph, other) for other in untied):
             return True
     for member, scale in before.items():
-        net.scales[member][:] = scale
+        graph.scales[member][:] = scale
     return False
 
 
-def _factors(way: int) -> Iterator[float]:
+def _factors(direction: int) -> Iterator[float]:
     for times in range(1, MOST_MOVES + 1):
-        yield 1.0 + way * times * MOVE
-        yield 1.0 - way * times * MOVE
+        yield 1.0 + direction * times * MOVE
+        yield 1.0 - direction * times * MOVE
 
 
-def _read(content: bytearray) -> Net:
+def _read(content: bytearray) -> QuantizedGraph:
+    """Read the quantization of a flatbuffer; the scales are views, so that writing to them changes the flatbuffer."""
     model = schema.Model.GetRootAs(content)
     if (graphs := model.SubgraphsLength()) != 1:
-        raise ValueError(f"got {graphs} graphs in a net, wanted one: loops have to be unrolled")
+        raise ValueError(f"got {graphs} graphs in a net, wanted one: loops must be unrolled")
     graph = model.Subgraphs(0)
     codes = [_NAMES[model.OperatorCodes(i).BuiltinCode()] for i in range(model.OperatorCodesLength())]
     scales, zeros = {}, {}
@@ -154,10 +178,11 @@ def _read(content: bytearray) -> Net:
             for member in together:
                 group[member] = together
     kin = {number: frozenset(members) for number, members in group.items() if not members & fixed}
-    return Net(scales, zeros, products, kin)
+    return QuantizedGraph(scales, zeros, products, kin)
 
 
 def _handed_on(model: schema.Model) -> Iterator[int]:
+    """Yield the output tensors that another call or net takes as they are."""
     for i in range(model.SignatureDefsLength()):
         signature = model.SignatureDefs(i)
         for output in map(signature.Outputs, range(signature.OutputsLength())):
@@ -166,9 +191,9 @@ def _handed_on(model: schema.Model) -> Iterator[int]:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Write the bundle in a folder anew, without ties."""
+    """Remove the ties from the nets of a bundle, in place."""
     parser = argparse.ArgumentParser(prog="python -m convert.quantize.ties", description=main.__doc__)
-    parser.add_argument("folder", type=Path, help="of an int8 bundle")
+    parser.add_argument("folder", type=Path, help="folder of an int8 bundle")
     folder = parser.parse_args(words).folder
     bundle = load_bundle(str(folder))
     for name, flatbuffer in bundle.flatbuffers.items():

@@ -1,1 +1,1 @@
-"""Clips -> labelled scenes: rooms, arrays, ambience."""
+"""Clips -> labelled scenes: events, rooms, microphone arrays, ambience."""

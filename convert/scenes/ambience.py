@@ -1,4 +1,4 @@
-"""Nothing but a seed, or far clips -> the diffuse background of a scene."""
+"""A random generator, and clips of the class `interferer` -> the diffuse background of a scene."""
 
 from __future__ import annotations
 
@@ -16,9 +16,17 @@ from edge.types import FloatArray
 def draw_ambience(
     length: int, library: ClipLibrary, rng: np.random.Generator, array: ArrayResponse, first: int = 0
 ) -> tuple[str, FloatArray]:
-    """Kind and diffuse background (n, channels) of power 1 in the channel `first`.
+    """Draw coloured noise, a mains hum, or a babble of many distant sounds.
 
-    It is coloured noise, a hum, or many far sounds at once.
+    Args:
+        length: number of samples.
+        library: clips of its class `interferer` make the babble; without any, there is noise instead.
+        rng: the source of randomness.
+        array: impulse responses of the array.
+        first: the channel in which the mean power is 1.
+
+    Returns:
+        The kind ("noise", "hum" or "babble") and samples (length, channels).
     """
     others = [clip for clips in library.of_class(INTERFERER).values() for clip in clips]
     kind = str(rng.choice(["noise", "hum", "babble"], p=[0.6, 0.2, 0.2]))
@@ -43,6 +51,7 @@ def draw_ambience(
 def _babble(
     length: int, library: ClipLibrary, clips: Sequence[Clip], rng: np.random.Generator, array: ArrayResponse
 ) -> FloatArray:
+    """Add up four streams of clips and reverberate them diffusely: samples (length, channels)."""
     rate_hz = library.sample_rate_hz
     together = np.zeros(length, np.float32)
     for _ in range(4):

@@ -1,8 +1,8 @@
 """An array profile -> the impulse responses of such an array by direction, for `convert.scenes.rooms`.
 
-Either of the capsules as the device receives them, or of the FOA that the device's own encoder makes of them. Capsules
-that are not quite where, as loud and as prompt as the profile says are drawn from a seed. Every capsule hears a plane
-wave by the angle to its axis alone, so that a table over this angle holds all there is to know.
+The responses are either those of the capsules, or those of the FOA that the device's encoder computes from them. Real
+capsules deviate from their profile in position, level and delay; a seed draws such deviations. The response of a
+capsule to a plane wave depends only on the angle to its axis, so one table over this angle describes it.
 
 `python -m convert.scenes.capsules --measured FILE.npz` compares the model and the encoder with measured responses.
 """
@@ -30,23 +30,23 @@ from edge.types import AudioBlock, FloatArray
 
 Array64 = NDArray[np.float64]
 
-_ANGLES = 361  # of the table, half a degree apart; interpolating adds errors below -60 dB
-_TAIL_SAMPLES = 16  # of the sinc around every arrival
-_ENCODED_S = 0.0025  # of FOA on either side of the arrival; cuts off -20 dB at 200 Hz, -35 at 500, -43 at 1000
+_ANGLES = 361  # entries of the table, half a degree apart; interpolation errors are below -60 dB
+_TAIL_SAMPLES = 16  # length of the sinc on either side of an arrival
+_ENCODED_S = 0.0025  # length of FOA responses on either side; what is cut is -20 dB at 200 Hz, -35 at 500, -43 at 1000
 _COMPARE_SAMPLES = 4096
-_BAND_EDGE = 0.9  # of the Nyquist frequency, from where the response falls, as that of the device's resampler does
+_BAND_EDGE = 0.9  # of the Nyquist frequency: above it the response falls off, like that of the device's resampler
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """How far capsules are from what the profile says: standard deviations of a normal distribution, for each alone.
+    """Standard deviations of the normally distributed differences between real capsules and their profile.
 
-    The defaults turn the intensity at 200-2000 Hz by 4 degrees in `em32_tetra` (the unit measured: by 6) and by 6 in
-    `open_tetra`, in the median.
+    In the median, the defaults turn the intensity at 200-2000 Hz by 4 degrees in `em32_tetra` (in the unit that was
+    measured, it is 6) and by 6 degrees in `open_tetra`.
     """
 
     gain_db: float = 0.5
-    tilt_db: float = 0.7  # gain far above 1 kHz against far below, and the phase that goes with it
+    tilt_db: float = 0.7  # gain far above 1 kHz relative to far below, with the corresponding phase
     delay_us: float = 3.0
     position_m: float = 0.001
 
@@ -58,17 +58,17 @@ MATCHED = Mismatch(0.0, 0.0, 0.0, 0.0)
 class CapsuleArray:
     """An `ArrayResponse`: unit vectors (n, 3) toward the source -> impulse responses (n, channels, taps).
 
-    All responses are late by (taps - 1) / 2 samples. Equal settings are equal, have equal hashes and the same table.
+    All responses are delayed by (taps - 1) / 2 samples. Arrays with equal fields are equal and share one table.
     """
 
     profile: ArrayProfile
     sample_rate_hz: int
     mismatch: Mismatch
     seed: int | tuple[int, ...]
-    encoded: bool  # channels are FOA (W, Y, Z, X in ACN/SN3D) rather than those of the device
+    encoded: bool  # True: the channels are FOA (W, Y, Z, X in ACN/SN3D); False: those of the device
 
     def __call__(self, directions: Array64) -> Array64:
-        """Unit vectors (n, 3) -> impulse responses (n, channels, taps)."""
+        """Compute the impulse responses (n, channels, taps) from the directions of unit vectors (n, 3)."""
         axes, tables = _tables(self)
         places = np.arccos(np.clip(directions @ axes.T, -1, 1)) * ((_ANGLES - 1) / np.pi)  # (n, capsules)
         lower = np.minimum(places.astype(int), _ANGLES - 2)
@@ -84,9 +84,18 @@ class CapsuleArray:
 def capsule_response(
     profile: ArrayProfile, sample_rate_hz: int = 24000, mismatch: Mismatch = MATCHED, seed: int | tuple[int, ...] = 0
 ) -> CapsuleArray:
-    """What the channels of the device receive. Raises ValueError for a profile without capsules.
+    """Build the responses of the channels that the device receives.
 
-    Scenes that are rendered so, with their noise, and then put through `encode` are what a real array delivers.
+    Scenes that are rendered with these, noise included, and then encoded by `encode` are what a real array delivers.
+
+    Args:
+        profile: the array.
+        sample_rate_hz: sample rate of the responses.
+        mismatch: how much the capsules deviate from the profile.
+        seed: draws the deviations.
+
+    Raises:
+        ValueError: the profile has no capsules.
     """
     return _ready(CapsuleArray(profile, sample_rate_hz, mismatch, seed, encoded=False))
 
@@ -94,9 +103,19 @@ def capsule_response(
 def encoded_response(
     profile: ArrayProfile, sample_rate_hz: int = 24000, mismatch: Mismatch = MATCHED, seed: int | tuple[int, ...] = 0
 ) -> CapsuleArray:
-    """The FOA that the device makes of it. Raises ValueError for a profile without capsules.
+    """Build the responses of the FOA channels that the device's encoder computes.
 
-    Renders FOA at once, with the array's spatial aliasing; noise that is added then lacks the encoder's colour.
+    They give FOA directly, with the spatial aliasing of the array, but noise that is added is not coloured by the
+    encoder.
+
+    Args:
+        profile: the array.
+        sample_rate_hz: sample rate of the responses.
+        mismatch: how much the capsules deviate from the profile.
+        seed: draws the deviations.
+
+    Raises:
+        ValueError: the profile has no capsules.
     """
     return _ready(CapsuleArray(profile, sample_rate_hz, mismatch, seed, encoded=True))
 
@@ -104,13 +123,29 @@ def encoded_response(
 def encode(
     samples: FloatArray, profile: ArrayProfile, sample_rate_hz: int = 24000, microphones: bool = False
 ) -> FloatArray:
-    """A recording of the device's channels (n, channels) through its encoder: FOA (n, 4), or microphones too (n, 8)."""
+    """Encode a whole recording with the device's encoder.
+
+    Args:
+        samples: samples (n, channels) of the channels of the device.
+        profile: the array.
+        sample_rate_hz: sample rate.
+        microphones: whether to append the four microphone channels.
+
+    Returns:
+        FOA samples (n, 4), or (n, 8) with the microphones.
+    """
     encoder = foa_encoder(profile, sample_rate_hz, microphones)
     return np.concatenate([block.samples for block in (encoder(AudioBlock(samples, 0)), *encoder.finish())])
 
 
 def mismatched(capsules: Capsules, mismatch: Mismatch, seed: int | tuple[int, ...]) -> Capsules:
-    """Capsules that are a little off. Those in a sphere stay in its surface."""
+    """Draw capsules that deviate from nominal ones. Those on a rigid sphere stay on its surface.
+
+    Args:
+        capsules: the nominal capsules.
+        mismatch: standard deviations.
+        seed: draws the deviations.
+    """
     gains, tilts, delays, *shifts = np.random.default_rng(seed).standard_normal((6, len(capsules.positions_m)))
     positions = np.asarray(capsules.positions_m) + mismatch.position_m * np.transpose(shifts)
     if capsules.rigid:
@@ -126,7 +161,10 @@ def mismatched(capsules: Capsules, mismatch: Mismatch, seed: int | tuple[int, ..
 
 @lru_cache(maxsize=8)
 def _tables(array: CapsuleArray) -> tuple[Array64, Array64]:
-    """Axes (capsules, 3), and what each capsule adds (capsules, _ANGLES, outputs, taps) by the angle to its axis."""
+    """Compute the axes (capsules, 3) and the response of each capsule by the angle to its axis.
+
+    The responses are (capsules, _ANGLES, outputs, taps): one output for a capsule itself, four for its part of the FOA.
+    """
     nominal, rate_hz = array.profile.capsules, array.sample_rate_hz
     capsules = mismatched(nominal, array.mismatch, array.seed)
     travel_s = 2 * capsules.radii_m.max() / SPEED_OF_SOUND_M_S + np.abs(capsules.delays_s).max()
@@ -144,7 +182,7 @@ def _tables(array: CapsuleArray) -> tuple[Array64, Array64]:
 
 
 def _encode(tables: Array64, filters: FloatArray, half: int) -> Array64:
-    """Tables (capsules, angles, 1, taps) through filters (4, capsules, taps): (capsules, angles, 4, 2 * half + 1)."""
+    """Filter tables (capsules, angles, 1, taps) by (4, capsules, taps): (capsules, angles, 4, 2 * half + 1)."""
     length = tables.shape[3] + filters.shape[2] - 1
     size = fft.next_fast_len(length, real=True)
     spectra = fft.rfft(filters, size, axis=2).swapaxes(0, 1)[:, None]  # (capsules, 1, 4, bins)
@@ -154,20 +192,30 @@ def _encode(tables: Array64, filters: FloatArray, half: int) -> Array64:
 
 
 def _ready(array: CapsuleArray) -> CapsuleArray:
-    _tables(array)  # so that an unfit profile is told here
+    _tables(array)  # raises ValueError here, rather than in the first call, for a profile that does not fit
     return array
 
 
 def compare_responses(measured: FloatArray, directions: Array64, sample_rate_hz: int, capsules: Capsules) -> str:
-    """How measured responses (n, capsules, taps) from unit vectors (n, 3) differ from the model's, by octave: a table.
+    """Compare measured responses with those of the model.
 
-    What all of them have in common at a frequency (loudspeaker, gain, delay) is taken out and its level shown.
+    The factor that all responses have in common at a frequency (loudspeaker, gain, delay) is removed; its level is
+    a column of the table.
+
+    Args:
+        measured: impulse responses (n, capsules, taps).
+        directions: unit vectors (n, 3) toward the source.
+        sample_rate_hz: sample rate of the responses.
+        capsules: the capsules of the model.
+
+    Returns:
+        A table with the differences in magnitude and phase for each octave.
     """
     frequencies_hz = fft.rfftfreq(_COMPARE_SAMPLES, 1 / sample_rate_hz)
-    heard = fft.rfft(measured, _COMPARE_SAMPLES, axis=2)
+    spectra = fft.rfft(measured, _COMPARE_SAMPLES, axis=2)
     model = array_spectra(capsules, directions, frequencies_hz)
-    common = np.sum(heard * model.conj(), axis=(0, 1)) / np.sum(np.abs(model) ** 2, axis=(0, 1))
-    ratio = heard / (model * common)
+    common = np.sum(spectra * model.conj(), axis=(0, 1)) / np.sum(np.abs(model) ** 2, axis=(0, 1))
+    ratio = spectra / (model * common)
     lines = [f"{'Hz':>12}{'common dB':>11}{'magnitude dB, median':>22}{'90 %':>6}{'phase deg, median':>19}{'90 %':>6}"]
     for name, band in _octaves(frequencies_hz, 7):
         level_db = 20 * np.log10(np.sqrt(np.mean(np.abs(common[band]) ** 2)))
@@ -182,10 +230,18 @@ def compare_responses(measured: FloatArray, directions: Array64, sample_rate_hz:
 def compare_directions(
     measured: FloatArray, directions: Array64, sample_rate_hz: int, profiles: dict[str, ArrayProfile]
 ) -> str:
-    """A table of the errors in degrees of the intensity's direction after the device's resampler and encoder.
+    """Measure how well the device's resampler and encoder preserve the direction of the intensity.
 
-    Per octave the median over directions and bins; at last the median over directions of intensities that are summed
-    over 200-5000 Hz, each octave with the same weight. `model` is what the model of the first profile would give.
+    Args:
+        measured: impulse responses (n, 4, taps).
+        directions: unit vectors (n, 3) toward the source.
+        sample_rate_hz: sample rate of the responses.
+        profiles: array profiles to encode with, by name.
+
+    Returns:
+        A table with a column of errors in degrees for each profile, and one (`model`) for simulated responses of the
+        first profile. Its rows are the octaves, with medians over directions and bins, and a last one for intensities
+        that are summed over 200-5000 Hz with the same weight for each octave, with medians over directions.
     """
     first = next(iter(profiles.values()))
     model = CapsuleArray(replace(first, channels=4, channel_map=(0, 1, 2, 3)), 24000, MATCHED, 0, encoded=False)
@@ -200,13 +256,13 @@ def compare_directions(
 def _errors_deg(
     responses: NDArray[np.floating], directions: Array64, sample_rate_hz: int, profile: ArrayProfile
 ) -> list[tuple[str, float]]:
-    """Name of a band and median error, of responses (n, 4, taps) that come one after the other, 50 ms apart."""
+    """Return the name and the median error of each band for responses (n, 4, taps), encoded as one stream."""
     gap = sample_rate_hz // 20
     stream = np.zeros((len(responses), gap, profile.channels), np.float32)
     stream[:, : responses.shape[2], list(profile.channel_map)] = responses.transpose(0, 2, 1)
     resampler = Resampler(sample_rate_hz, 24000, profile.channels)
     samples = np.concatenate([resampler.push(stream.reshape(-1, profile.channels)), resampler.finish()])
-    foa = np.roll(encode(samples, profile), 300, axis=0)  # filters begin to answer 10 ms before the response
+    foa = np.roll(encode(samples, profile), 300, axis=0)  # the filters respond up to 10 ms early
     foa = foa.reshape(len(responses), -1, 4)
     bins = fft.rfft(foa.transpose(0, 2, 1), _COMPARE_SAMPLES, axis=2)
     frequencies_hz = fft.rfftfreq(_COMPARE_SAMPLES, 1 / 24000)
@@ -225,16 +281,16 @@ def _octaves(frequencies_hz: Array64, count: int) -> list[tuple[str, NDArray[np.
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print how measured responses differ from the model, and how well the device's encoder does with them."""
+    """Print how measured responses differ from the model, and how well the device's encoder preserves directions."""
     parser = argparse.ArgumentParser(prog="python -m convert.scenes.capsules", description=main.__doc__)
     parser.add_argument(
         "--measured",
         type=Path,
         required=True,
         metavar="FILE.npz",
-        help="ir (n, 4, taps), fs, azimuth_deg, elevation_deg",
+        help="measured responses: arrays ir (n, 4, taps), fs, azimuth_deg, elevation_deg",
     )
-    parser.add_argument("--array", default="em32_tetra", help="name or TOML file of its profile")
+    parser.add_argument("--array", default="em32_tetra", help="name or TOML file of the array profile")
     chosen = parser.parse_args(arguments)
     try:
         profile = load_array(chosen.array)

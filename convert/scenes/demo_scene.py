@@ -1,9 +1,8 @@
-"""The demo scene that ships with the package: a seed in, half a minute of a living room in FOA and its labels out.
+"""A seed -> the demo scene that ships with the package: 30 seconds of a living room in FOA, and its labels.
 
 A telephone rings and is answered, music plays, somebody knocks, the dog barks, steps go to the door, two people talk,
-water runs. Every sound is synthesized (`convert.clips.synth.classes`, voices and random streams of the test split) and
-put into one room of image sources and diffuse reverberation (`convert.scenes.rooms`).
-Made anew by `python -m convert.scenes.demo_scene`.
+and water runs. Every sound is synthesized (`convert.clips.synth.classes`, with voices and random streams of the test
+split) and rendered in one room (`convert.scenes.rooms`). `python -m convert.scenes.demo_scene` writes the files again.
 """
 
 from __future__ import annotations
@@ -22,6 +21,8 @@ from convert.clips.library import HOP_S, active_hops
 from convert.clips.synth.classes import PEAK, SYNTH_CLASSES, synthesize
 from convert.clips.synth.speech import speech
 from convert.clips.synth.tools import SAMPLE_RATE_HZ, equalise, peak
+from convert.scenes.events import JOINED_GAP_S
+from convert.scenes.motion import STEP_S
 from convert.scenes.rooms import (
     Room,
     diffuse_spectrum,
@@ -31,6 +32,7 @@ from convert.scenes.rooms import (
     late_response,
     make_room,
 )
+from convert.scenes.scene import ACTIVE_HOPS
 from edge.geometry import SPEED_OF_SOUND_M_S, azimuth_elevation_deg, unit_vector
 from edge.scoring.annotations import LABEL_FRAME_S, Label, write_annotations
 from edge.types import FloatArray
@@ -40,16 +42,13 @@ DURATION_S = 30.0
 DEMO_FOLDER = Path(__file__).parents[2] / "edge" / "demo"
 
 _ROOM_M, _MICROPHONE_M, _RT60_S = (6.2, 4.8, 2.7), (2.9, 2.2, 1.2), 0.35
-_AMBIENCE_DB = -62.0  # root mean square of W
-_STEP_S = 0.15  # a moving source has one response every so often, cross-faded
-_JOINED_GAP_S = 0.5  # shorter pauses inside an event are labelled
-_ACTIVE_HOPS = 3  # of the 10 of a label frame, for it to be labelled
+_AMBIENCE_DB = -62.0  # RMS of W
 _RMS = 0.1  # of the active part of an event of level 0 dB, at 1 m
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """One event of the script. Its length in seconds is drawn until it fits `length_s`."""
+    """One event of the script. Sounds are drawn until one has a length within `length_s`, in seconds."""
 
     name: str
     start_s: float
@@ -58,9 +57,9 @@ class Cue:
     elevation_deg: float
     distance_m: float = 1.6
     level_db: float = 0.0
-    end_azimuth_deg: float | None = None  # it moves there, if given
-    text: str | None = None
-    voice: str | None = None
+    end_azimuth_deg: float | None = None  # a moving source ends there
+    text: str | None = None  # what is said, for speech
+    voice: str | None = None  # of espeak-ng, for speech
 
 
 SCRIPT = (
@@ -80,10 +79,18 @@ SCRIPT = (
 
 
 def make_demo_scene(out_wav: Path, out_csv: Path, seed: int = 0) -> list[Label]:
-    """Write the scene as PCM16 FOA (W, Y, Z, X; ACN/SN3D; 24 kHz; 30 s) and its labels as DCASE csv; return the labels.
+    """Write the scene and its labels.
 
-    Class indices follow `CLASS_NAMES`, the track of a label is 0, or 1 where another event sounds already. Raises
-    `RuntimeError` where espeak-ng is not installed.
+    Args:
+        out_wav: the wav file: PCM16, FOA (W, Y, Z, X in ACN/SN3D), 24 kHz, 30 s.
+        out_csv: the label file, in the DCASE format.
+        seed: the scene follows from it.
+
+    Returns:
+        The labels. Class numbers follow `CLASS_NAMES`; the track is 0, or 1 while another event is active already.
+
+    Raises:
+        RuntimeError: espeak-ng is not installed.
     """
     room = make_room(_ROOM_M, _MICROPHONE_M, _RT60_S)
     n = round(DURATION_S * SAMPLE_RATE_HZ)
@@ -105,7 +112,7 @@ def make_demo_scene(out_wav: Path, out_csv: Path, seed: int = 0) -> list[Label]:
 
 
 def _perform(cue: Cue, seed: list[int]) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Samples (n,) with the level of the cue, and the hops of 10 ms in which they are active."""
+    """Return samples (n,) at the level of the cue, and the hops of 10 ms in which they are active."""
     rng = np.random.default_rng(seed)
     for _ in range(200):
         if cue.text:
@@ -120,29 +127,29 @@ def _perform(cue: Cue, seed: list[int]) -> tuple[FloatArray, NDArray[np.bool_]]:
     hop = round(HOP_S * SAMPLE_RATE_HZ)
     rms = float(np.sqrt(np.mean(np.square(sound[np.repeat(active, hop)[: len(sound)]]))))
     for before, after in pairwise(np.flatnonzero(active)):
-        if (after - before) * HOP_S <= _JOINED_GAP_S:
+        if (after - before) * HOP_S <= JOINED_GAP_S:
             active[before:after] = True
     return sound * np.float32(_RMS / rms * 10 ** (cue.level_db / 20)), active
 
 
 def _path_deg(cue: Cue, n: int) -> NDArray[np.float64]:
-    """Azimuths of the event every `_STEP_S`: (k,), or (1,) if it stands still."""
+    """Return the azimuths of the event, `STEP_S` apart: (k,), or (1,) if it stands still."""
     if cue.end_azimuth_deg is None:
         return np.array([float(cue.azimuth_deg)])
-    return np.linspace(cue.azimuth_deg, cue.end_azimuth_deg, int(n / SAMPLE_RATE_HZ / _STEP_S) + 2)
+    return np.linspace(cue.azimuth_deg, cue.end_azimuth_deg, int(n / SAMPLE_RATE_HZ / STEP_S) + 2)
 
 
 def _render(
     sound: FloatArray, room: Room, cue: Cue, path_deg: NDArray[np.float64], rng: np.random.Generator
 ) -> FloatArray:
-    """What the microphone picks up (n + reverberation, 4), in time with the sound: the way there is left out."""
+    """Render what the array picks up (n + reverberation, 4), without the delay of the direct sound."""
     positions_m = room.microphone_m + cue.distance_m * unit_vector(path_deg, cue.elevation_deg)
     skip = max(0, round(cue.distance_m / SPEED_OF_SOUND_M_S * SAMPLE_RATE_HZ) - 16)
     earlies = [early_response(room, images) for images in image_sources(room, positions_m)]
     late = late_response(room, earlies[0], rng)
     responses = [join_parts(early, late)[skip:] for early in earlies]
     out = np.zeros((len(sound) + len(responses[0]) - 1, 4), np.float32)
-    centre = np.arange(len(sound)) / (_STEP_S * SAMPLE_RATE_HZ)
+    centre = np.arange(len(sound)) / (STEP_S * SAMPLE_RATE_HZ)
     for index, response in enumerate(responses):
         window = np.clip(1 - np.abs(centre - index), 0, 1) if len(responses) > 1 else np.ones(len(sound))
         out += oaconvolve((sound * window)[:, None], response, axes=0).astype(np.float32)
@@ -150,7 +157,7 @@ def _render(
 
 
 def _ambience(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """The hush of the room from all sides: (n, 4)."""
+    """Draw the quiet background noise of the room, from all directions: (n, 4)."""
     size = fft.next_fast_len(n, real=True)
     noise = fft.irfft(diffuse_spectrum(size, rng), size, axis=0)[:n]
     dark = [(30.0, 0.0), (200.0, -6.0), (1000.0, -16.0), (4000.0, -24.0), (11000.0, -30.0)]
@@ -159,14 +166,14 @@ def _ambience(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _labels(cue: Cue, active: NDArray[np.bool_], path_deg: NDArray[np.float64], taken: set[int]) -> list[Label]:
-    """A label for each 100 ms frame with enough active hops, at the direction of the middle of the frame."""
+    """Label each frame with enough active hops; the direction is that of the middle of the frame."""
     hops = np.zeros(round(DURATION_S / HOP_S), bool)
     onset = round(cue.start_s / HOP_S)
     stretch = active[: len(hops) - onset]
     hops[onset : onset + len(stretch)] = stretch
-    frames = np.flatnonzero(hops.reshape(-1, round(LABEL_FRAME_S / HOP_S)).sum(axis=1) >= _ACTIVE_HOPS)
+    frames = np.flatnonzero(hops.reshape(-1, round(LABEL_FRAME_S / HOP_S)).sum(axis=1) >= ACTIVE_HOPS)
     since_s = (frames + 0.5) * LABEL_FRAME_S - cue.start_s
-    azimuths_deg = np.interp(since_s / _STEP_S, np.arange(len(path_deg)), path_deg)
+    azimuths_deg = np.interp(since_s / STEP_S, np.arange(len(path_deg)), path_deg)
     azimuths_deg, _ = azimuth_elevation_deg(unit_vector(azimuths_deg, 0.0))
     track = int(bool(taken & set(frames.tolist())))
     index = CLASS_NAMES.index(cue.name)

@@ -1,6 +1,6 @@
-"""A clip library -> the events of one scene: which sounds, in which lane, from when to when.
+"""A clip library and settings -> the events of one scene: their sounds, lanes and onsets.
 
-A lane is a line of events that never overlap, so that as many events sound at once as there are lanes, at most.
+A lane is a sequence of events that do not overlap. So there are at most as many simultaneous events as lanes.
 """
 
 from __future__ import annotations
@@ -22,39 +22,42 @@ from edge.types import FloatArray
 Range = tuple[float, float]
 Hops = NDArray[np.bool_]
 
-_JOINED_GAP_S = 0.5  # shorter pauses inside an event count as active
-_BETWEEN_EVENTS_S = 0.2  # in one lane: no two of its events share a label frame
+JOINED_GAP_S = 0.5  # shorter pauses inside an event count as active
+_BETWEEN_EVENTS_S = 0.2  # least pause between events of a lane, so that no two of them share a label frame
 
 
 @dataclass(frozen=True, slots=True)
 class SceneSettings:
-    """What scenes are drawn from. Pairs are the ends of a uniform distribution; levels are of channel 0."""
+    """The distributions that scenes are drawn from. Pairs are the ends of a uniform one; levels are of channel 0."""
 
     duration_s: float = 60.0
-    max_overlap: int = 3  # labelled events at one time
-    density: Range = (0.7, 1.2)  # per scene; 1: lanes are busy 80 %, 40 %, 20 % of the time, pauses and quiet included
-    quiet_per_minute: float = 1.0  # stretches in which no event, labelled or not, starts or lasts
-    quiet_s: Range = (2.0, 5.0)
+    max_overlap: int = 3  # largest number of simultaneous labelled events
+    density: Range = (
+        0.7,
+        1.2,
+    )  # at 1, the lanes are busy 80 %, 40 %, 20 % of the time, pauses included
+    quiet_per_minute: float = 1.0  # number of stretches without any event, labelled or not
+    quiet_s: Range = (2.0, 5.0)  # length of such a stretch
     max_event_s: float = 6.0
-    balance: float = 0.5  # 0: as many events of each class, 1: as much time of each class
-    moving_share: float = 0.3
+    balance: float = 0.5  # 0: equally many events of each class; 1: equal total duration of each class
+    moving_share: float = 0.3  # of the events
     speed_deg_s: Range = (10.0, 50.0)
     rt60_s: Range = (0.15, 0.9)
     distance_m: Range = (0.8, 5.0)
     elevation_deg: Range = (-45.0, 45.0)
-    source_db: Range = (-36.0, -20.0)  # root mean square over the active part, direct sound at 1 m
-    replay_speed: Range = (1.0, 1.0)  # of the clips of an event: its pitch and tempo
-    colour_db: float = 0.0  # deviation per octave of a random colour of the clips of an event
-    interferer_share: float = 0.3  # of the scenes
-    interferer_time: float = 0.3  # of such a scene
-    snr_db: Range = (6.0, 35.0)  # mean level of the events against the ambience
-    sensor_snr_db: Range = (30.0, 55.0)
-    gain_db: Range = (-8.0, 6.0)
+    source_db: Range = (-36.0, -20.0)  # RMS of the direct sound at 1 m over the active part
+    replay_speed: Range = (1.0, 1.0)  # playback speed of the clips of an event; changes pitch and tempo
+    colour_db: float = 0.0  # standard deviation of a random gain at each octave, for the clips of an event
+    interferer_share: float = 0.3  # share of scenes with unlabelled sounds
+    interferer_time: float = 0.3  # share of the time that unlabelled sounds take in such a scene
+    snr_db: Range = (6.0, 35.0)  # mean level of the events relative to the ambience
+    sensor_snr_db: Range = (30.0, 55.0)  # mean level of the events relative to the sensor noise
+    gain_db: Range = (-8.0, 6.0)  # of the whole scene
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, list | tuple):  # a list, if the settings come from a file
+            if isinstance(value, list | tuple):  # settings from a file are lists
                 object.__setattr__(self, field.name, tuple(value))
                 if len(value) != 2 or value[0] > value[1]:
                     raise ValueError(f"got {field.name} {value}, wanted a lower and an upper end")
@@ -74,13 +77,13 @@ class SceneSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Repeat:
-    """How hits or words follow each other until the event is long enough. Clips longer than `unit_s` stay alone."""
+    """How clips of single hits or words are repeated to make an event."""
 
-    event_s: Range
-    unit_s: float
-    gap_s: Range = (0.0, 0.0)  # from end to start
-    period_s: Range | None = None  # from start to start, kept through the event
-    moving_share: float | None = None
+    event_s: Range  # length of the event
+    unit_s: float  # longer clips are not repeated
+    gap_s: Range = (0.0, 0.0)  # from the end of a clip to the start of the next
+    period_s: Range | None = None  # from start to start, drawn once for an event; replaces gap_s
+    moving_share: float | None = None  # of the events of this class, instead of the one in the settings
 
 
 _REPEATS = {
@@ -96,9 +99,9 @@ _REPEATS = {
 class Sound:
     """A dry sound and where it is active, in hops of 10 ms."""
 
-    samples: FloatArray  # (n,), root mean square of the active part = 1
+    samples: FloatArray  # (n,), the RMS of the active part is 1
     active: Hops  # (hops,)
-    group: str
+    group: str  # of its clips
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,19 @@ class Event:
 
 
 def draw_events(library: ClipLibrary, settings: SceneSettings, rng: np.random.Generator) -> list[Event]:
-    """Events on `max_overlap` lanes, each busy half as long as the one before, and interferers on one of their own."""
+    """Draw the events of a scene.
+
+    Each of the `max_overlap` lanes is busy half as much as the one before. Interferers, if the scene has any, are on an
+    additional lane.
+
+    Args:
+        library: the clips to use.
+        settings: what to draw from.
+        rng: the source of randomness.
+
+    Returns:
+        The events, lane by lane.
+    """
     names = [name for name in library.class_names if library.of_class(name)]
     usual_s = np.array([_usual_s(library, name, settings) for name in names])
     chances = usual_s**-settings.balance / np.sum(usual_s**-settings.balance)
@@ -145,7 +160,7 @@ def _lane(
     gap_s: float,
     quiet: Sequence[Range],
 ) -> list[Event]:
-    """Events one after the other, with exponential gaps, none of them in a quiet stretch."""
+    """Draw the events of one lane, with exponentially distributed gaps and none in a quiet stretch."""
     events = []
     time_s = rng.exponential(gap_s)
     while time_s < settings.duration_s - LABEL_FRAME_S:
@@ -163,7 +178,7 @@ def _lane(
 
 
 def _usual_s(library: ClipLibrary, name: str, settings: SceneSettings) -> float:
-    """About how long an event of a class is."""
+    """Estimate the mean length of an event of a class in seconds."""
     mean_s = float(np.mean([clip.seconds for clips in library.of_class(name).values() for clip in clips]))
     repeat = _REPEATS.get(name)
     if repeat is not None and mean_s < repeat.unit_s:
@@ -172,7 +187,7 @@ def _usual_s(library: ClipLibrary, name: str, settings: SceneSettings) -> float:
 
 
 def _sound(library: ClipLibrary, name: str, settings: SceneSettings, rng: np.random.Generator) -> Sound:
-    """The sound of one event: an excerpt of a clip, or clips of one group one after the other."""
+    """Draw the sound of one event: an excerpt of a clip, or a sequence of clips of one group."""
     rate_hz = library.sample_rate_hz
     groups = library.of_class(name)
     group = str(rng.choice(list(groups)))
@@ -194,15 +209,14 @@ def _sound(library: ClipLibrary, name: str, settings: SceneSettings, rng: np.ran
     hop = round(HOP_S * rate_hz)
     active = active_hops(samples, rate_hz)
     samples = samples / np.float32(10 ** (level_db(samples, active, hop) / 20))
-    places = np.flatnonzero(active)
-    for before, after in pairwise(places):
-        if after - before <= _JOINED_GAP_S / HOP_S:
+    for before, after in pairwise(np.flatnonzero(active)):
+        if after - before <= JOINED_GAP_S / HOP_S:
             active[before:after] = True
     return Sound(samples, active, group)
 
 
 def _varied(samples: FloatArray, rate_hz: int, settings: SceneSettings, rng: np.random.Generator) -> FloatArray:
-    """Another take of a sound: a little faster or slower, a little brighter or duller."""
+    """Vary speed and colour of a sound as the settings say: samples (n,) -> samples (m,)."""
     slowest, fastest = settings.replay_speed
     if settings.replay_speed != (1.0, 1.0):
         speed = Fraction(float(np.exp(rng.uniform(np.log(slowest), np.log(fastest))))).limit_denominator(40)
@@ -225,7 +239,7 @@ def _repeated(
     wanted_s: float,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Clips one after the other, as long as they end before `wanted_s`; the first one is there in any case."""
+    """Append random clips to the first one as long as they end before `wanted_s`."""
     rate_hz = library.sample_rate_hz
     longest = int(wanted_s * rate_hz)
     line = np.zeros(max(longest, len(first)), np.float32)
@@ -244,14 +258,14 @@ def _repeated(
 
 
 def level_db(samples: FloatArray, active: Hops, hop: int) -> float:
-    """Mean power in dB of samples (n,) over the active hops."""
+    """Compute the mean power in dB of samples (n,) over the active hops of `hop` samples each."""
     weights = np.repeat(active, hop)[: len(samples)]
     power = np.sum(np.square(samples, dtype=np.float64) * weights) / max(int(weights.sum()), 1)
     return float(10 * np.log10(power + 1e-20))
 
 
 def moving_share(name: str, settings: SceneSettings) -> float:
-    """The share of the events of a class that move: footsteps walk, if anything moves at all."""
+    """Return the share of moving events of a class. Footsteps move more often, unless nothing is to move."""
     repeat = _REPEATS.get(name)
     if repeat is None or repeat.moving_share is None or settings.moving_share == 0:
         return settings.moving_share

@@ -1,9 +1,9 @@
 """A shoebox room and a source position -> the impulse response of a microphone array in it.
 
-Early part: image sources (Allen & Berkley 1979; positions and wall damping from pyroomacoustics), each a plane wave
-with its delay, its 1/r, its damping per octave band and the array's response to its direction. Late part: diffuse noise
-that decays per octave band, matched in energy to the last images. The direct sound of a source at 1 m has gain 1. The
-array is a function, so that any array can be put here.
+The early part consists of image sources (Allen & Berkley 1979; positions and wall damping come from pyroomacoustics).
+Each one is a plane wave with a delay, a 1/r gain, a damping for each octave band, and the response of the array to its
+direction. The late part is diffuse noise with an exponential decay in each octave band; its energy matches that of the
+last images. The direct sound of a source at 1 m has gain 1. The array is given as a function.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft, sparse
 from scipy.signal import oaconvolve
 
+from edge.arrays.acoustics import sphere_grid
 from edge.geometry import SPEED_OF_SOUND_M_S, foa_gains
 from edge.types import FloatArray
 
@@ -26,15 +27,15 @@ ArrayResponse = Callable[[Array64], Array64]
 """Unit vectors (n, 3) toward the source -> impulse responses (n, channels, taps), taps = 1 for plain gains."""
 
 OCTAVES_HZ = 125.0 * 2.0 ** np.arange(7)
-_AIR_PER_M = (
-    np.array([0.1, 0.3, 0.6, 1.0, 1.9, 5.8, 20.3]) * 1e-3
-)  # energy lost per metre, 20 degrees C, 30-50 % humidity (pyroomacoustics)
+_AIR_PER_M = np.array([0.1, 0.3, 0.6, 1.0, 1.9, 5.8, 20.3]) * 1e-3
+"""Share of energy that air absorbs per metre in each octave, at 20 degrees C and 30-50 % humidity (pyroomacoustics)."""
 _FILTER_TAPS = 511
-_SINC_HALF = 15  # samples on either side of a fractional delay
-_MAX_IMAGES = 1000  # inside the radius that the early part covers
+_SINC_HALF = 15  # length of the sinc on either side of a fractional delay
+_MAX_IMAGES = 1000  # about this many images lie inside the radius that the early part covers
 _MAX_EARLY_S = 0.08
-_FADE_S = 0.01  # from images to noise
-_MATCH_S = 0.02  # the stretch of images that sets the level of the noise
+_FADE_S = 0.01  # length of the cross-fade from images to noise
+_MATCH_S = 0.02  # the images of this time before the fade set the level of the noise
+_DIFFUSE_POINTS = 1000  # plane waves that stand for an isotropic field
 _WALLS = ("west", "east", "south", "north", "floor", "ceiling")
 
 
@@ -44,28 +45,28 @@ class Room:
 
     size_m: Array64  # (3,)
     microphone_m: Array64  # (3,)
-    rt60_s: float  # mean of the octaves at 500 and 1000 Hz
+    rt60_s: float  # reverberation time, mean of the octaves at 500 and 1000 Hz
     band_rt60_s: Array64  # (bands,)
-    absorption: Array64  # (6 walls, bands), share of the energy
+    absorption: Array64  # (6 walls, bands), absorbed share of the energy
 
     @property
     def early_s(self) -> float:
-        """Time after which diffuse noise stands in for the images."""
+        """Time after which diffuse noise replaces the images."""
         radius_m = (3 * _MAX_IMAGES * float(np.prod(self.size_m)) / (4 * np.pi)) ** (1 / 3)
         return min(radius_m / SPEED_OF_SOUND_M_S, _MAX_EARLY_S)
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """The image sources of one source within the radius of the early part."""
+    """The image sources of one source, as far as the early part reaches."""
 
     directions: Array64  # (n, 3), unit vectors from the microphone
     distances_m: Array64  # (n,)
-    gains: Array64  # (n, bands), 1/r, walls and air
+    gains: Array64  # (n, bands): product of 1/r, walls and air
 
 
 def foa_array(directions: Array64) -> Array64:
-    """An ideal first-order ambisonic microphone: (n, 3) -> (n, 4, 1), channels W, Y, Z, X."""
+    """Respond like an ideal first-order ambisonic microphone: (n, 3) -> (n, 4, 1), channels W, Y, Z, X."""
     return foa_gains(directions)[..., None]
 
 
@@ -77,12 +78,20 @@ def make_room(
     low_ratio: float = 1.15,
     high_ratio: float = 0.6,
 ) -> Room:
-    """A room with a wanted reverberation time at 500-1000 Hz.
+    """Make a room with a given reverberation time. The absorption follows from Eyring's formula with air.
 
-    The absorption follows from Eyring's formula with air. `wall_weights` (6,) says how absorbing the walls (x = 0,
-    x = L, y = 0, y = L, floor, ceiling) are against each other; `low_ratio` and `high_ratio` are the reverberation time
-    at 125 and at 8000 Hz over `rt60_s`. Raises ValueError if the microphone is outside the room, or if the
-    reverberation time is not positive or longer than air allows.
+    Args:
+        size_m: length, width and height.
+        microphone_m: position of the array.
+        rt60_s: reverberation time at 500-1000 Hz.
+        wall_weights: how absorbing the walls are relative to each other (6,): x = 0, x = L, y = 0, y = L, floor,
+            ceiling.
+        low_ratio: reverberation time at 125 Hz divided by `rt60_s`.
+        high_ratio: reverberation time at 8000 Hz divided by `rt60_s`.
+
+    Raises:
+        ValueError: the microphone is outside the room, or the reverberation time is not positive or is longer than the
+            absorption of air allows.
     """
     size, microphone, weights = (np.asarray(value, dtype=np.float64) for value in (size_m, microphone_m, wall_weights))
     if size.shape != (3,) or microphone.shape != (3,) or not np.all((microphone > 0) & (microphone < size)):
@@ -107,7 +116,15 @@ def random_room(
     microphone_height_m: tuple[float, float] = (0.8, 1.8),
     wall_distance_m: float = 0.5,
 ) -> Room:
-    """Draw a room with uneven walls and a microphone that keeps its distance from them."""
+    """Draw a room whose walls differ in absorption, and the position of the array.
+
+    Args:
+        rng: the source of randomness.
+        rt60_range_s: range of the reverberation time.
+        size_range_m: ranges of length, width and height.
+        microphone_height_m: range of the height of the array.
+        wall_distance_m: least distance of the array from walls and ceiling.
+    """
     size = np.array([rng.uniform(*limits) for limits in size_range_m])
     height = rng.uniform(microphone_height_m[0], min(microphone_height_m[1], size[2] - wall_distance_m))
     microphone = np.array([*rng.uniform(wall_distance_m, size[:2] - wall_distance_m), height])
@@ -118,7 +135,16 @@ def random_room(
 
 
 def reach_m(room: Room, directions: ArrayLike, margin_m: float = 0.2) -> Array64:
-    """How far (...) a source may be from the microphone in directions (..., 3), `margin_m` from the walls at least."""
+    """Compute how far from the array a source can be without leaving the room.
+
+    Args:
+        room: the room.
+        directions: unit vectors (..., 3) from the array.
+        margin_m: least distance from the walls.
+
+    Returns:
+        Distances (...) in metres.
+    """
     vectors = np.asarray(directions, dtype=np.float64)
     limits = np.where(vectors > 0, room.size_m - margin_m, margin_m) - room.microphone_m
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -126,9 +152,17 @@ def reach_m(room: Room, directions: ArrayLike, margin_m: float = 0.2) -> Array64
 
 
 def image_sources(room: Room, sources_m: ArrayLike) -> list[Images]:
-    """The image sources of each of the source positions (k, 3).
+    """Compute the image sources of each of the source positions.
 
-    Raises ValueError for a position outside the room.
+    Args:
+        room: the room.
+        sources_m: positions (k, 3), or one (3,).
+
+    Returns:
+        The images of each source, k in all.
+
+    Raises:
+        ValueError: a position is outside the room.
     """
     sources = np.atleast_2d(np.asarray(sources_m, dtype=np.float64))
     if not np.all((sources > 0) & (sources < room.size_m)):
@@ -140,9 +174,7 @@ def image_sources(room: Room, sources_m: ArrayLike) -> list[Images]:
         wall: pra.Material({"coeffs": row, "center_freqs": OCTAVES_HZ})
         for wall, row in zip(_WALLS, room.absorption, strict=True)
     }
-    order = (
-        int(np.ceil(radius_m * np.linalg.norm(1 / room.size_m))) + 3
-    )  # every image inside the radius has a lower order
+    order = int(np.ceil(radius_m * np.linalg.norm(1 / room.size_m))) + 3  # all images inside the radius are below
     shoebox = pra.ShoeBox(room.size_m, fs=2 * int(OCTAVES_HZ[-1] * np.sqrt(2)), materials=materials, max_order=order)
     shoebox.add_microphone(room.microphone_m)
     for source in sources:
@@ -162,7 +194,17 @@ def image_sources(room: Room, sources_m: ArrayLike) -> list[Images]:
 def early_response(
     room: Room, images: Images, sample_rate_hz: int = 24000, array: ArrayResponse = foa_array
 ) -> FloatArray:
-    """Direct sound and early reflections: (n, channels), the source emits at sample 0."""
+    """Compute direct sound and early reflections.
+
+    Args:
+        room: the room.
+        images: image sources of one source.
+        sample_rate_hz: sample rate.
+        array: impulse responses of the array.
+
+    Returns:
+        Response (n, channels) to an impulse at sample 0.
+    """
     delays = images.distances_m / SPEED_OF_SOUND_M_S * sample_rate_hz
     left = (room.early_s - images.distances_m / SPEED_OF_SOUND_M_S) / _FADE_S
     gains = images.gains * np.sin(np.pi / 2 * np.clip(left, 0, 1))[:, None]
@@ -188,7 +230,18 @@ def late_response(
     sample_rate_hz: int = 24000,
     array: ArrayResponse = foa_array,
 ) -> FloatArray:
-    """Diffuse reverberation (n, channels) that takes over from `early` (m, channels) with the level of its end."""
+    """Draw the diffuse reverberation that follows the early part, at the level of the end of the early part.
+
+    Args:
+        room: the room.
+        early: early response (m, channels).
+        rng: the source of randomness.
+        sample_rate_hz: sample rate.
+        array: impulse responses of the array.
+
+    Returns:
+        Response (n, channels), to be added to the early one.
+    """
     length = int(max(room.band_rt60_s.max(), room.early_s + 0.05) * sample_rate_hz)
     time_s = np.arange(length) / sample_rate_hz
     fade = np.cos(np.pi / 2 * np.clip((room.early_s - time_s) / _FADE_S, 0, 1)).astype(np.float32)
@@ -213,14 +266,28 @@ def impulse_response(
     sample_rate_hz: int = 24000,
     array: ArrayResponse = foa_array,
 ) -> FloatArray:
-    """The whole response (n, channels) from a position (3,) in metres to the array, the source emits at sample 0."""
+    """Compute the whole response from one source to the array.
+
+    Args:
+        room: the room.
+        source_m: position (3,) in metres.
+        rng: the source of randomness for the late part.
+        sample_rate_hz: sample rate.
+        array: impulse responses of the array.
+
+    Returns:
+        Response (n, channels) to an impulse at sample 0.
+
+    Raises:
+        ValueError: the source is outside the room.
+    """
     images = image_sources(room, source_m)[0]
     early = early_response(room, images, sample_rate_hz, array)
     return join_parts(early, late_response(room, early, rng, sample_rate_hz, array))
 
 
 def join_parts(early: FloatArray, late: FloatArray) -> FloatArray:
-    """The sum of two responses (n, channels) and (m, channels) that start together: (max(n, m), channels)."""
+    """Add two responses (n, channels) and (m, channels) of different length: (max(n, m), channels)."""
     joined = np.zeros((max(len(early), len(late)), early.shape[1]), np.float32)
     joined[: len(early)] += early
     joined[: len(late)] += late
@@ -228,8 +295,17 @@ def join_parts(early: FloatArray, late: FloatArray) -> FloatArray:
 
 
 def diffuse_spectrum(size: int, rng: np.random.Generator, array: ArrayResponse = foa_array) -> NDArray[np.complex64]:
-    """Spectrum (size // 2 + 1, channels) of white noise of power 1 from everywhere alike, for an inverse real FFT."""
-    mixing = _diffuse_mixing(array)  # (bins, channels, channels), one bin if the array is the same at all frequencies
+    """Draw the spectrum of isotropic white noise of power 1 at the array.
+
+    Args:
+        size: length of the inverse real FFT.
+        rng: the source of randomness.
+        array: impulse responses of the array.
+
+    Returns:
+        Spectrum (size // 2 + 1, channels).
+    """
+    mixing = _diffuse_mixing(array)  # (bins, channels, channels); one bin if the array has plain gains
     bins, channels = size // 2 + 1, mixing.shape[1]
     noise = rng.standard_normal((bins, channels, 2), np.float32).view(np.complex64)[..., 0] * np.float32(
         np.sqrt(size / 2)
@@ -245,7 +321,7 @@ def diffuse_spectrum(size: int, rng: np.random.Generator, array: ArrayResponse =
 
 @lru_cache(maxsize=8)
 def octave_filters(sample_rate_hz: int) -> FloatArray:
-    """Linear-phase octave filters (bands, taps) that add up to a delayed unit impulse."""
+    """Design linear-phase octave filters (bands, taps) whose sum is a delayed unit impulse."""
     size = 4096
     octave = np.log2(np.maximum(fft.rfftfreq(size, 1 / sample_rate_hz), 1.0) / OCTAVES_HZ[0])
     distance = np.abs(np.clip(octave, 0, len(OCTAVES_HZ) - 1)[None] - np.arange(len(OCTAVES_HZ))[:, None])
@@ -256,7 +332,7 @@ def octave_filters(sample_rate_hz: int) -> FloatArray:
 
 
 def _fractional_delays(delays_samples: Array64, length: int) -> sparse.csr_matrix:
-    """Sparse (length, n): in each column a windowed sinc around its delay."""
+    """Build a sparse matrix (length, n) with a windowed sinc around its delay in each column."""
     whole = np.floor(delays_samples).astype(int)
     offsets = np.arange(-_SINC_HALF, _SINC_HALF + 1)
     rows = whole[:, None] + offsets
@@ -271,14 +347,10 @@ def _fractional_delays(delays_samples: Array64, length: int) -> sparse.csr_matri
 
 @lru_cache(maxsize=8)
 def _diffuse_mixing(array: ArrayResponse) -> NDArray[np.complex128]:
-    """Factors (bins, channels, channels) that turn independent noises into an isotropic field at the array."""
-    points = 1000
-    index = np.arange(points) + 0.5
-    height, angle = 1 - 2 * index / points, np.pi * (1 + np.sqrt(5)) * index  # a Fibonacci lattice
-    ring = np.sqrt(1 - height**2)
-    responses = array(np.stack([ring * np.cos(angle), ring * np.sin(angle), height], axis=-1))
+    """Compute factors (bins, channels, channels) that turn independent noises into an isotropic field at the array."""
+    responses = array(sphere_grid(_DIFFUSE_POINTS))
     taps = responses.shape[2]
     spectra = fft.rfft(responses, 4 * taps, axis=2) if taps > 1 else responses
-    covariance = np.einsum("pif,pjf->fij", spectra, spectra.conj()) / points
+    covariance = np.einsum("pif,pjf->fij", spectra, spectra.conj()) / _DIFFUSE_POINTS
     factors = np.linalg.cholesky(covariance + 1e-6 * np.eye(responses.shape[1]))
     return np.where(np.abs(factors) < 1e-3, 0, factors).astype(np.complex128)

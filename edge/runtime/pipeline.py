@@ -198,6 +198,11 @@ def build_encoder(bundle: Bundle, array: ArrayProfile) -> Encoder:
     return foa_encoder(array, bundle.manifest.stft.sample_rate_hz, bundle.manifest.features.microphones)
 
 
+def build_decoder(bundle: Bundle, array: ArrayProfile, settings: DecodeSettings) -> Decoder:
+    """Build the decoder of a bundle. For a flat array, events have no elevation and rows have elevation 0."""
+    return Decoder(settings, bundle.manifest.class_names, bundle.manifest.stft.label_s, array.planar)
+
+
 def build_pipeline(
     bundle: Bundle,
     array: ArrayProfile,
@@ -228,7 +233,7 @@ def build_pipeline(
         encode or build_encoder(bundle, array),
         Stft(manifest.stft, manifest.features.channels),
         system,
-        Decoder(decode, manifest.class_names, manifest.stft.label_s, array.planar),
+        build_decoder(bundle, array, decode),
         manifest.stft.label_samples,
         governor,
     )

@@ -1,1 +1,1 @@
-"""Sounds that this project synthesizes."""
+"""A random generator -> synthesized sounds of every class."""

@@ -1,4 +1,4 @@
-"""Sounds of no class, to confuse a detector with: random generator in, mono 24 kHz signals (n,) out."""
+"""A random generator -> sounds (n,) at 24 kHz that belong to no class, as distractors for a detector."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from convert.clips.synth.tools import (
 
 
 def interferer(rng: np.random.Generator) -> Signal:
-    """Rain, wind, waves, an engine, a clock, a keyboard, birds, crickets, a fire or a beep, 1.5-6 s."""
+    """Make rain, wind, waves, an engine, a clock, a keyboard, birds, crickets, a fire or paper, 1.5-6 s."""
     kinds = (_rain, wind, _waves, _engine, _clock, _keyboard, _birds, _crickets, _fire, _paper)
     return kinds[int(rng.integers(len(kinds)))](rng)
 
 
 def wind(rng: np.random.Generator, seconds: float | None = None) -> Signal:
-    """Gusts, with a low whistle at times."""
+    """Make gusts of wind with a low whistle, 2-6 s unless `seconds` is given."""
     n = length(seconds or rng.uniform(2.0, 6.0))
     gusts = np.exp(0.7 * wander(rng, n, 0.8))
     low = noise(rng, n, [(50, 0), (200, -3), (800, -15), (4000, -32)])
@@ -78,7 +78,7 @@ def _keyboard(rng: np.random.Generator) -> Signal:
     keys, start, end = [], 0.0, rng.uniform(1.5, 4.5)
     bright = rng.uniform(-8, 3)
     while start < end:
-        for lag, gain in ((0.0, 1.0), (rng.uniform(0.06, 0.11), 0.5)):  # down and up
+        for lag, gain in ((0.0, 1.0), (rng.uniform(0.06, 0.11), 0.5)):  # the key goes down and up again
             n = length(0.06)
             click = noise(rng, n, [(150, -4), (600, -8), (2500, 0), (6000, bright), (12000, bright - 10)]) * decay(
                 n, 0.035

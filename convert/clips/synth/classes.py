@@ -1,7 +1,7 @@
-"""Sounds made by this project itself: a class name and a random generator in, a mono clip (n,) at 24 kHz out.
+"""A class name and a random generator -> a synthesized mono clip (n,) at 24 kHz; a seed -> a whole clip library.
 
-With these, a training set or a demo scene needs no recording. Speech is spoken by espeak-ng; everything else is
-computed here. The same generator state gives the same samples.
+With these, a training set or a demo scene needs no recordings. Speech is spoken by espeak-ng, everything else is
+computed here. The same state of the generator gives the same samples.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MAKERS: dict[str, Callable[[np.random.Generator], Signal]] = {
 }
 _SPEAKERS = {"female_speech": "female", "male_speech": "male"}
 SYNTH_CLASSES: tuple[str, ...] = (*sorted({*_MAKERS, *_SPEAKERS} - {"interferer"}), "interferer")
-"""The 13 classes in alphabetical order, then `interferer`: sounds that carry no label."""
+"""The 13 classes in alphabetical order, then `interferer`: sounds without a label."""
 
 SPLITS = ("train", "test")
 SHORTEST_S, LONGEST_S, PEAK = 0.3, 8.0, 0.9
@@ -48,11 +48,20 @@ CSV_FIELDS = ("split", "file", "class", "group", "source", "licence", "seconds")
 def synthesize(
     name: str, rng: np.random.Generator, split: str = "train", voice: str | None = None
 ) -> NDArray[np.float32]:
-    """One clip of a class of `SYNTH_CLASSES`: (n,) float32 at 24 kHz, largest magnitude 0.9, 0.3 to 8 s long.
+    """Synthesize one clip.
 
-    `split` chooses among disjoint sets of voices for the two speech classes, `voice` names one; other classes ignore
-    both. Raises `ValueError` for an unknown class or split, and `RuntimeError` where speech is asked for and
-    espeak-ng is not installed.
+    Args:
+        name: a class of `SYNTH_CLASSES`.
+        rng: the source of randomness.
+        split: "train" or "test": the set of voices that speech is drawn from. The two sets are disjoint.
+        voice: the voice of speech, instead of a random one.
+
+    Returns:
+        Samples (n,) at 24 kHz, 0.3 to 8 s long, with a largest magnitude of 0.9.
+
+    Raises:
+        ValueError: the class or split is unknown.
+        RuntimeError: the class is speech, and espeak-ng is not installed.
     """
     if name not in SYNTH_CLASSES:
         raise ValueError(f"got class {name!r}, wanted one of {', '.join(SYNTH_CLASSES)}")
@@ -66,7 +75,7 @@ def synthesize(
 
 
 def _recorded(rng: np.random.Generator, sound: Signal) -> Signal:
-    """What a microphone adds: a tilt, a short diffuse tail 14-26 dB down, a floor of noise 50-70 dB below it."""
+    """Add traces of a recording: a spectral tilt, a short diffuse tail (-14 to -26 dB), and noise (-50 to -70 dB)."""
     tail = rng.standard_normal(length(0.15)) * decay(length(0.15), rng.uniform(0.08, 0.25), 0.004)
     tail = equalise(tail, [(100, 0), (2000, 0), (10000, -9)]) / np.linalg.norm(tail)
     wet = signal.fftconvolve(sound, tail)[: len(sound)]
@@ -77,11 +86,20 @@ def _recorded(rng: np.random.Generator, sound: Signal) -> Signal:
 
 
 def write_clip_library(folder: Path, per_class: int, seed: int = 0, test_per_class: int | None = None) -> None:
-    """Write a folder per class with 16-bit wav files and `clips.csv`, in the layout the scene maker reads.
+    """Write a clip library in the layout of `convert.clips.library`: wav files in 16 bit and `clips.csv`.
 
-    `per_class` train clips and `test_per_class` (a quarter of that unless given) test clips of each of `SYNTH_CLASSES`.
-    Every clip has its own random stream, drawn from (seed, split, class, number): a larger library contains a smaller.
-    The group of speech is its voice, so that sentences of one voice can follow each other; other clips stand alone.
+    Every clip has its own random stream, seeded by (seed, split, class, number), so a larger library contains the
+    smaller ones. The group of speech is its voice, so that an event can have several sentences of one voice; every
+    other clip is a group of its own.
+
+    Args:
+        folder: the folder to write to; it is created.
+        per_class: number of training clips of each class.
+        seed: the library follows from it.
+        test_per_class: number of test clips of each class; by default a quarter of `per_class`.
+
+    Raises:
+        RuntimeError: espeak-ng is not installed.
     """
     counts = {"train": per_class, "test": max(1, per_class // 4) if test_per_class is None else test_per_class}
     folder.mkdir(parents=True, exist_ok=True)

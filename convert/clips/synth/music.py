@@ -1,7 +1,7 @@
-"""Short pieces of music: random generator in, mono 24 kHz signal (n,) out.
+"""A random generator -> a short piece of music (n,) at 24 kHz.
 
-A key, a mode, a chord progression and a tempo are drawn; one of a few ensembles plays it (plucked strings after
-Karplus and Strong, a piano of stretched partials, an organ or string pad, bass and drums).
+Key, mode, chord progression and tempo are drawn, and one of five ensembles plays the piece: plucked strings (Karplus
+and Strong), a piano with stretched partials, a pad of strings or organ, a flute, bass and drums.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROGRESSIONS = ((0, 4, 5, 3), (0, 3, 4, 0), (0, 5, 3, 4), (5, 3, 0, 4), (0, 1, 4
 
 
 def music(rng: np.random.Generator) -> Signal:
-    """Four to eight seconds of one ensemble in a random key."""
+    """Make four to seven seconds of music by one ensemble in a random key."""
     ensemble = int(rng.integers(5))
     beat_s, seconds = 60.0 / rng.uniform(70, 150), rng.uniform(4.0, 7.0)
     scale = MODES[("major", "minor", "dorian")[int(rng.integers(3))]]
@@ -72,7 +72,7 @@ def music(rng: np.random.Generator) -> Signal:
 
 
 def pluck(rng: np.random.Generator, hz: float, seconds: float) -> Signal:
-    """A plucked string: a noise burst in a damped delay loop (Karplus and Strong, 1983)."""
+    """Pluck a string: a noise burst in a damped delay loop (Karplus and Strong, 1983)."""
     n, period = length(seconds + 0.5), SAMPLE_RATE_HZ / hz
     whole = int(period - 0.5)
     part = period - 0.5 - whole  # the two-point average delays by half a sample
@@ -85,7 +85,7 @@ def pluck(rng: np.random.Generator, hz: float, seconds: float) -> Signal:
 
 
 def piano(rng: np.random.Generator, hz: float, seconds: float) -> Signal:
-    """A struck string: slightly stretched partials, the high ones dying first."""
+    """Strike a string: slightly stretched partials, of which the high ones decay first."""
     n, k = length(seconds + 0.4), np.arange(1, 11)
     partials = hz * k * np.sqrt(1 + 4e-4 * k**2)
     tone = modes(rng, n, [*partials], [*(3.5 / k**0.6)], [*(k**-1.3 * rng.uniform(0.6, 1.2, 10))])
@@ -94,7 +94,7 @@ def piano(rng: np.random.Generator, hz: float, seconds: float) -> Signal:
 
 
 def pad(rng: np.random.Generator, hz: float, seconds: float) -> Signal:
-    """Strings or organ: three detuned rows of harmonics that swell."""
+    """Hold a note of strings or organ: three detuned series of harmonics that fade in."""
     n, gains = length(seconds), 1.0 / np.arange(1, 13) ** 1.4
     voices = [
         harmonics(hz * d * (1 + 0.002 * wander(rng, n, 4.0)), [*gains], rng.uniform(0, 6)) for d in (0.997, 1.0, 1.003)
@@ -103,7 +103,7 @@ def pad(rng: np.random.Generator, hz: float, seconds: float) -> Signal:
 
 
 def flute(rng: np.random.Generator, hz: float, seconds: float) -> Signal:
-    """A wind instrument: few harmonics, vibrato, breath."""
+    """Blow a note: a few harmonics with vibrato and breath noise."""
     n = length(seconds)
     vibrato = 1 + 0.006 * np.sin(2 * np.pi * rng.uniform(4.5, 6) * time_s(n)) * np.minimum(time_s(n) / 0.3, 1)
     air = 0.03 * noise(rng, n, [(500, -10), (2000, 0), (8000, -10)])
@@ -111,7 +111,7 @@ def flute(rng: np.random.Generator, hz: float, seconds: float) -> Signal:
 
 
 def bass(rng: np.random.Generator, hz: float, seconds: float) -> Signal:
-    """A bass note with a soft attack."""
+    """Play a bass note with a soft attack."""
     n = length(seconds)
     return fade(
         harmonics(np.full(n, hz), [0.8, 0.5, 0.25, 0.12, 0.06], rng.uniform(0, 1)) * decay(n, 1.5, 0.008), 0.002, 0.05

@@ -1,6 +1,6 @@
-"""Things in a house: random generator in, mono 24 kHz signals (n,) out.
+"""A random generator -> sounds of things in a house (n,) at 24 kHz.
 
-Knocks, footsteps, doors, telephones, water taps, and the appliances and dishes of the class `domestic`.
+These are knocks, footsteps, doors, telephones, water taps, and the appliances and dishes of the class `domestic`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from convert.clips.synth.tools import (
 
 
 def knock(rng: np.random.Generator) -> Signal:
-    """Two to five knuckle blows on wood: a few low modes, a dull click, 0.3-1.5 s."""
+    """Make two to five knocks on wood, each of a few low modes and a dull click, 0.3-1.5 s."""
     body = np.array([1.0, 1.62, 2.4, 3.7, 5.9]) * log_uniform(rng, 110, 230)
     falls = [log_uniform(rng, 0.5, 1.3) * log_uniform(rng, 0.1, 0.3) for _ in body]
     levels = np.array([1.0, 0.6, 0.4, 0.25, 0.12]) * rng.uniform(0.5, 1.3, len(body))
@@ -44,7 +44,7 @@ def knock(rng: np.random.Generator) -> Signal:
 
 
 def footsteps(rng: np.random.Generator) -> Signal:
-    """One to ten steps of one walker on one floor: heel, toe, and the noise of the ground, 0.3-6 s."""
+    """Make one to ten steps of one person on one floor: heel, toe, and the noise of the ground, 0.3-6 s."""
     heel_hz, brightness = log_uniform(rng, 60, 160), rng.uniform(-14.0, 2.0)
     grit, hard = rng.choice([0.2, 0.6, 1.5]) * rng.uniform(0.6, 1.4), rng.uniform(0.2, 1.0)
     period, roll = rng.uniform(0.4, 0.75), rng.uniform(0.05, 0.12)
@@ -64,7 +64,7 @@ def footsteps(rng: np.random.Generator) -> Signal:
 
 
 def door(rng: np.random.Generator) -> Signal:
-    """Opening, closing or both: latch, creak, slam, 0.4-4 s."""
+    """Make a door that opens, closes or both: latch, creak and slam, 0.4-4 s."""
     kind, pieces, start = rng.random(), [], 0.0
     if kind < 0.75:
         pieces.append((start, _latch(rng) * rng.uniform(0.3, 0.8)))
@@ -116,7 +116,7 @@ def _slam(rng: np.random.Generator) -> Signal:
 
 
 def telephone(rng: np.random.Generator) -> Signal:
-    """An old bell, an electronic trill, or a melody, 0.8-5 s."""
+    """Make a telephone with a mechanical bell, an electronic trill or a melody, 0.8-5 s."""
     return (_bell_phone, _trill_phone, _melody_phone)[int(rng.integers(3))](rng)
 
 
@@ -170,7 +170,7 @@ def _melody_phone(rng: np.random.Generator) -> Signal:
 
 
 def water_tap(rng: np.random.Generator) -> Signal:
-    """Water running into a basin: hiss, bubbles, a slow change of the stream, 1.5-6 s."""
+    """Make water that runs into a basin: hiss, bubbles, and a slow change of the stream, 1.5-6 s."""
     n = length(rng.uniform(1.5, 6.0))
     bright = rng.uniform(-15.0, 4.0)
     stream = noise(rng, n, [(80, -16), (300, -13), (1200, -8), (3500, 0), (7000, bright), (12000, bright - 8)])
@@ -192,7 +192,7 @@ def water_tap(rng: np.random.Generator) -> Signal:
 
 
 def domestic(rng: np.random.Generator) -> Signal:
-    """Vacuum cleaner, mixer, washing machine, fan hood, dishes, chopping, sweeping or frying, 1-6 s."""
+    """Make a vacuum cleaner, mixer, washing machine, fan hood, dishes, chopping, sweeping or frying, 1-6 s."""
     return _APPLIANCES[int(rng.integers(len(_APPLIANCES)))](rng)
 
 

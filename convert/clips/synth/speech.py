@@ -1,8 +1,7 @@
-"""Speech by espeak-ng: random generator, sex and split in, one utterance (n,) at 24 kHz out.
+"""A random generator -> an utterance (n,) at 24 kHz, spoken by espeak-ng.
 
-espeak-ng is a program, called by name: Debian, Ubuntu and Raspberry Pi OS have it as the package `espeak-ng`. Every
-utterance gets its own voice variant, accent, speed, pitch, formant scale and microphone colour. The voices of the two
-splits are disjoint.
+espeak-ng is a program of the package `espeak-ng` of Debian, Ubuntu and Raspberry Pi OS. Every utterance gets its own
+voice, accent, speed, pitch, formant scale and microphone colour. The voices of the two splits are disjoint.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ VOICES = {
     ("male", "test"): ("m5", "m7", "klatt2", "Michael", "Hugo", "Mike"),
 }  # fmt: skip
 
-# The fundamental is kept where human voices are: espeak's pitch 50 speaks near these on average.
+# Ranges of espeak's pitch that keep the fundamental frequency in the range of human voices.
 PITCH = {"female": (48, 90), "male": (40, 92)}
 
 SENTENCES = {
@@ -89,18 +88,27 @@ SHORT = (
 
 
 def espeak_available() -> bool:
-    """Whether the program `espeak-ng` can be called."""
+    """Whether the program `espeak-ng` is installed."""
     return shutil.which("espeak-ng") is not None
 
 
 def speech(
     rng: np.random.Generator, sex: str, split: str = "train", voice: str | None = None, text: str | None = None
 ) -> Signal:
-    """One utterance of 0.3 to about 6 s by a `female` or `male` voice of the `train` or `test` voices, or by `voice`.
+    """Speak one utterance of 0.3 to about 6 s.
 
-    It says the English `text` if one is given, else something drawn, in one of nine languages.
+    Args:
+        rng: the source of randomness.
+        sex: "female" or "male".
+        split: "train" or "test", the set of voices.
+        voice: the voice of espeak-ng, instead of a random one.
+        text: English text, instead of a random one in one of nine languages.
 
-    Raises `RuntimeError` where espeak-ng is not installed.
+    Returns:
+        Samples (n,) at 24 kHz.
+
+    Raises:
+        RuntimeError: espeak-ng is not installed.
     """
     voice = voice or pick(rng, VOICES[sex, split])
     language, text = (pick(rng, ENGLISH[:2]), text) if text else _text(rng)
@@ -115,7 +123,7 @@ def speech(
 
 
 def _text(rng: np.random.Generator) -> tuple[str, str]:
-    """A language code and words to say in it."""
+    """Draw a language code and a text in that language."""
     chance = rng.random()
     if chance < 0.35:
         language = pick(rng, tuple(SENTENCES))
@@ -130,12 +138,12 @@ def _text(rng: np.random.Generator) -> tuple[str, str]:
 
 
 def _espeak(text: str, voice: str, words_per_minute: int, pitch: int) -> Signal:
-    """Speak, resample to 24 kHz, and cut the silence (below -45 dB) at both ends."""
+    """Run espeak-ng, resample its output to 24 kHz, and cut silence (below -45 dB) at both ends."""
     if not espeak_available():
         raise RuntimeError("espeak-ng not found: apt-get install espeak-ng")
     command = ["espeak-ng", "-v", voice, "-s", str(words_per_minute), "-p", str(pitch), "--stdout", text]
     done = subprocess.run(command, capture_output=True, check=True, timeout=60)
-    rate = int.from_bytes(done.stdout[24:28], "little")  # its header says 2 GB, so a wav reader would complain
+    rate = int.from_bytes(done.stdout[24:28], "little")  # a wav reader would refuse its header, which states 2 GB
     x = signal.resample_poly(np.frombuffer(done.stdout[44:], dtype="<i2") / 32768.0, SAMPLE_RATE_HZ, rate)
     level = np.convolve(np.abs(x), np.ones(240) / 240, mode="same")
     loud = np.flatnonzero(level > 10 ** (-45 / 20) * np.max(level))

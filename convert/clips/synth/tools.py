@@ -1,6 +1,6 @@
-"""The workbench of the sound synthesis: random generator and numbers in, mono float64 signals (n,) at 24 kHz out.
+"""A random generator and parameters -> elementary mono signals (n,) at 24 kHz, the building blocks of the synthesis.
 
-Noise with a given spectrum, decaying modes, a glottal source with formants, envelopes, and a canvas to lay sounds on.
+Among them are noise with a given spectrum, decaying modes, a glottal source with formants, envelopes, and a mixer.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ Range = tuple[float, float]
 
 
 def length(seconds: float) -> int:
-    """Seconds to a number of samples, at least one."""
+    """Convert seconds to a number of samples, at least one."""
     return max(1, round(seconds * SAMPLE_RATE_HZ))
 
 
 def time_s(n: int) -> Signal:
-    """The time in seconds of each of n samples."""
+    """Return the time in seconds of each of n samples."""
     return np.arange(n) / SAMPLE_RATE_HZ
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number whose logarithm is uniform: right for frequencies, durations and decay times."""
+    """Draw a number with a uniform logarithm, as suits frequencies, durations and decay times."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def pick(rng: np.random.Generator, items: Sequence[str]) -> str:
-    """One of the items."""
+    """Draw one of the items."""
     return items[int(rng.integers(len(items)))]
 
 
 def peak(x: ArrayLike, level: float = 1.0) -> Signal:
-    """The signal scaled to a largest magnitude of `level`; silence stays silence."""
+    """Scale a signal to a largest magnitude of `level`; silence is left unchanged."""
     x64 = np.asarray(x, dtype=np.float64)
     top = float(np.max(np.abs(x64), initial=0.0))
     return x64 * (level / top) if top > 0 else x64
 
 
 def curve(n: int, points: Sequence[tuple[float, float]]) -> Signal:
-    """Straight lines through (position 0..1, value) points, over n samples."""
+    """Interpolate linearly between points (position 0 to 1, value), over n samples."""
     position, value = zip(*points, strict=True)
     return np.interp(np.linspace(0.0, 1.0, n), position, value)
 
 
 def fade(x: Signal, in_s: float = 0.003, out_s: float = 0.01) -> Signal:
-    """Raised-cosine fades at both ends, each at most half the signal."""
+    """Fade a signal in and out by raised cosines, each over at most half of it."""
     y = x.copy()
     head, tail = min(length(in_s), len(x) // 2), min(length(out_s), len(x) // 2)
     y[:head] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(head) / max(head, 1))
@@ -60,22 +60,22 @@ def fade(x: Signal, in_s: float = 0.003, out_s: float = 0.01) -> Signal:
 
 
 def decay(n: int, t60_s: float, attack_s: float = 0.001) -> Signal:
-    """A short linear attack, then an exponential fall of 60 dB in t60_s."""
+    """Make an envelope of n samples: a linear attack, then an exponential decay by 60 dB in t60_s."""
     t = time_s(n)
     return np.minimum(t / max(attack_s, 1e-6), 1.0) * 10.0 ** (-3.0 * np.maximum(t - attack_s, 0.0) / t60_s)
 
 
 def lay(pieces: Iterable[tuple[float, Signal]], tail_s: float = 0.0) -> Signal:
-    """Add (start in seconds, sound) pieces on one canvas that ends `tail_s` after the last sound."""
+    """Mix sounds, given as (start in seconds, sound), into one signal that ends `tail_s` after the last of them."""
     placed = [(round(start * SAMPLE_RATE_HZ), sound) for start, sound in pieces]
-    canvas = np.zeros(max(start + len(sound) for start, sound in placed) + round(tail_s * SAMPLE_RATE_HZ))
+    mix = np.zeros(max(start + len(sound) for start, sound in placed) + round(tail_s * SAMPLE_RATE_HZ))
     for start, sound in placed:
-        canvas[start : start + len(sound)] += sound
-    return canvas
+        mix[start : start + len(sound)] += sound
+    return mix
 
 
 def wander(rng: np.random.Generator, n: int, rate_hz: float) -> Signal:
-    """A smooth random curve of mean 0 and deviation about 1 that moves about rate_hz times a second."""
+    """Draw a smooth random curve of mean 0 and deviation about 1 with about rate_hz extremes per second."""
     knots = rng.standard_normal(int(n / SAMPLE_RATE_HZ * rate_hz) + 4)
     position = np.arange(n) * (rate_hz / SAMPLE_RATE_HZ) + rng.uniform(0.0, 1.0)
     floor = position.astype(np.int64)
@@ -84,7 +84,7 @@ def wander(rng: np.random.Generator, n: int, rate_hz: float) -> Signal:
 
 
 def equalise(x: Signal, points: Sequence[tuple[float, float]]) -> Signal:
-    """Zero-phase filter through (frequency in Hz, gain in dB) points, straight lines over the log of frequency."""
+    """Filter with zero phase by a gain that is linear between points (Hz, dB) over the logarithm of frequency."""
     size = fft.next_fast_len(len(x) + SAMPLE_RATE_HZ // 10, real=True)
     bins = fft.rfftfreq(size, 1.0 / SAMPLE_RATE_HZ)
     hz, db = zip(*points, strict=True)
@@ -93,13 +93,13 @@ def equalise(x: Signal, points: Sequence[tuple[float, float]]) -> Signal:
 
 
 def noise(rng: np.random.Generator, n: int, points: Sequence[tuple[float, float]]) -> Signal:
-    """Gaussian noise of deviation 1 whose density follows the (Hz, dB) points."""
+    """Draw Gaussian noise of deviation 1 whose spectral density follows points (Hz, dB)."""
     x = equalise(rng.standard_normal(n), points)
     return x / max(float(np.std(x)), 1e-12)
 
 
 def bandpass(x: Signal, low_hz: float, high_hz: float, order: int = 2) -> Signal:
-    """Butterworth band-pass; a bound at 0 Hz or at 11.9 kHz and beyond is left open."""
+    """Filter by a Butterworth band-pass; a lower edge of 0 Hz or an upper edge near 12 kHz is left open."""
     high_hz = min(high_hz, 0.495 * SAMPLE_RATE_HZ)
     if low_hz > 0 and high_hz < 11_800:
         sos = signal.butter(order, (low_hz, high_hz), "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
@@ -111,7 +111,7 @@ def bandpass(x: Signal, low_hz: float, high_hz: float, order: int = 2) -> Signal
 
 
 def resonate(x: Signal, centre_hz: float, width_hz: float) -> Signal:
-    """One two-pole resonator with gain 1 at 0 Hz: a formant of a cascade."""
+    """Filter by one two-pole resonator with gain 1 at 0 Hz, a formant of a cascade."""
     radius = np.exp(-np.pi * width_hz / SAMPLE_RATE_HZ)
     a1 = -2.0 * radius * np.cos(2.0 * np.pi * min(centre_hz, 11_500.0) / SAMPLE_RATE_HZ)
     a2 = radius**2
@@ -119,9 +119,14 @@ def resonate(x: Signal, centre_hz: float, width_hz: float) -> Signal:
 
 
 def formants(x: Signal, centres_hz: Sequence[float], widths_hz: Sequence[float] | None = None) -> Signal:
-    """A vocal tract: resonators in cascade, their widths 60 Hz + 6 % of the centre unless given.
+    """Filter by a vocal tract: a cascade of resonators.
 
-    Above the last one the row goes on at the spacing of a uniform tube up to 11 kHz, which keeps the treble natural.
+    Above the last given formant, more follow up to 11 kHz at the spacing of a uniform tube, for a natural treble.
+
+    Args:
+        x: the excitation (n,).
+        centres_hz: frequencies of the formants.
+        widths_hz: their bandwidths; by default 60 Hz plus 6 % of the frequency.
     """
     widths = widths_hz or [60.0 + 0.06 * hz for hz in centres_hz]
     for centre, width in zip(centres_hz, widths, strict=True):
@@ -135,10 +140,14 @@ def formants(x: Signal, centres_hz: Sequence[float], widths_hz: Sequence[float] 
 def glottis(
     rng: np.random.Generator, f0_hz: Signal, roughness: float = 0.01, breath: float = 0.05, open_part: float = 0.6
 ) -> Signal:
-    """Pulses of a larynx: the slope of Rosenberg's glottal flow along a pitch curve (n,), with jitter and breath noise.
+    """Make glottal pulses: the derivative of Rosenberg's glottal flow, with jitter and breath noise.
 
-    `roughness` is the relative deviation of pitch and loudness, `breath` the noise relative to the pulses,
-    `open_part` the share of a period in which the folds are open.
+    Args:
+        rng: the source of randomness.
+        f0_hz: pitch curve (n,).
+        roughness: relative deviation of pitch and loudness.
+        breath: level of the noise relative to the pulses.
+        open_part: share of a period in which the glottis is open.
     """
     n = len(f0_hz)
     phase = np.cumsum(f0_hz * (1.0 + roughness * wander(rng, n, 40.0))) / SAMPLE_RATE_HZ % 1.0
@@ -154,7 +163,7 @@ def glottis(
 def modes(
     rng: np.random.Generator, n: int, hz: Iterable[float], t60_s: Iterable[float], gains: Iterable[float]
 ) -> Signal:
-    """A struck body: decaying sines with random phases, higher than 11.5 kHz left out."""
+    """Make the sound of a struck body: decaying sines with random phases; those above 11.5 kHz are left out."""
     t = time_s(n)
     out = np.zeros(n)
     for centre, fall, gain in zip(hz, t60_s, gains, strict=True):
@@ -164,7 +173,7 @@ def modes(
 
 
 def harmonics(f0_hz: Signal, gains: Sequence[float], phase: float = 0.0) -> Signal:
-    """Sines at 1, 2, 3... times a pitch curve (n,), silent above 11.5 kHz."""
+    """Add sines at 1, 2, 3... times a pitch curve (n,); those above 11.5 kHz are left out."""
     turn = 2 * np.pi * np.cumsum(f0_hz) / SAMPLE_RATE_HZ
     out = np.zeros(len(f0_hz))
     for k, gain in enumerate(gains, start=1):
@@ -174,7 +183,7 @@ def harmonics(f0_hz: Signal, gains: Sequence[float], phase: float = 0.0) -> Sign
 
 
 def play_at(x: Signal, speed: ArrayLike) -> Signal:
-    """Play faster (> 1, higher and shorter) or slower; `speed` is one number or a curve over the input samples."""
+    """Play at another speed; above 1 is faster and higher. `speed` is a number or a curve over the input samples."""
     steps = np.broadcast_to(np.asarray(speed, dtype=np.float64), x.shape)
     clock = np.cumsum(1.0 / steps)
     return np.interp(np.arange(0.0, clock[-1]), clock, x)

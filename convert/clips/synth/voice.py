@@ -1,4 +1,4 @@
-"""Voices: random generator in, mono 24 kHz signals (n,) out. Baby cry, cough, sneeze, laughter, dog bark."""
+"""A random generator -> vocal sounds (n,) at 24 kHz: baby cry, cough, sneeze, laughter and dog bark."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from convert.clips.synth.tools import (
 
 
 def baby_cry(rng: np.random.Generator) -> Signal:
-    """A row of wails around 400-600 Hz with gasps in between, 2-5 s."""
+    """Make 2-5 s of wails around 400-600 Hz with gasps between them."""
     pitch, rough = rng.uniform(380.0, 600.0), rng.uniform(0.004, 0.03)
     tract = np.array([1050.0, 2300.0, 3500.0, 5200.0]) * rng.uniform(0.85, 1.2)
     pieces, start, end = [], 0.0, rng.uniform(2.0, 4.6)
@@ -48,7 +48,7 @@ def baby_cry(rng: np.random.Generator) -> Signal:
 
 
 def cough_sneeze(rng: np.random.Generator) -> Signal:
-    """One to five coughs, or one sneeze, 0.3-3 s."""
+    """Make one to five coughs or one sneeze, 0.3-3 s."""
     return _sneeze(rng) if rng.random() < 0.4 else _coughs(rng)
 
 
@@ -91,7 +91,7 @@ def _sneeze(rng: np.random.Generator) -> Signal:
 
 
 def laughter(rng: np.random.Generator) -> Signal:
-    """One or two runs of 'ha' at 4-6 Hz with a falling pitch, 0.6-4 s."""
+    """Make one or two series of 'ha' at 4-6 Hz with a falling pitch, 0.6-4 s."""
     male = rng.random() < 0.45
     pitch = log_uniform(rng, 140, 260) if male else log_uniform(rng, 230, 460)
     size = rng.uniform(0.85, 1.0) if male else rng.uniform(1.0, 1.2)
@@ -116,8 +116,8 @@ def laughter(rng: np.random.Generator) -> Signal:
 
 
 def dog_bark(rng: np.random.Generator) -> Signal:
-    """Two to eight barks of one dog, small to large, sometimes with a growl, 0.5-6 s."""
-    size = log_uniform(rng, 0.7, 1.6)  # larger = smaller dog
+    """Make two to eight barks of one dog of any size, sometimes with a growl, 0.5-6 s."""
+    size = log_uniform(rng, 0.7, 1.6)  # larger values are smaller dogs
     pitch = 430.0 * size * rng.uniform(0.9, 1.2)
     tract = np.array([720.0, 1350.0, 2700.0, 4300.0]) * size**0.6 * rng.uniform(0.9, 1.1)
     pieces, start = [], 0.0

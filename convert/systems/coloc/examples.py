@@ -10,8 +10,8 @@ import numpy as np
 
 from convert.data.augment import Augmentation, augmented
 from convert.data.tracks import SLOTS
-from convert.quantize.recording import RecordingNet
 from convert.systems.coloc.batches import batch_maker
+from convert.systems.recording_net import RecordingNet
 from edge.nets.bundle import Bundle
 from edge.nets.net import Net
 from edge.settings import build

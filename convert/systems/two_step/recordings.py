@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convert.data.augment import Augmentation, rotate_samples
-from convert.data.cache import Recording, read_samples
+from convert.data.recordings import LabelledRecording, read_samples
 from convert.data.tracks import SLOTS, label_tracks
 from convert.scenes.capsules import encode
 from convert.systems.two_step.sizes import TwoStepSizes
@@ -44,7 +44,7 @@ Windows = Generator[FloatArray, Told, np.ndarray]
 class Hearing:
     """A recording, heard once."""
 
-    recording: Recording
+    recording: LabelledRecording
     number: int  # of the recording
     seed: tuple[int, ...]
     class_names: tuple[str, ...]

@@ -18,7 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from convert.data.augment import Augmentation
-from convert.data.cache import FeatureCache, check_room
+from convert.data.build_cache import check_free_space
+from convert.data.cache import FeatureCache
 from convert.processes import conversations
 from convert.systems.two_step.recordings import Hearing, Told, heard_windows, window_type
 from edge.frontend.maps import FeatureExtractor
@@ -79,7 +80,7 @@ def _write(
     assert cache.folder is not None
     labels = settings.hearings * cache.first_labels[-1]
     size = labels // recipe.sizes.labels * window_type(recipe.sizes).itemsize
-    check_room(cache.folder / _FILE, size, f"windows of {labels * cache.stft.label_s / 3600:.2f} hours")
+    check_free_space(cache.folder / _FILE, size, f"windows of {labels * cache.stft.label_s / 3600:.2f} hours")
     extractor = FeatureExtractor(cache.features, cache.stft, cache.mean, cache.deviation)
     hearings = [
         Hearing(recording, number, (round_number, number), cache.class_names)

@@ -54,7 +54,7 @@ def test_unknown_names_are_refused():
         synthesize("knock", np.random.default_rng(0), "dev")
 
 
-def test_missing_espeak_is_named(monkeypatch):
+def test_a_missing_espeak_is_an_error(monkeypatch):
     monkeypatch.setattr(synth_speech.shutil, "which", lambda _: None)
     with pytest.raises(RuntimeError, match="apt-get install espeak-ng"):
         synthesize("male_speech", np.random.default_rng(0))
@@ -81,7 +81,7 @@ def test_pitch_of_the_sexes_differs():
 
 
 @needs_espeak
-def test_library_is_what_the_scene_maker_reads(tmp_path):
+def test_a_synthesized_library_can_be_loaded(tmp_path):
     write_clip_library(tmp_path, per_class=2, seed=3, test_per_class=1)
     with (tmp_path / "clips.csv").open() as file:
         rows = list(csv.DictReader(file))

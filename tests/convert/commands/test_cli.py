@@ -168,7 +168,7 @@ def test_without_tensorflow_it_says_what_to_install(
 
 
 @pytest.mark.slow
-def test_tensorflow_says_nothing_between(scenes_folder: Path, tmp_path: Path) -> None:
+def test_tensorflow_prints_nothing(scenes_folder: Path, tmp_path: Path) -> None:
     """In a process of its own, where TensorFlow is imported by the command and talks to file descriptor 2."""
     program = "import sys; from convert.cli import main; sys.exit(main(sys.argv[1:]))"
     options = ["train", "--model", "nothing", "--data", str(scenes_folder), "--out", str(tmp_path)]
@@ -182,6 +182,20 @@ def test_tensorflow_says_nothing_between(scenes_folder: Path, tmp_path: Path) ->
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"seld-convert: model: got 'nothing', wanted one of {', '.join(RECIPES)}\n"
+
+
+def test_help_does_not_import_what_only_a_command_needs() -> None:
+    program = """if True:
+        import sys
+        from convert.cli import main
+        try:
+            main(["--help"])
+        except SystemExit:
+            print(sorted({"tensorflow", "keras", "matplotlib", "pyroomacoustics"} & sys.modules.keys()))
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.startswith("usage: seld-convert")
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_score(capsys: pytest.CaptureFixture[str]) -> None:

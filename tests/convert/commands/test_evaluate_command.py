@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 
 from convert.cli import main
-from convert.commands.evaluate import assigned, integers, matching_run
+from convert.commands.options import parse_assignments, parse_integers
 from convert.evaluation.breakdown import break_down
-from convert.evaluation.evaluate import Prediction, labelled_scenes, predict, score_predictions
+from convert.evaluation.matching_run import matching_run
+from convert.evaluation.predictions import Prediction, predict
+from convert.evaluation.scenes import labelled_scenes
+from convert.evaluation.scores import score_predictions
 from convert.training.recipes import Recipe
 from edge.audio.wav import read_wav, write_wav
 from edge.nets.bundle import Bundle, load_bundle
@@ -38,18 +41,18 @@ def evaluate(tiny_bundle: Path, waves_folder: Path, capsys: pytest.CaptureFixtur
     return run
 
 
-def test_words_become_settings() -> None:
+def test_assignments_become_settings() -> None:
     words = ["a=1", "b=0.5", "c=true", "mode=window", 'd="x=y"', "e=[1, 2]", "f=x=y", "g=", "a=2"]
-    assert assigned("--set", words) == {
+    assert parse_assignments("--set", words) == {
         "a": 2, "b": 0.5, "c": True, "mode": "window", "d": "x=y", "e": [1, 2], "f": "x=y", "g": ""
     }  # fmt: skip
     for word in ("mode", "=1", ""):
         with pytest.raises(ValueError, match=f"--set: got '{word}', wanted KEY=VALUE"):
-            assigned("--set", [word])
-    assert integers("--labels", "0, 2,10") == [0, 2, 10]
+            parse_assignments("--set", [word])
+    assert parse_integers("--labels", "0, 2,10") == [0, 2, 10]
     for word in ("", "2,", "two", "1.5"):
         with pytest.raises(ValueError, match=f"--labels: got '{word}', wanted whole numbers"):
-            integers("--labels", word)
+            parse_integers("--labels", word)
 
 
 def test_one_rung_is_the_bundle_as_it_is(evaluate: Evaluate, tiny_bundle: Path, waves_folder: Path) -> None:
@@ -68,7 +71,7 @@ def test_settings_of_system_and_decoder(evaluate: Evaluate, monkeypatch: pytest.
         built.append(build_system(*args, **kwargs))
         return built[-1]
 
-    monkeypatch.setattr("convert.evaluation.evaluate.build_system", build_and_keep)
+    monkeypatch.setattr("convert.evaluation.predictions.build_system", build_and_keep)
     evaluate()
     evaluate("--set", "mode=streaming", "--set", "max_overlap=3")
     evaluate("--set", "mode=window", "--max-overlap", "1")
@@ -90,7 +93,7 @@ def test_a_line_for_each_overlap(
         found = predict(bundle, wavs, nets, settings, *others)
         return {name: replace(each, rows=[]) for name, each in found.items()} if settings["max_overlap"] == 3 else found
 
-    monkeypatch.setattr("convert.commands.evaluate.predict", distracted)
+    monkeypatch.setattr("convert.evaluation.predictions.predict", distracted)
     each = {overlap: evaluate("--max-overlap", overlap)["int8"] for overlap in ("1", "3")}
     assert [each[overlap]["2022_micro"]["f"] for overlap in ("1", "3")] == [pytest.approx(1.0, abs=0.1), 0.0]
     assert evaluate("--overlaps", "1,3") == {"int8": {**each["1"], "max_overlap": each}}

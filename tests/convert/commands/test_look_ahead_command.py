@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from convert.cli import main
-from convert.commands.evaluate import matching_run
 from convert.commands.look_ahead import recurrences
-from convert.evaluation.evaluate import labelled_scenes, predict
-from convert.quantize.ladder import KerasNet, computed, snr_db
+from convert.evaluation.matching_run import matching_run
+from convert.evaluation.predictions import predict
+from convert.evaluation.scenes import labelled_scenes
+from convert.quantize.keras_net import KerasNet, computed
+from convert.quantize.ladder import snr_db
 from convert.systems.coloc.examples import step_examples
 from convert.training.recipes import Recipe
 from edge.nets.bundle import load_bundle

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from convert.commands.score import add_score_parser, run_score
+from convert.commands.score import AVERAGES, RULES, add_score_parser, run_score
+from edge.scoring.metrics import Average, Rules
 from tests.paths import GOLDEN
 
 CASE = GOLDEN / "dcase_metrics" / "case04"
@@ -29,13 +31,13 @@ def _args(*options: str) -> argparse.Namespace:
         (("--rules", "2020"), "er 0.4965 f 0.5986 le 13.394 lr 0.7746 seld 0.2994\n"),
     ],
 )
-def test_line(capsys: pytest.CaptureFixture[str], options: tuple[str, ...], line: str) -> None:
+def test_scores_as_one_line(capsys: pytest.CaptureFixture[str], options: tuple[str, ...], line: str) -> None:
     assert run_score(_args(*FOLDERS, "--classes", "13", *options)) == 0
     assert capsys.readouterr().out == line
 
 
 @pytest.mark.parametrize(("rules", "key", "rows"), [("2022", "dcase2022_macro", 13), ("2020", "dcase2020", 0)])
-def test_json(capsys: pytest.CaptureFixture[str], rules: str, key: str, rows: int) -> None:
+def test_scores_as_json(capsys: pytest.CaptureFixture[str], rules: str, key: str, rows: int) -> None:
     args = _args(*FOLDERS, "--classes", "13", "--rules", rules, "--json")
     assert args.run(args) == 0
     scores = json.loads(capsys.readouterr().out)
@@ -59,3 +61,8 @@ def test_errors_propagate(tmp_path: Path) -> None:
 def test_bad_options(options: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit):
         _args(*options)
+
+
+def test_options_offer_all_rules_and_averages_of_the_metrics() -> None:
+    assert set(RULES) == set(get_args(Rules))
+    assert set(AVERAGES) == set(get_args(Average))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convert.data.augment import Augmentation, change_level, mask_stripes, random_equalizer_db, rotate_foa, stretch_time
-from convert.data.cache import device_features
+from convert.data.features import device_features
 from edge.frontend.maps import FEATURES, FeatureExtractor, FeatureSettings
 from edge.frontend.quantities import FLOOR_DB
 from edge.frontend.stft import StftSettings
@@ -62,8 +62,8 @@ def test_the_16_patterns_differ_and_the_first_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("pattern", [-1, 16])
-def test_there_are_no_other_patterns(pattern: int) -> None:
-    with pytest.raises(ValueError, match=rf"got rotation pattern {pattern}, wanted 0\.\.15"):
+def test_unknown_patterns_are_errors(pattern: int) -> None:
+    with pytest.raises(ValueError, match=rf"got rotation pattern {pattern}, wanted 0 to 15"):
         rotate_foa(np.zeros((1, 1, 7), np.float32), DIRECTIONS, FEATURES["logmel_iv"][1], pattern)
 
 
@@ -125,7 +125,7 @@ def test_masks_are_one_stripe_each_of_bounded_width() -> None:
     np.testing.assert_array_equal(maps, before)
 
 
-def test_maps_of_all_channels_stay_and_both_intensities_turn() -> None:
+def test_rotation_keeps_channel_means_and_turns_both_intensities() -> None:
     names = ("logmel_mean", "logmel_harmonic", "logmel_percussive", "logmel_y", "logmel_x")
     names += ("active_y", "active_z", "active_x", "reactive_y", "reactive_z", "reactive_x")
     maps = np.random.default_rng(0).normal(size=(6, 4, len(names))).astype(np.float32)
@@ -161,7 +161,7 @@ def ramp(labels: int, per_label: int = 5) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("speed", [0.8, 1.0, 1.1, 1.25])
-def test_stretched_maps_and_tracks_tell_of_the_same_time(speed: float) -> None:
+def test_stretched_maps_and_tracks_stay_aligned(speed: float) -> None:
     labels = 12
     source = ramp(int(np.ceil(labels * speed)))
     before = [value.copy() for value in source]
@@ -180,7 +180,7 @@ def test_stretched_maps_and_tracks_tell_of_the_same_time(speed: float) -> None:
 
 
 @pytest.mark.parametrize("speed", [0.8, 1.25])
-def test_an_event_lasts_as_much_longer_as_it_is_slower(speed: float) -> None:
+def test_the_length_of_an_event_follows_the_speed(speed: float) -> None:
     maps, tracks = np.full((125, 2, 1), -50.0, np.float32), np.zeros((1, 25, 4), np.float32)
     maps[40:80], tracks[:, 8:16] = 0.0, 1.0
     maps, tracks = stretch_time(maps, tracks, speed, 20)
@@ -190,6 +190,6 @@ def test_an_event_lasts_as_much_longer_as_it_is_slower(speed: float) -> None:
 
 
 @pytest.mark.parametrize("speed", [(0.0, 1.0), (1.25, 0.8), (-1.0, 1.0)])
-def test_speeds_that_cannot_be(speed: tuple[float, float]) -> None:
-    with pytest.raises(ValueError, match=r"got speed .*, wanted two, above 0 and in order"):
+def test_invalid_speeds_are_errors(speed: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=r"got speed .*, wanted two numbers above 0, the lower one first"):
         Augmentation(speed=speed)

@@ -107,14 +107,14 @@ def with_an_odd_folder(root):
         (with_an_odd_folder, "training"),
     ],
 )
-def test_what_is_missing_or_odd_is_named(tmp_path, spoil, named):
+def test_missing_or_malformed_parts_of_a_corpus_are_named(tmp_path, spoil, named):
     spoil(tmp_path)
     with pytest.raises(ValueError, match=named) as caught:
         find_recordings(tmp_path, "tnsse2021")
     assert "\n" not in str(caught.value)
 
 
-def test_a_fold_is_wanted_in_2020_and_a_known_name(tmp_path):
+def test_unknown_folds_and_names_are_refused(tmp_path):
     recording(tmp_path, "foa", "room1_mix001.wav", [])
     with pytest.raises(ValueError, match="fold"):
         find_recordings(tmp_path, "tnsse2020")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data.cache import build_cache
+from convert.data.build_cache import build_cache
 from convert.data.corpora import CORPORA
 from convert.data.folders import choose_classes, find_data, read_arrays, read_sources
 from edge.arrays.profile import load_array
@@ -57,7 +57,7 @@ def corpus(tmp_path: Path) -> Path:
         ("starss23:mic=starss23@1e-3", "starss23", "starss23", 1e-3),
     ],
 )
-def test_words(
+def test_arguments_name_folder_corpus_and_weight(
     word: str,
     path: str,
     corpus_name: str | None,
@@ -96,7 +96,7 @@ def test_corpora_contribute_the_splits_asked_for(corpus: Path) -> None:
         (["{own}@half"], "own@half: got no scenes.json"),
     ],
 )
-def test_words_that_say_nothing(words: list[str], message: str, corpus: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_are_errors(words: list[str], message: str, corpus: Path, tmp_path: Path) -> None:
     own = scenes(tmp_path / "own")
     with pytest.raises(ValueError, match=message):
         find_data([word.format(own=own, corpus=corpus) for word in words], ["train"])
@@ -125,14 +125,14 @@ def test_classes_that_do_not_fit(asked: tuple[str, ...] | None, message: str, tm
         choose_classes(folders, None, asked)
 
 
-def test_what_is_left_out_is_told(corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_classes_that_are_left_out_are_logged(corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folders = find_data([f"starss23={corpus}", str(scenes(tmp_path / "own"))], ["train"])
     with caplog.at_level(logging.WARNING):
         choose_classes(folders, None, ("door", "bell", "rain"))
     left_out, missing = caplog.messages
-    assert left_out.startswith(f"{corpus}: left out")
+    assert left_out.startswith(f"{corpus}: labels of these classes are left out: ")
     assert left_out.endswith(", ".join(name for name in STARSS if name not in ("door", "bell")))
-    assert missing == "rain: no folder has this class"
+    assert missing == "rain: no folder has labels of this class"
 
 
 def test_a_mix_has_labels_of_one_numbering(corpus: Path, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_sources_of_scenes_and_corpora(corpus: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sources", [3, [3], [{"source": "a"}], [{"source": "a", "licence": "b", "clips": "many"}]])
-def test_sources_that_are_none(sources: object, tmp_path: Path) -> None:
+def test_invalid_sources_are_errors(sources: object, tmp_path: Path) -> None:
     folders = find_data([str(scenes(tmp_path / "own", sources=sources))], ["train"])
     with pytest.raises(ValueError, match=r"own/scenes\.json: got other sources, wanted source, licence, clips"):
         read_sources(folders)
@@ -197,7 +197,7 @@ def test_scenes_made_here_name_their_sources(scenes_folder: Path) -> None:
     assert (row["licence"], row["clips"]) == ("unknown", 4)
 
 
-def test_the_array_most_heard_comes_first(tmp_path: Path) -> None:
+def test_arrays_are_sorted_by_their_share(tmp_path: Path) -> None:
     folders = [scenes(tmp_path / name, array=name) for name in ("open_tetra", "foa", "em32_tetra")]
     weighted = [f"{folder}@{weight}" for folder, weight in zip(folders, (0.2, 0.5, 0.3), strict=True)]
     assert read_arrays(find_data(weighted, ["train"])) == ("foa", "em32_tetra", "open_tetra")

@@ -136,7 +136,7 @@ def test_rows_of_scenes_are_the_official_metric_over_the_scenes_of_a_bin() -> No
     assert official.f == pytest.approx(0.5)
 
 
-def test_what_is_known_of_scenes(tmp_path: Path) -> None:
+def test_scene_quantities_are_read_from_scenes_json(tmp_path: Path) -> None:
     path = tmp_path / "scenes.json"
     path.write_text('{"class_names": ["a"], "scenes": [{"name": "x", "rt60_s": 1, "seed": [0, 1]}, {"name": "y"}]}')
     assert scene_values(tmp_path) == {"x": {"rt60_s": 1.0}, "y": {}}

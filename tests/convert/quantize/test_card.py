@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,8 +34,10 @@ SOURCES = [
 TRAINING = {"localizer": TrainSettings(steps=1234), "classifier": TrainSettings(steps=77)}
 
 
-def write(folder: Path, sources: list[dict[str, object]] = SOURCES, curves: bool = True) -> str:
-    manifest = Manifest(1, "small", "coloc", "int8", ("bell", "dog"), "", {}, scores=SCORES)
+def write(
+    folder: Path, sources: list[dict[str, object]] = SOURCES, curves: bool = True, scores: dict[str, Any] = SCORES
+) -> str:
+    manifest = Manifest(1, "small", "coloc", "int8", ("bell", "dog"), "", {}, scores=scores)
     run = folder / "run"
     for path in (run, folder / "out"):
         path.mkdir()
@@ -87,7 +90,7 @@ def test_it_says_whether_rooms_were_recorded(sources: list[dict[str, object]], s
 
 
 def test_it_names_every_source_with_its_licence(card: str) -> None:
-    assert rows(card, "Sounds it learnt from") == [[str(value) for value in row.values()] for row in SOURCES]
+    assert rows(card, "Sources of the sounds") == [[str(value) for value in row.values()] for row in SOURCES]
 
 
 def test_it_has_a_row_of_scores_for_each_mode_rung_and_rules(card: str) -> None:
@@ -97,7 +100,18 @@ def test_it_has_a_row_of_scores_for_each_mode_rung_and_rules(card: str) -> None:
         ["window", "int8", "2020", "0.100", "0.900", "5.0", "0.950", "0.070"],
         ["streaming", "int8", "2020", "0.200", "0.800", "6.0", "0.900", "0.100"],
     ]
-    assert "On 7 scenes" in card
+    assert "On the 7 scenes that were given to `seld-convert export`" in card
+
+
+def test_without_scores_it_has_no_section_on_scores(tmp_path: Path) -> None:
+    text = write(tmp_path, scores={})
+    assert "## Scores" not in text
+    assert "## Ladder" in text
+
+
+def test_it_does_not_print_what_was_not_measured_for_this_bundle(card: str) -> None:
+    assert "weakness" not in card
+    assert "not trained on" not in card
 
 
 def test_it_shows_the_ladder_and_keeps_the_logs(card: str, tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.evaluation.evaluate import labelled_scenes, predict, score_predictions
+from convert.evaluation.predictions import predict
+from convert.evaluation.scenes import labelled_scenes
+from convert.evaluation.scores import score_predictions
 from convert.quantize import export as export_module
 from convert.quantize import ladder
-from convert.quantize.export import climb, export
-from convert.quantize.ladder import KerasNet, computed
+from convert.quantize.export import compare_rungs, export
+from convert.quantize.keras_net import KerasNet, computed
 from convert.systems.coloc import examples as coloc_examples
 from convert.systems.coloc.examples import step_examples, window_examples
 from convert.systems.coloc.system import STAGES
@@ -136,7 +138,7 @@ def test_examples_of_steps_are_what_the_device_feeds(
         np.testing.assert_array_equal(example["features"], front[place]["features"])  # from all over
 
 
-def test_there_are_examples_of_steps_even_if_nothing_is_named(
+def test_there_are_examples_of_steps_even_if_nothing_is_detected(
     run: Run, keras_nets: dict[str, KerasNet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coloc_examples, "STREAMED_SCENES", 2)
@@ -220,7 +222,7 @@ def test_tensors_that_are_handed_on_keep_their_scale(exported: Any) -> None:
 def test_scores_and_checks_of_the_rungs_are_those_of_their_nets(exported: Any, run: Run, scenes_folder: Path) -> None:
     """The three rungs run one loop: nets that are the same say the same, whatever they are called."""
     same = {"int8": exported.bundles["float32"], "float32": exported.bundles["float32"]}
-    scores, checks = climb(run, same, *labelled_scenes(scenes_folder, run.cache.class_names))
+    scores, checks = compare_rungs(run, same, *labelled_scenes(scenes_folder, run.cache.class_names))
     assert [check.precision for check in checks] == [f"{mode}, {each}" for mode in MODES for each in same]
     for mode, first, second in zip(MODES, checks[::2], checks[1::2], strict=True):
         assert replace(first, precision=second.precision) == second

@@ -11,21 +11,20 @@ import pytest
 import tensorflow as tf
 
 import edge.nets.net
-from convert.evaluation.evaluate import Prediction
+from convert.evaluation.predictions import Prediction
 from convert.quantize.converter import to_tflite
+from convert.quantize.keras_net import KerasNet, computed
 from convert.quantize.ladder import (
     LEAST_SNR_DB,
     MOST_F_LOST,
     MOST_MOVED_DEG,
-    KerasNet,
     NetCheck,
     RungCheck,
     check_net,
     check_rung,
-    computed,
     snr_db,
 )
-from convert.quantize.recording import RecordingNet
+from convert.systems.recording_net import RecordingNet
 from edge.geometry import unit_vector
 from edge.nets.net import LiteRtNet, Past
 from edge.scoring.metrics import SeldScores
@@ -92,7 +91,7 @@ def test_a_keras_net_carries_its_state(integrator: keras.Model) -> None:
     np.testing.assert_array_equal(net(net.fresh(), x=ones)["y"], first["y"])
 
 
-def test_a_recording_net_keeps_what_it_was_asked_states_rolled_forward(integrator: keras.Model) -> None:
+def test_a_recording_net_keeps_inputs_and_states(integrator: keras.Model) -> None:
     net, plain = RecordingNet(KerasNet(integrator)), KerasNet(integrator)
     past, plain_past = net.fresh(), plain.fresh()
     for x in SEQUENCE[:5]:
@@ -197,7 +196,7 @@ def test_a_wrapping_cast_fails(mixer: keras.Model, calibrated: bytes, monkeypatc
     assert not check.passed, str(check)
 
 
-def test_float_tensors_fail_whatever_the_distance(mixer: keras.Model) -> None:
+def test_float_tensors_fail_at_any_snr(mixer: keras.Model) -> None:
     flatbuffer = to_tflite(mixer)
     as_float = check_net("net", "float32", KerasNet(mixer), LiteRtNet(flatbuffer), mixed(20, 1))
     assert as_float.passed, str(as_float)

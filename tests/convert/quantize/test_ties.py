@@ -76,7 +76,7 @@ def tied(model):
         return to_tflite(model, examples())
 
 
-def test_what_is_exported_has_no_ties_and_says_the_same(model, tied):
+def test_converted_nets_have_no_ties_and_the_same_answers(model, tied):
     assert tied_products(tied) >= 2
     exported = to_tflite(model, examples())
     assert exported == without_ties(tied) and tied_products(exported) == 0 and without_ties(exported) == exported
@@ -116,7 +116,7 @@ def operations(model):
 
 
 @pytest.mark.parametrize("name", ["state_sum", "shared_sum"])
-def test_a_mul_that_cannot_be_helped_is_told(caplog, name):
+def test_a_mul_that_keeps_its_ties_is_logged(caplog, name):
     """Both of its inputs come from outside, and what comes out is handed on raw."""
     given = [keras.Input((4,), name=name) for name in ("x", "y")]
     model = keras.Model(given, {name: given[0] * given[1]})
@@ -137,7 +137,7 @@ def test_a_net_with_a_loop_is_refused():
     """What is in its body would keep its scales."""
     sequence = keras.Input((5, 3), name="x")
     flatbuffer = to_tflite(keras.Model({"x": sequence}, {"y": layers.GRU(2)(sequence)}))
-    with pytest.raises(ValueError, match="wanted one: loops have to be unrolled"):
+    with pytest.raises(ValueError, match="wanted one: loops must be unrolled"):
         tied_products(flatbuffer)
 
 
@@ -147,7 +147,7 @@ def test_shipped_nets_have_none(name):
     assert not any(found.values()), found
 
 
-def test_a_bundle_of_before_is_written_anew(tmp_path, capsys, tied):
+def test_an_older_bundle_is_rewritten(tmp_path, capsys, tied):
     """With hashes that fit, and a second time nothing changes."""
     bundle = load_bundle(str(GOLDEN / "tiny-bundle"))
     write_bundle(tmp_path, replace(bundle, flatbuffers={"net": tied}))

@@ -50,7 +50,7 @@ def test_responses_are_those_of_the_model(profile):
     assert np.abs(got[..., -1]).max() < 0.05  # nothing is left at the Nyquist frequency, as after the resampler
 
 
-def test_between_the_angles_of_the_table():
+def test_responses_between_the_table_angles_are_interpolated():
     array = capsule_response(load_array("em32_tetra"))
     turned = DIRECTIONS + np.random.default_rng(0).normal(0, 1e-4, DIRECTIONS.shape)
     turned /= np.linalg.norm(turned, axis=1, keepdims=True)
@@ -60,7 +60,7 @@ def test_between_the_angles_of_the_table():
     assert np.all(np.isfinite(poles))
 
 
-def test_encoded_is_the_device_s_own_encoder(profile):
+def test_encoded_responses_are_those_of_the_devices_encoder(profile):
     mismatch = Mismatch()
     encoded = undelayed(encoded_response(profile, mismatch=mismatch, seed=3)(DIRECTIONS))
     responses = capsule_response(profile, mismatch=mismatch, seed=3)(DIRECTIONS)
@@ -75,7 +75,7 @@ def test_encoded_is_the_device_s_own_encoder(profile):
         assert 10 * np.log10(error[(low_hz <= HZ) & (HZ < 10000)].max()) < most_db
 
 
-def test_matched_capsules_give_directions_and_others_bend_them(profile):
+def test_mismatch_of_capsules_bends_directions(profile):
     assert direction_errors_deg(encoded_response(profile)(DIRECTIONS)).max() < 2
     bent = [
         np.median(direction_errors_deg(encoded_response(profile, mismatch=Mismatch(), seed=seed)(DIRECTIONS)))
@@ -115,7 +115,7 @@ def test_arrays_travel_to_other_processes_and_share_a_table(profile):
     assert array != encoded_response(profile, mismatch=Mismatch(), seed=(7, 3))
 
 
-def test_channels_come_as_the_device_has_them():
+def test_channels_are_in_the_order_of_the_device():
     four = load_array("open_tetra")
     six = capsule_response(replace(four, channels=6, channel_map=(5, 1, 2, 0)))(DIRECTIONS)
     assert_array_equal(six[:, [5, 1, 2, 0]], capsule_response(four)(DIRECTIONS))
@@ -128,7 +128,7 @@ def test_profiles_without_capsules_are_refused():
             make(load_array("foa"))
 
 
-def test_a_source_in_a_room_is_where_it_is():
+def test_a_source_in_a_room_is_found_in_its_direction():
     room, source = make_room((6, 5, 3), (3, 2.5, 1.2), 0.3), np.array([4.2, 3.3, 1.6])
     towards = source - room.microphone_m
     array = encoded_response(load_array("em32_tetra"), mismatch=Mismatch(0.2, 0.2, 1, 0.0005), seed=1)

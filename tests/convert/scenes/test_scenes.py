@@ -8,10 +8,11 @@ import pytest
 import soundfile
 
 from convert.clips.library import active_hops, load_clip_library
-from convert.data.cache import read_array
+from convert.data.scene_folders import read_array
 from convert.scenes.capsules import Mismatch, capsule_response, encode
-from convert.scenes.events import _varied, draw_events, level_db
-from convert.scenes.render import SceneSettings, make_scene, make_scenes
+from convert.scenes.events import SceneSettings, _varied, draw_events, level_db
+from convert.scenes.render import make_scenes
+from convert.scenes.scene import make_scene
 from edge.arrays.profile import load_array
 from edge.geometry import angle_between_deg, unit_vector
 from edge.scoring.annotations import read_annotations
@@ -130,7 +131,7 @@ def test_a_moving_source_is_heard_along_its_labels(hiss_only):
     assert np.median(angles) < 8
 
 
-def test_labels_say_how_far_a_source_is(hiss_only):
+def test_labels_have_the_distance_of_the_source(hiss_only):
     for moving_share in (0.0, 1.0):
         labels = make_scene(hiss_only, alone(moving_share=moving_share), 2).labels
         assert len(labels) > 10
@@ -170,7 +171,7 @@ def test_splits_never_mix(folder, split):
     assert all(group.startswith(split) for group in groups)
 
 
-def test_nothing_clips(library):
+def test_samples_never_clip(library):
     loud = replace(SETTINGS, duration_s=4.0, source_db=(0.0, 6.0), gain_db=(20.0, 20.0))
     samples = make_scene(library, loud, 0).samples
     assert samples.dtype == np.float32
@@ -179,7 +180,7 @@ def test_nothing_clips(library):
     assert np.isfinite(samples).all()
 
 
-def test_interferers_are_heard_but_not_labelled(folder, library):
+def test_interferers_are_audible_but_not_labelled(folder, library):
     kinds = {event.class_name for event in draw_events(library, SETTINGS, np.random.default_rng(0))}
     assert "interferer" in kinds
     scene = make_scene(library, SETTINGS, 0)
@@ -214,7 +215,7 @@ def test_long_pauses_inside_an_event_are_not_labelled(tmp_path):
         assert (~event.sound.active).sum() == 98
 
 
-def test_sounds_are_as_they_are_unless_asked():
+def test_sounds_are_not_varied_by_default():
     rng = np.random.default_rng(0)
     before = rng.bit_generator.state
     samples = np.ones(1000, np.float32)
@@ -222,7 +223,7 @@ def test_sounds_are_as_they_are_unless_asked():
     assert rng.bit_generator.state == before  # scenes of before are drawn as before
 
 
-def test_replayed_faster_a_sound_is_shorter_and_higher():
+def test_a_sound_played_faster_is_shorter_and_higher():
     tone = np.sin(2 * np.pi * 1000 * np.arange(RATE_HZ) / RATE_HZ).astype(np.float32)
     settings, rng = SceneSettings(replay_speed=(0.8, 1.25)), np.random.default_rng(0)
     speeds = []
@@ -237,7 +238,7 @@ def test_replayed_faster_a_sound_is_shorter_and_higher():
     assert np.median(speeds) == pytest.approx(1.0, abs=0.1)
 
 
-def test_a_colour_changes_octaves_by_so_much():
+def test_colour_changes_octaves_by_its_deviation():
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(2 * RATE_HZ).astype(np.float32)
     hz = np.fft.rfftfreq(len(noise), 1 / RATE_HZ)
@@ -263,7 +264,7 @@ def test_varied_sounds_have_the_level_of_others(library):
         assert level_db(samples, active_hops(samples, RATE_HZ), 240) == pytest.approx(0, abs=0.1)
 
 
-def test_scenes_hold_the_channels_of_their_array_which_is_a_little_off_in_each(hiss_only, tmp_path):
+def test_scenes_hold_the_channels_of_an_array_that_deviates_differently_in_each(hiss_only, tmp_path):
     array, settings = load_array("em32_tetra"), alone(moving_share=0.0, duration_s=3.0)
     path = make_scenes(hiss_only, settings, seed=5, count=2, out_dir=tmp_path, array=array)
     assert json.loads(path.read_text())["array"] == "em32_tetra"
@@ -289,7 +290,7 @@ def test_scenes_hold_the_channels_of_their_array_which_is_a_little_off_in_each(h
     assert max(errors_deg) < 20
 
 
-def test_an_array_of_one_s_own_is_kept_with_the_scenes(hiss_only, tmp_path):
+def test_a_custom_array_is_stored_with_the_scenes(hiss_only, tmp_path):
     four = load_array("open_tetra")
     array = replace(four, name="mine", channels=6, channel_map=(5, 1, 2, 0), capsule_gain_db=(1.0, 0.0, 0.0, -1.0))
     settings = alone(moving_share=0.0, duration_s=1.5)

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data.cache import build_cache, load_cache
+from convert.data.build_cache import build_cache
+from convert.data.cache import load_cache
 from convert.data.folders import find_data
 from convert.systems.coloc.system import STAGES
 from convert.training.recipes import RECIPES, Recipe

@@ -11,7 +11,6 @@ import pytest
 
 from convert.quantize.converter import pinned, to_tflite
 from convert.quantize.ladder import KerasNet, check_net
-from convert.quantize.recording import RecordingNet
 from convert.systems.coloc.nets import (
     EDGE_SIZES,
     ENCODER_CHANNELS,
@@ -21,6 +20,7 @@ from convert.systems.coloc.nets import (
     build_localizer,
 )
 from convert.systems.coloc.step_nets import build_recurrence, build_steps
+from convert.systems.recording_net import RecordingNet
 from edge.audio.wav import read_wav
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import Stft, StftSettings

@@ -18,8 +18,8 @@ from convert.processes import conversations
 from convert.quantize import ladder
 from convert.quantize.export import export_random
 from convert.quantize.ladder import KerasNet
-from convert.quantize.recording import RecordingNet
 from convert.scenes.capsules import encode
+from convert.systems.recording_net import RecordingNet
 from convert.systems.two_step import system as two_step
 from convert.systems.two_step.batches import AS_RECORDED, fusion_batch_maker
 from convert.systems.two_step.recordings import windows_of

@@ -88,7 +88,7 @@ def test_decoding_resamples_trims_and_centres(tmp_path: Path) -> None:
     assert abs(float(library.samples(offset).mean())) < 1e-3
 
 
-def test_activity_leaves_out_what_is_far_under_the_peak() -> None:
+def test_hops_far_below_the_peak_are_inactive() -> None:
     samples = noise(1.0).astype(np.float32)
     samples[6000:12000] *= 0.01
     active = active_hops(samples, RATE_HZ)

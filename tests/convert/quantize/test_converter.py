@@ -56,6 +56,14 @@ def shapes(net: LiteRtNet) -> dict[str, list[int]]:
     return {name: [int(n) for n in detail["shape"]] for name, detail in (net.inputs | net.outputs).items()}
 
 
+def test_conversion_leaves_stderr_to_our_own_messages(
+    localizer: keras.Model, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The converter writes to file descriptor 2 past every log."""
+    to_tflite(localizer, examples(2))
+    assert "fully_quantize" not in capfd.readouterr().err
+
+
 SHAPES = {"features": [1, 20, 16, 7], "embedding": [1, 4, 5], "output": [1, 4, 3]}
 
 

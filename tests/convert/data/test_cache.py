@@ -15,9 +15,13 @@ import numpy as np
 import pytest
 
 from convert.clips.library import load_clip_library
-from convert.data import cache as datasets
-from convert.data.cache import FeatureCache, build_cache, device_features, read_array, read_class_names, scene_names
+from convert.data import build_cache as builder
+from convert.data.build_cache import build_cache
+from convert.data.cache import FeatureCache, load_cache
+from convert.data.features import device_features
 from convert.data.folders import find_data
+from convert.data.recordings import LabelledRecording
+from convert.data.scene_folders import read_array, read_class_names, scene_names
 from convert.data.tracks import label_tracks
 from convert.scenes.capsules import encode
 from convert.scenes.events import SceneSettings
@@ -57,7 +61,7 @@ def test_training_features_are_those_of_a_stream_in_odd_blocks(kind: str, bands:
         np.testing.assert_array_equal(np.concatenate(maps), whole)
 
 
-def test_frames_of_late_features_are_those_of_the_sound() -> None:
+def test_features_with_a_delay_are_aligned_with_the_sound() -> None:
     samples = np.zeros((24000, 4), np.float32)
     samples[12345:12350] = 0.5
     loudness = [
@@ -86,7 +90,7 @@ def test_a_cache_holds_device_features_and_stacked_tracks(scenes_folder: Path, t
     np.testing.assert_allclose(cache.deviation, everything.std(axis=0), rtol=2e-3, atol=1e-5)
 
 
-def test_what_nets_learn_from_is_what_the_device_feeds_them(scenes_folder: Path, tmp_path: Path) -> None:
+def test_training_data_are_what_the_device_feeds_its_nets(scenes_folder: Path, tmp_path: Path) -> None:
     """Normalised: the statistics of the cache are those that travel in the bundle."""
     cache = cached(scenes_folder, tmp_path / "cache")
     samples, _ = read_wav(scenes_folder / "scene_00000.wav")
@@ -101,10 +105,10 @@ def test_an_existing_cache_is_reused_until_something_else_is_asked(
 ) -> None:
     first = cached(scenes_folder, tmp_path)
 
-    def computed(task: object) -> None:
+    def computed(recording: LabelledRecording, **settings: Any) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(datasets, "_recording_arrays", computed)
+    monkeypatch.setattr(builder, "recording_arrays", computed)
     again = cached(scenes_folder, tmp_path)
     np.testing.assert_array_equal(again.maps, first.maps)
     np.testing.assert_array_equal(again.tracks, first.tracks)
@@ -121,20 +125,20 @@ def test_an_existing_cache_is_reused_until_something_else_is_asked(
         index.write_text(kept)
 
 
-def test_a_cache_that_was_not_finished_is_not_taken(
+def test_an_unfinished_cache_is_not_reused(
     scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = cached(scenes_folder, tmp_path)
     wanted = first.maps.copy()
-    compute = datasets._recording_arrays
+    compute = builder.recording_arrays
 
-    def breaks(task: tuple) -> object:
-        if task[0].wav.stem == "scene_00001":
+    def breaks(recording: LabelledRecording, **settings: Any) -> object:
+        if recording.wav.stem == "scene_00001":
             raise KeyboardInterrupt
-        return compute(task)
+        return compute(recording, **settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(datasets, "_recording_arrays", breaks)
+        patch.setattr(builder, "recording_arrays", breaks)
         with pytest.raises(KeyboardInterrupt):
             cached(scenes_folder, tmp_path, FeatureSettings("logmel_iv", 16))
     again = cached(scenes_folder, tmp_path)
@@ -142,7 +146,7 @@ def test_a_cache_that_was_not_finished_is_not_taken(
 
 
 @pytest.mark.slow
-def test_processes_change_nothing(scenes_folder: Path, tmp_path: Path) -> None:
+def test_the_number_of_processes_changes_nothing(scenes_folder: Path, tmp_path: Path) -> None:
     for jobs in (1, 2):
         cached(scenes_folder, tmp_path / str(jobs), jobs=jobs)
     for name in ("maps.f16", "tracks.npy", "cache.json"):
@@ -223,7 +227,7 @@ def test_names_of_scenes_and_classes(scenes_folder: Path) -> None:
     assert read_class_names(scenes_folder) == NAMES
 
 
-def test_an_array_is_a_name_or_all_of_it(broken: Path) -> None:
+def test_an_array_is_a_name_or_a_whole_profile(broken: Path) -> None:
     assert read_array(broken) == load_array("foa")
     edit(broken, array="em32_tetra")
     assert read_array(broken) == load_array("em32_tetra")
@@ -309,7 +313,7 @@ def labels_of(cache: FeatureCache, rng: np.random.Generator) -> int:
     return int(marked.sample(6, rng).tracks[0, 0, 0])
 
 
-def test_without_weights_scenes_are_drawn_as_ever(make_cache: Callable) -> None:
+def test_without_weights_the_draw_of_scenes_is_unchanged(make_cache: Callable) -> None:
     """A training that goes on sees the batches that it would have seen."""
     tracks = np.zeros((3, 40, 4), np.float32)
     tracks[0, :, 0] = np.arange(40)
@@ -317,7 +321,7 @@ def test_without_weights_scenes_are_drawn_as_ever(make_cache: Callable) -> None:
     assert [int(cache.sample(10, rng).tracks[0, 0, 0]) for _ in range(8)] == [23, 29, 26, 16, 0, 2, 12, 2]
 
 
-def test_the_size_is_told_and_a_full_disk_is_an_error(
+def test_the_size_is_printed_and_a_full_disk_is_an_error(
     scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cached(scenes_folder, tmp_path)
@@ -326,7 +330,7 @@ def test_the_size_is_told_and_a_full_disk_is_an_error(
     assert capsys.readouterr().err == ""  # it is there
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(ValueError, match=r"got 0\.00 GB of room on the disk, wanted 0\.00 GB for the features"):
+    with pytest.raises(ValueError, match=r"got 0\.00 GB of free disk space, wanted 0\.00 GB for the features"):
         cached(scenes_folder, tmp_path, FeatureSettings("logmel_iv", 64))
     cached(scenes_folder, tmp_path, FeatureSettings("logmel_iv", 16))  # takes the room of the one before
 
@@ -337,17 +341,17 @@ def test_recordings_shorter_than_asked_are_named(scenes_folder: Path, tmp_path: 
         cached(scenes_folder, tmp_path / "other", least_labels=21)
 
 
-def test_a_cache_of_an_earlier_version_is_taken(scenes_folder: Path, tmp_path: Path) -> None:
+def test_a_cache_of_an_earlier_version_is_reused(scenes_folder: Path, tmp_path: Path) -> None:
     cached(scenes_folder, tmp_path)
     index = json.loads((tmp_path / "cache.json").read_text())
     del index["chances"]
     (tmp_path / "cache.json").write_text(json.dumps(index))
-    assert datasets.load_cache(tmp_path).chances is None
+    assert load_cache(tmp_path).chances is None
     assert list(index["described"]) == ["scenes", "digests", "class_names", "stft", "features"]
     assert index["described"]["digests"] == [hashlib.sha256((scenes_folder / "scenes.json").read_bytes()).hexdigest()]
 
 
-def test_a_cache_from_before_a_setting_is_taken_for_its_default(
+def test_a_cache_without_a_newer_setting_counts_as_its_default(
     scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = cached(scenes_folder, tmp_path)
@@ -355,10 +359,10 @@ def test_a_cache_from_before_a_setting_is_taken_for_its_default(
     del index["described"]["features"]["harmonic_labels"]
     (tmp_path / "cache.json").write_text(json.dumps(index))
 
-    def computed(task: object) -> None:
+    def computed(recording: LabelledRecording, **settings: Any) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(datasets, "_recording_arrays", computed)
+    monkeypatch.setattr(builder, "recording_arrays", computed)
     np.testing.assert_array_equal(cached(scenes_folder, tmp_path).maps, first.maps)
     with pytest.raises(AssertionError, match="computed again"):
         cached(scenes_folder, tmp_path, replace(FEATURES, harmonic_labels=2))

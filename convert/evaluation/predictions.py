@@ -1,0 +1,130 @@
+"""Wav files through the device's own loop -> label rows and track frames, with Keras, float or int8 TFLite nets.
+
+System, array encoder, STFT and decoder are built by `edge.runtime.pipeline`, so a prediction is what a device prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from edge.arrays.profile import ArrayProfile, load_array
+from edge.audio.sources import open_source
+from edge.events.decoder import DecodeSettings
+from edge.nets.bundle import Bundle
+from edge.nets.net import Net
+from edge.runtime.pipeline import build_decoder, build_pipeline, build_system
+from edge.scoring.annotations import Label, label_of
+from edge.systems import System
+from edge.types import Event, FloatArray, FrameRow, Spectra, TrackFrames
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answers of the device's loop for one scene."""
+
+    rows: list[Label]  # decoded; all elevations are 0 for a flat array, as on the device
+    direction: FloatArray  # (labels, slots, 3), as the system returned it
+    activity: FloatArray  # (labels, slots, classes)
+
+
+class _TrackTap:
+    """A system that passes everything on to another one and keeps the track frames that it returns."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self.levels, self.settings, self.array, self.clock = system.levels, system.settings, system.array, system.clock
+        self.tracks: list[TrackFrames] = []
+
+    @property
+    def latency_s(self) -> float:
+        return self._system.latency_s
+
+    def step(self, spectra: Spectra) -> Iterator[TrackFrames]:
+        return self._kept(self._system.step(spectra))
+
+    def finish(self) -> Iterator[TrackFrames]:
+        return self._kept(self._system.finish())
+
+    def reset(self) -> None:
+        self._system.reset()
+        self.tracks = []
+
+    def set_level(self, index: int) -> None:
+        self._system.set_level(index)
+
+    def _kept(self, answers: Iterable[TrackFrames]) -> Iterator[TrackFrames]:
+        for tracks in answers:
+            self.tracks.append(tracks)
+            yield tracks
+
+
+def predict(
+    bundle: Bundle,
+    wavs: Sequence[Path],
+    nets: Mapping[str, Net] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    decode: Mapping[str, Any] | None = None,
+    array: ArrayProfile | None = None,
+    description: str = "evaluate",
+) -> dict[str, Prediction]:
+    """Run the device's loop over wav files.
+
+    Args:
+        bundle: the model.
+        wavs: wav files with the channels of `array`.
+        nets: nets to use instead of those of the bundle, by name.
+        overrides: settings of the system that replace those of the bundle.
+        decode: settings of the decoder that replace those of the bundle.
+        array: the array that recorded the files; by default the first one of the bundle.
+        description: label of the progress bar.
+
+    Returns:
+        A prediction for each wav file, by file name without suffix.
+
+    Raises:
+        ValueError: a setting is invalid, or a wav file does not fit the array.
+    """
+    profile = array or load_array(bundle.manifest.arrays[0])
+    tap = _TrackTap(build_system(bundle, overrides=overrides, nets=nets, array=profile))
+    pipeline = build_pipeline(bundle, profile, tap, decode)
+    predictions = {}
+    for path in tqdm(wavs, desc=description, unit="scene", disable=None):
+        pipeline.reset()
+        with open_source(str(path), profile.channels, bundle.manifest.stft.sample_rate_hz) as source:
+            items = [item for block in source for item in pipeline.push(block)]
+            items += list(pipeline.finish())
+        predictions[path.stem] = Prediction(
+            rows=_labels(items),
+            direction=np.concatenate([tracks.direction for tracks in tap.tracks]),
+            activity=np.concatenate([tracks.activity for tracks in tap.tracks]),
+        )
+    return predictions
+
+
+def decode_again(
+    prediction: Prediction, bundle: Bundle, settings: DecodeSettings, array: ArrayProfile | None = None
+) -> list[Label]:
+    """Decode the track frames of a prediction with other decoder settings, without running the nets again.
+
+    Args:
+        prediction: what `predict` returned for a scene.
+        bundle: the model that was used.
+        settings: the new settings of the decoder.
+        array: the array that was used; by default the first one of the bundle.
+
+    Returns:
+        The rows that `predict` returns with these settings.
+    """
+    decoder = build_decoder(bundle, array or load_array(bundle.manifest.arrays[0]), settings)
+    items = [*decoder.push(TrackFrames(prediction.activity, prediction.direction, 0)), *decoder.finish()]
+    return _labels(items)
+
+
+def _labels(items: Iterable[Event | FrameRow]) -> list[Label]:
+    return [label_of(item) for item in items if isinstance(item, FrameRow)]

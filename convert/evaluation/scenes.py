@@ -1,0 +1,44 @@
+"""A scene folder and a bundle -> the wav files, labels and array of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from convert.data.scene_folders import read_array, read_class_names, read_scenes_json, scene_names
+from edge.arrays.profile import ArrayProfile, load_array
+from edge.nets.bundle import Bundle
+from edge.scoring.annotations import Label, read_annotations
+
+
+def labelled_scenes(folder: Path, class_names: Sequence[str]) -> tuple[list[Path], dict[str, list[Label]]]:
+    """Read the labels of a scene folder.
+
+    Returns:
+        The wav files, and the labels of each by file name without suffix.
+
+    Raises:
+        ValueError: the folder is no scene folder, has other classes than `class_names`, or a csv file is malformed.
+    """
+    found = read_class_names(folder)
+    if found != tuple(class_names):
+        raise ValueError(f"{folder}: got classes {found}, wanted {tuple(class_names)}")
+    names = scene_names(folder)
+    labels = {name: read_annotations(folder / f"{name}.csv", len(class_names)) for name in names}
+    return [folder / f"{name}.wav" for name in names], labels
+
+
+def scene_array(folder: Path, bundle: Bundle, name: str | None = None) -> ArrayProfile:
+    """Choose the array whose channels the wav files of a scene folder hold.
+
+    Args:
+        folder: the scene folder.
+        bundle: the model; its first array is taken if the folder's `scenes.json` names none.
+        name: name or TOML file of an array that is taken instead.
+
+    Raises:
+        ValueError: there is no such array, or `scenes.json` is missing or malformed.
+    """
+    if name is None and "array" in read_scenes_json(folder):
+        return read_array(folder)
+    return load_array(name or bundle.manifest.arrays[0])
