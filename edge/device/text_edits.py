@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AoT, Comment, Table
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
 
 _BEGIN = "# >>> seld-edge: this part is written by `seld-edge apply` and taken out by `seld-edge apply --undo`"
 _END = "# <<< seld-edge"
@@ -44,7 +43,8 @@ def with_toml_value(text: str, key: str, value: str | int | float) -> str:
         The text, in which nothing but this value has changed.
 
     Raises:
-        ValueError: the text is not TOML, or the value cannot be set without changing anything else.
+        ValueError: the text is not TOML, the value cannot be set without changing anything else, or tomlkit is not
+            installed.
     """
     try:
         wanted = _parsed(text)
@@ -56,6 +56,10 @@ def with_toml_value(text: str, key: str, value: str | int | float) -> str:
         if within.get(name) == value:
             return text
         within[name] = value
+        try:
+            from tomlkit.exceptions import TOMLKitError
+        except ModuleNotFoundError:
+            raise ValueError("tomlkit is not installed: pip install tomlkit") from None
         try:
             changed = _edited_table(text, table, name, value) if table else _edited_top(text, name, value)
         except (ValueError, TOMLKitError):
@@ -76,8 +80,10 @@ def _says(text: str, wanted: dict[str, Any]) -> bool:
         return False
 
 
-def _document(text: str) -> tomlkit.TOMLDocument:
+def _document(text: str) -> TOMLDocument:
     """Parse a text. Raises ValueError if its layout would be lost, as that of interleaved arrays of tables is."""
+    import tomlkit
+
     document = tomlkit.parse(text)
     if tomlkit.dumps(document) != text:
         raise ValueError("got a layout that tomlkit does not preserve")
@@ -86,6 +92,9 @@ def _document(text: str) -> tomlkit.TOMLDocument:
 
 def _edited_table(text: str, table: str, name: str, value: str | int | float) -> str:
     """Set a key of a table."""
+    import tomlkit
+    from tomlkit.items import Table
+
     document = _document(text)
     if table not in document:
         document[table] = tomlkit.table()
@@ -96,6 +105,9 @@ def _edited_table(text: str, table: str, name: str, value: str | int | float) ->
 
 def _edited_top(text: str, name: str, value: str | int | float) -> str:
     """Set a key outside of all tables."""
+    import tomlkit
+    from tomlkit.items import AoT, Table
+
     document = _document(text)
     for key, item in list(document.items()):
         if isinstance(item, Table | AoT):
@@ -110,6 +122,8 @@ def _edited_top(text: str, name: str, value: str | int | float) -> str:
 
 def _set(table: Any, body: list[Any], name: str, value: str | int | float) -> None:
     """Set a key of a table. A new one is put before the last comments of its body: they are above the next table."""
+    from tomlkit.items import Comment
+
     above_next = []
     while name not in table and body and isinstance(body[-1][1], Comment):
         above_next.append(body.pop())

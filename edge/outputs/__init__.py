@@ -1,1 +1,1 @@
-"""Events -> files, programs and brokers."""
+"""Events -> files, programs and brokers; statistics of a run -> metrics."""

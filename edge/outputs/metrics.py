@@ -1,6 +1,6 @@
 """Statistics of a run -> metrics for Prometheus, on a page or in a file for its node exporter.
 
-prometheus_client is loaded only if the settings ask for metrics.
+The HTTP server and prometheus_client are loaded only if the settings ask for metrics.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from edge.outputs.device_info import DeviceInfo
@@ -55,8 +54,6 @@ def published_metrics(
     if settings.port is None and settings.textfile is None:
         yield
         return
-    if find_spec("prometheus_client") is None:
-        raise ValueError("prometheus_client is not installed: pip install 'seld-edge[metrics]'")
     from edge.outputs.metrics_collector import metrics_registry
     from edge.outputs.metrics_file import MetricsFile
     from edge.outputs.metrics_server import MetricsServer

@@ -7,15 +7,17 @@ metrics are collected; nothing is computed in between.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import InfoMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING, cast
 
 from edge import __version__
 from edge.outputs.device_info import DeviceInfo
 from edge.runtime.statistics import RunStats
 from edge.stage_clock import Timing
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
 
 PREFIX = "seld_edge_"
 
@@ -29,13 +31,20 @@ def metrics_registry(stats: Callable[[], RunStats], device: DeviceInfo) -> Colle
     Args:
         stats: gives the current statistics of a run.
         device: model and array of the run.
+
+    Raises:
+        ValueError: prometheus_client is not installed.
     """
+    try:
+        from prometheus_client import CollectorRegistry
+    except ModuleNotFoundError:
+        raise ValueError("prometheus_client is not installed: pip install 'seld-edge[metrics]'") from None
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_RunCollector(stats, device))
+    registry.register(cast("Collector", _RunCollector(stats, device)))  # only its `collect` is used
     return registry
 
 
-class _RunCollector(Collector):
+class _RunCollector:
     """Gives a registry the metrics of a run."""
 
     def __init__(self, stats: Callable[[], RunStats], device: DeviceInfo) -> None:
@@ -44,6 +53,8 @@ class _RunCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics. What is not known is left out."""
+        from prometheus_client.core import InfoMetricFamily
+
         stats = self._stats()
         about = {"version": __version__, "model": self._device.model, "array": self._device.array}
         yield InfoMetricFamily("seld_edge", "Version of seld-edge, bundle and array profile.", value=about)
@@ -74,6 +85,8 @@ class _RunCollector(Collector):
 
 def _metric(name: str, kind: str, text: str, samples: Iterable[Sample]) -> Metric:
     """Make a metric. `_total` and the like are part of the samples, not of its name."""
+    from prometheus_client.core import Metric
+
     metric = Metric(PREFIX + name, text, kind)
     for suffix, labels, value in samples:
         metric.add_sample(metric.name + suffix, dict(labels), value)

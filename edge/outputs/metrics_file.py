@@ -6,10 +6,12 @@ import logging
 import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
-
-from prometheus_client import CollectorRegistry, generate_latest
+from typing import TYPE_CHECKING
 
 from edge.files import write_atomically
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,8 @@ class MetricsFile(AbstractContextManager["MetricsFile"]):
                 self._failing = False
 
     def _write(self) -> None:
+        from prometheus_client import generate_latest
+
         try:
             write_atomically(self._path, generate_latest(self._registry), mode=0o644)
         except OSError as error:

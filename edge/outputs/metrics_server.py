@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 MAX_CLIENTS = 4  # at a time; connections beyond are closed
 CLIENT_S = 5.0  # from accepting a connection to closing it
@@ -136,6 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> Iterator[bytes]:
         """Send the headers, or an error; yield the body."""
+        from prometheus_client.exposition import choose_encoder
+
         if self.server.loopback and not _names_this_machine(self.headers.get("Host")):
             self.send_error(403, "The Host header names another machine")
             return

@@ -6,10 +6,11 @@ so a killed process loses nothing. It is on the disk after the next `sync`: a po
 that was torn by it is skipped and reported. When the outbox is full, the oldest segment is deleted and its undelivered
 lines are counted. While the disk cannot be written, lines wait in memory.
 
-Why not sqlite3: with write-ahead log, synchronous=normal and a checkpoint as the sync it was measured at 14 kB to the
-disk per event where these files take 1 kB (13 kB and 0.2 kB to the page cache), with a sync every ten events; and the
-first insert after each checkpoint waits for the disk, 4 to 12 ms here, in the loop that must keep up with the
-microphone. An append to a file takes 8 us. `python -m tests.edge.outputs.measure_outbox FOLDER` prints these figures.
+Why not sqlite3: with a write-ahead log, synchronous=normal and a checkpoint for each sync, an event costs 14 kB on the
+disk and 13 kB in the page cache, where these files take 1 kB and 0.2 kB (one sync for ten events). The first insert
+after each checkpoint waits for the disk, 8 ms here, and it would do so in the loop that must keep up with the
+microphone; an append to a file takes less than 10 us. `python -m tests.edge.outputs.measure_outbox FOLDER` prints these
+figures.
 """
 
 from __future__ import annotations

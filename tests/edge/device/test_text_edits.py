@@ -1,3 +1,4 @@
+import sys
 import tomllib
 from difflib import ndiff
 
@@ -101,6 +102,12 @@ def test_forms_that_cannot_be_edited(text, key, value):
         ValueError, match=rf"^got {key} in an unusual form, wanted a line `\w+ = .*`: write it by hand$"
     ):
         with_toml_value(text, key, value)
+
+
+def test_without_tomlkit(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tomlkit.exceptions", None)
+    with pytest.raises(ValueError, match=r"^tomlkit is not installed: pip install tomlkit$"):
+        with_toml_value('array = "foa"', "array", "b")
 
 
 def test_invalid_toml():

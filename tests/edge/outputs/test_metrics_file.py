@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-pytest.importorskip("prometheus_client", reason="prometheus_client is not installed")
 from edge.outputs.metrics_collector import metrics_registry
 from edge.outputs.metrics_file import MetricsFile
 from tests.edge.outputs.run_stats import DEVICE, STATS
+
+pytest.importorskip("prometheus_client", reason="prometheus_client is not installed")
 
 
 def steps_in(path):

@@ -10,11 +10,12 @@ from dataclasses import replace
 
 import pytest
 
+from edge.outputs import metrics_server
+from edge.outputs.metrics_collector import metrics_registry
+from edge.outputs.metrics_server import MetricsServer
+from tests.edge.outputs.run_stats import DEVICE, STATS
+
 prometheus_client = pytest.importorskip("prometheus_client", reason="prometheus_client is not installed")
-from edge.outputs import metrics_server  # noqa: E402
-from edge.outputs.metrics_collector import metrics_registry  # noqa: E402
-from edge.outputs.metrics_server import MetricsServer  # noqa: E402
-from tests.edge.outputs.run_stats import DEVICE, STATS  # noqa: E402
 
 REGISTRY = metrics_registry(lambda: STATS, DEVICE)
 
