@@ -19,7 +19,7 @@ from keras import layers, ops
 
 from convert.quantize.converter import pinned, to_tflite
 from convert.quantize.ladder import KerasNet
-from convert.quantize.recording import RecordingNet
+from convert.systems.recording_net import RecordingNet
 from edge.geometry import unit_vector
 from edge.nets.bundle import Bundle, Manifest, write_bundle
 from edge.nets.net import SHARED_PREFIX, LiteRtNet

@@ -22,7 +22,7 @@ from edge.runtime.pipeline import build_system
 from edge.scoring.metrics import SeldScores
 
 if TYPE_CHECKING:
-    from convert.training.run import Run
+    from convert.training.run_folder import Run
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -128,7 +128,7 @@ def integers(option: str, words: str) -> list[int]:
 def matching_run(folder: Path, bundle: Bundle) -> Run:
     """The run of which a bundle was made. Raises ValueError if its nets do not fit into this bundle."""
     import_tensorflow()
-    from convert.training.run import open_run
+    from convert.training.run_folder import open_run
 
     run, manifest = open_run(folder), bundle.manifest
     for name, got, wanted in (

@@ -22,7 +22,7 @@ from edge.settings import build
 from edge.systems.coloc.settings import ColocSettings
 
 if TYPE_CHECKING:
-    from convert.training.run import Run
+    from convert.training.run_folder import Run
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -78,14 +78,13 @@ def recurrences(run: Run, bundle: Bundle, look_ahead: int) -> dict[str, LiteRtNe
     """The recurrences of a run with another look-ahead, in int8, by name. They go with the blocks of its bundle."""
     from convert.quantize.converter import pinned, to_tflite
     from convert.quantize.ladder import KerasNet
-    from convert.systems.coloc.examples import CALIBRATION_STEPS, step_examples
-    from convert.systems.coloc.system import STAGES
+    from convert.systems.coloc.examples import CALIBRATION_STEPS, STAGES, step_examples
 
     device = {**run.recipe.device, "look_ahead_labels": look_ahead}
     other = replace(run, recipe=replace(run.recipe, device=device))
     models = other.keras_nets()
     trained = {name: KerasNet(model) for name, model in models.items()}
-    examples = step_examples(other, trained, CALIBRATION_STEPS, seed=1)
+    examples = step_examples(other.recipe, other.cache, trained, CALIBRATION_STEPS, seed=1)
     nets = {}
     for stage in STAGES:
         name = f"{stage}_recurrence"

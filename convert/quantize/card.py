@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from convert.evaluation.plots import CURVES
-from convert.training.recipes import Recipe
-from convert.training.run_file import RunFile
+from convert.systems.recipe import Recipe
+from convert.training.run_json import RunFile
 from edge.nets.bundle import Manifest
 
 CARD = "CARD.md"
@@ -71,10 +71,6 @@ def write_card(
             for rung, each in rungs.items()
             for rules, row in each.items()
         ),
-        "",
-        "## Known weaknesses",
-        "",
-        *(f"- {weakness}" for weakness in recipe.weaknesses),
         "",
         "## Ladder",
         "",

@@ -6,40 +6,13 @@ these?", the classifier answers "what is it that sounds there?". They are traine
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import keras
 from keras import layers, ops
 
 from convert.layers.blocks import conditioned_conv_block, conv_block, gated_bidirectional_gru
+from convert.systems.coloc.sizes import CrnnSizes
 
 ENCODER_CHANNELS = 5  # c, section 3.5
-
-
-@dataclass(frozen=True, slots=True)
-class CrnnSizes:
-    """Sizes of L_net and C_net: the DCASE 2022 baseline with other filters."""
-
-    frames: int = 250
-    bands: int = 64
-    maps: int = 7
-    filters: tuple[int, int, int] = (32, 64, 128)
-    frequency_pools: tuple[int, int, int] = (4, 4, 2)
-    frames_per_label: int = 5
-    gru_units: int = 96
-    dense_units: int = 96
-    dropout: float = 0.05
-
-    @property
-    def labels(self) -> int:
-        """Label frames in a window."""
-        return self.frames // self.frames_per_label
-
-
-EDGE_SIZES = CrnnSizes()  # trains on two cores, 0.48 M parameters
-PAPER_SIZES = CrnnSizes(
-    bands=513, maps=11, filters=(128, 128, 128), gru_units=128, dense_units=128
-)  # section 3.5 and 3.6; 2,300,547 parameters for the localizer
 
 
 def build_encoder(labels: int, name: str) -> keras.Model:

@@ -26,6 +26,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.systems.recipe import Recipe
 from convert.systems.two_step.sizes import TwoStepSizes
 from edge.types import FloatArray
 
@@ -35,6 +36,24 @@ PATCH_FRAMES = 4
 LABEL_MS = 100
 FIRST = "patch_embed.patch_embed.weight"
 UNUSED = ("mask_embed", "cls_token", "prompt_embed")  # of the pre-training
+
+
+def import_checkpoint(net: keras.Model, recipe: Recipe, path: Path) -> None:
+    """Set the weights of the transformer in an SED net to those of a checkpoint: `seld-convert train --pretrained`.
+
+    Args:
+        net: An SED net in its training form.
+        recipe: What the net was built from.
+        path: A PyTorch checkpoint, which takes PyTorch to read, or a .npz of its state dict.
+
+    Raises:
+        ValueError: The file cannot be read, or its weights do not fit the net, which then stays as it was.
+    """
+    state = read_state(path)
+    try:
+        import_transformer(net, recipe.sizes, state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def read_state(path: Path) -> dict[str, NDArray[Any]]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from itertools import permutations, product
 
-import keras
 import numpy as np
 from keras import ops
 
-from convert.losses import EPSILON, Loss
+from convert.losses import EPSILON, Loss, Tensor
 from edge.types import FloatArray
 
 ACCDOA_TRACKS = 3  # N of multi-ACCDOA
@@ -27,7 +26,7 @@ def pit_mse(tracks: int, by_frame: bool = False) -> Loss:
     a whole window or, with `by_frame`, for one label frame.
     """
 
-    def loss(target: object, predicted: object) -> object:
+    def loss(target: Tensor, predicted: Tensor) -> Tensor:
         wanted, got = (_by_track(each, tracks, by_frame) for each in (target, predicted))
         apart = ops.expand_dims(wanted, -2) - ops.expand_dims(got, -3)
         return _best(ops.mean(ops.square(apart), axis=-1), tracks)
@@ -42,7 +41,7 @@ def pit_bce(tracks: int, by_frame: bool = False) -> Loss:
     `pit_mse`.
     """
 
-    def loss(target: object, predicted: object) -> object:
+    def loss(target: Tensor, predicted: Tensor) -> Tensor:
         wanted, got = (_by_track(each, tracks, by_frame) for each in (target, predicted))
         p = ops.swapaxes(ops.clip(got, EPSILON, 1.0 - EPSILON), -1, -2)
         entropy = -ops.matmul(wanted, ops.log(p)) - ops.matmul(1.0 - wanted, ops.log(1.0 - p))
@@ -62,8 +61,8 @@ def adpit(classes: int) -> Loss:
     """
     table = _assignments().reshape(-1, DUMMY_TRACKS)  # (6 assignments x 3 tracks, 6)
 
-    def loss(target: object, predicted: object) -> object:
-        places = target[:, :, :, :1] * target[:, :, :, 1:]  # type: ignore[index]
+    def loss(target: Tensor, predicted: Tensor) -> Tensor:
+        places = target[:, :, :, :1] * target[:, :, :, 1:]
         labels = places.shape[1]
         wanted = ops.matmul(ops.convert_to_tensor(table), ops.reshape(places, (-1, labels, DUMMY_TRACKS, 3 * classes)))
         wanted = ops.reshape(wanted, (-1, labels, DUMMY_TRACKS, 9, classes))
@@ -95,14 +94,14 @@ def adpit_target(tracks: FloatArray, classes: int) -> FloatArray:
     return np.concatenate([found[:, :number] * same for number, same in enumerate(alike, 1)], axis=1)
 
 
-def _by_track(x: object, tracks: int, by_frame: bool) -> keras.KerasTensor:
+def _by_track(x: Tensor, tracks: int, by_frame: bool) -> Tensor:
     """(batch, labels, K n) -> (batch, K, labels n), or (batch, labels, K, n) by frame."""
-    labels, width = x.shape[1:]  # type: ignore[attr-defined]
+    labels, width = x.shape[1:]
     x = ops.reshape(x, (-1, labels, tracks, width // tracks))
     return x if by_frame else ops.reshape(ops.swapaxes(x, 1, 2), (-1, tracks, labels * (width // tracks)))
 
 
-def _best(costs: keras.KerasTensor, tracks: int) -> keras.KerasTensor:
+def _best(costs: Tensor, tracks: int) -> Tensor:
     """Costs (..., K, K) of each answered track for each wanted one -> the mean, each under its best permutation."""
     flat = ops.reshape(costs, (-1, tracks * tracks))
     return ops.mean(ops.min(ops.matmul(flat, ops.convert_to_tensor(_permutations(tracks))), axis=-1)) / tracks

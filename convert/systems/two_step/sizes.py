@@ -171,35 +171,3 @@ class TwoStepSizes:
     def sed_tracks(self) -> int:
         """Of the answer of SED."""
         return self.tracks if self.sed_track_wise else 1
-
-
-EDGE_SIZES = TwoStepSizes()  # trains on two cores
-PAPER_SIZES = TwoStepSizes(
-    tracks=6,
-    norm="layer",
-    doa_filters=(128,),
-    doa_pools=((1, 1),),
-    doa_kernel=5,
-    doa_heads=8,
-    doa_head_filters=128,
-    doa_head_pools=(4, 4),
-    doa_hidden=64,
-    sed_filters=(16, 32, 64, 128, 128, 128, 128),
-    sed_pools=((1, 2), (5, 2), (1, 2), (1, 2), (1, 2), (1, 2), (1, 2)),
-    sed_patch_frames=2,
-    sed_transformer_width=768,
-    sed_transformer_depth=12,
-    sed_transformer_heads=12,
-    sed_dense_units=128,
-    sed_gru_layers=2,
-    sed_gru_units=128,
-    sed_hidden=64,
-    fusion_filters=(64, 64, 64),
-    fusion_pools=((1, 1), (1, 2), (5, 2)),
-    fusion_heads=8,
-    fusion_expansion=4,
-    fusion_dense_units=128,
-    fusion_patch=(10, 4),
-    fusion_activation="gelu",
-    fusion_gated_head=False,
-)

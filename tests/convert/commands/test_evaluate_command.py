@@ -16,7 +16,7 @@ from convert.cli import main
 from convert.commands.evaluate import assigned, integers, matching_run
 from convert.evaluation.breakdown import break_down
 from convert.evaluation.evaluate import Prediction, labelled_scenes, predict, score_predictions
-from convert.training.recipes import Recipe
+from convert.systems.recipe import Recipe
 from edge.audio.wav import read_wav, write_wav
 from edge.nets.bundle import Bundle, load_bundle
 from edge.runtime.pipeline import build_system

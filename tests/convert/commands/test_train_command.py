@@ -16,12 +16,12 @@ import pytest
 from convert.cli import main
 from convert.data.cache import load_cache
 from convert.data.corpora import CORPORA
-from convert.training import stages
-from convert.training.recipes import Recipe
-from convert.training.run import open_run
-from convert.training.run_file import read_run
-from convert.training.trained import load_stage
-from convert.training.trainer import read_log
+from convert.systems.recipe import Recipe
+from convert.training import train_stages as train_stages_module
+from convert.training.csv_log import read_log
+from convert.training.run_folder import open_run
+from convert.training.run_json import read_run
+from convert.training.weights import load_stage
 from edge.audio.wav import write_wav
 from edge.scoring.annotations import Label, write_annotations
 
@@ -48,14 +48,22 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     calls: list[SimpleNamespace] = []
 
     def train_stages(
-        stages: Any, recipe: Any, cache: Any, folder: Any, start: Any, dev: Any, workers: int, jobs: int, teacher: Any
+        stages: Any, recipe: Any, cache: Any, folder: Any, *, dev: Any, workers: int, warm_start: Any, **options: Any
     ) -> None:
         policy = keras.mixed_precision.global_policy().name
         calls.append(
-            SimpleNamespace(stages=stages, recipe=recipe, cache=cache, dev=dev, workers=workers, policy=policy)
+            SimpleNamespace(
+                stages=stages,
+                recipe=recipe,
+                cache=cache,
+                dev=dev,
+                workers=workers,
+                warm_start=warm_start,
+                policy=policy,
+            )
         )
 
-    monkeypatch.setattr(stages, "train_stages", train_stages)
+    monkeypatch.setattr(train_stages_module, "train_stages", train_stages)
     return calls
 
 

@@ -25,7 +25,7 @@ from convert.quantize.ladder import (
     computed,
     snr_db,
 )
-from convert.quantize.recording import RecordingNet
+from convert.systems.recording_net import RecordingNet
 from edge.geometry import unit_vector
 from edge.nets.net import LiteRtNet, Past
 from edge.scoring.metrics import SeldScores

@@ -16,7 +16,10 @@ from keras import ops
 
 from convert.systems.two_step.atst import import_transformer, read_state, transformer_state
 from convert.systems.two_step.sed_net import build_sed
-from convert.systems.two_step.sizes import EDGE_SIZES, PAPER_SIZES, TwoStepSizes
+from convert.systems.two_step.sizes import TwoStepSizes
+from convert.training.recipes import find_recipe
+
+EDGE_SIZES, PAPER_SIZES = (find_recipe(name).sizes for name in ("two-step-edge", "two-step-paper"))
 
 WIDTH, HEADS, BANDS, PATCHES = 12, 3, 64, 10
 SIZES = replace(

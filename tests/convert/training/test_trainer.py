@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 from keras import ops
 
+from convert.systems.recipe import TrainSettings
+from convert.training.csv_log import add_row, read_log
+from convert.training.schedule import cycle_ends, learning_rate
 from convert.training.snapshots import load_snapshot
-from convert.training.trainer import TrainSettings, add_row, cycle_ends, fit, learning_rate, read_log
+from convert.training.task import TrainingTask
+from convert.training.trainer import fit
 
 SETTINGS = TrainSettings(steps=6, batch_size=4, warmup_steps=2, average_momentum=0.8, checkpoint_steps=3, seed=3)
 
@@ -38,10 +42,10 @@ def squared(target: object, predicted: object) -> object:
 
 
 def trained(
-    folder: Path, settings: TrainSettings = SETTINGS, make: Callable = batch, **options: Any
+    folder: Path, settings: TrainSettings = SETTINGS, make: Callable = batch, score: Any = None, **options: Any
 ) -> list[np.ndarray]:
     model = net()
-    fit(model, squared, make, settings, folder, "net", **options)
+    fit(TrainingTask(model, squared, make, score), settings, folder, "net", **options)
     return model.get_weights()
 
 
@@ -167,7 +171,7 @@ def test_scores_come_with_the_first_checkpoint_after_so_many_steps_and_at_the_en
 ) -> None:
     settings = replace(SETTINGS, steps=5, checkpoint_steps=checkpoint_steps, dev_steps=dev_steps)
     drawn: list[int] = []
-    trained(tmp_path, settings, score=score, draw=lambda: drawn.append(int(rows(tmp_path)[-1]["step"])))
+    trained(tmp_path, settings, score=score, on_scores=lambda: drawn.append(int(rows(tmp_path)[-1]["step"])))
     found = rows(tmp_path)
     assert drawn == scored
     assert [int(row["step"]) for row in found if row["dev_loss"]] == scored
@@ -206,7 +210,7 @@ def test_it_learns(tmp_path: Path, optimizer: str, rate: float) -> None:
     inputs = keras.Input((3,), name="x")
     linear = keras.Model({"x": inputs}, keras.layers.Dense(1)(inputs))
     settings = replace(SETTINGS, steps=100, learning_rate=rate, checkpoint_steps=50, optimizer=optimizer)
-    fit(linear, squared, batch, settings, tmp_path, "net")
+    fit(TrainingTask(linear, squared, batch), settings, tmp_path, "net")
     first, last = (float(row["loss"]) for row in rows(tmp_path))
     assert last < 0.1 * first
     np.testing.assert_allclose(linear.get_weights()[0], 1.0, atol=0.1)  # the target is the sum of the inputs
@@ -215,11 +219,11 @@ def test_it_learns(tmp_path: Path, optimizer: str, rate: float) -> None:
 def test_the_checkpoint_of_another_net_is_refused(tmp_path: Path) -> None:
     trained(tmp_path, replace(SETTINGS, steps=1))
     with pytest.raises(ValueError, match=r"net\.npz: got .*\(3, 5\), wanted \(3, 6\): another net's\?"):
-        fit(net(6), squared, batch, SETTINGS, tmp_path, "net")
+        fit(TrainingTask(net(6), squared, batch), SETTINGS, tmp_path, "net")
     inputs = keras.Input((3,), name="x")
     smaller = keras.Model({"x": inputs}, keras.layers.Dense(1)(inputs))
     with pytest.raises(ValueError, match=r"net\.npz: got \d+ variables, wanted \d+: another net's\?"):
-        fit(smaller, squared, batch, SETTINGS, tmp_path, "net")
+        fit(TrainingTask(smaller, squared, batch), SETTINGS, tmp_path, "net")
 
 
 def test_an_error_in_a_batch_comes_out(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A net that keeps what it was asked: examples as the device will feed them."""
+"""A net that records its inputs: examples as the device will feed them, for calibration."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from edge.types import FloatArray
 
 
 class RecordingNet:
-    """A net that keeps what it was asked: examples as the device will feed them, states rolled forward."""
+    """A net that answers as the net inside and records the inputs of every call, states among them."""
 
     def __init__(self, net: Net) -> None:
         self._net = net
-        self.examples: list[dict[str, FloatArray]] = []
+        self.examples: list[dict[str, FloatArray]] = []  # without the batch axis
 
     def __call__(self, past: Past | None = None, **inputs: FloatArray) -> dict[str, FloatArray]:
-        """As the net inside."""
+        """The answer of the net inside, whose `past` is changed as that net changes it."""
         self.examples.append({**inputs, **{name: state[0] for name, state in (past or {}).items()}})
         return self._net(past, **inputs)
 
     def fresh(self) -> Past:
-        """As the net inside."""
+        """The past of a net that has not been called yet."""
         return self._net.fresh()
