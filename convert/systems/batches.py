@@ -39,7 +39,7 @@ def training_sampling(recipe: Recipe, seed: int) -> Sampling:
 
 
 def calibration_sampling(recipe: Recipe, count: int, seed: int) -> Sampling:
-    """One batch of `count` chunks as a device may hear them: at any level and from anywhere, but whole."""
+    """One batch of `count` chunks as a device may receive them: at any level and rotation, without masks or silence."""
     undamaged = {"silence_share": 0.0, "masked_frames": 0, "masked_bands": 0, "speed": (1.0, 1.0)}
     return Sampling(replace(recipe.augmentation, **undamaged), recipe.sizes.labels, count, seed)
 

@@ -43,7 +43,7 @@ class TrainingData:
 
 
 def as_trained(recipe: Recipe, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
-    """The nets of the bundle where the device asks the nets as they were trained."""
+    """The nets of the bundle where the device runs the nets as they were trained."""
     return dict(nets)
 
 

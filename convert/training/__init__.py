@@ -1,4 +1,6 @@
-"""One trainer for the nets of all systems. The life of a training, `seld-convert train`, file by file:
+"""One trainer for the nets of all systems: recipe and recordings -> trained weights in the folder of a run.
+
+The life of a training, `seld-convert train`, file by file:
 
 1. `recipes` reads the recipe, a TOML file, and applies the user's changes.
 2. `convert.data.cache` makes feature caches of the recordings, for training and for development.

@@ -32,7 +32,7 @@ def localizer_scores(target: FloatArray, answer: FloatArray, threshold: float) -
     Returns:
         `dev_doa_K_deg` is the mean angle to the nearest event that is not in the condition, over frames with K = 1 or
         2 active events of which at least one is to be named. `dev_alive_percent` is the share of frames in which the
-        length of the answer says rightly whether there is one to name. NaN where there are no such frames.
+        length of the answer tells rightly whether there is one to name. NaN where there are no such frames.
     """
     slots = target.shape[2] - 1
     events, to_name = target[:, :, :slots, :3], target[:, :, :slots, 3] > 0

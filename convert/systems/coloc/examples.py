@@ -41,7 +41,7 @@ def window_examples(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net]
     Args:
         recipe: That of the nets.
         cache: Training scenes.
-        nets: The encoders among them are asked.
+        nets: Every net of the bundle; the encoders are run.
         count: Windows per net.
         seed: What the windows are drawn by.
     """

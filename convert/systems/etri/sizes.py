@@ -23,7 +23,7 @@ class EtriSizes:
     convolutions: int = 1  # at each level
     trellis_units: int = 64
     trellis_dilations: tuple[int, ...] = (1, 1, 2, 4, 8)
-    doae_masks: bool = True  # DOAE says where each class is in the spectrogram, and not its angles
+    doae_masks: bool = True  # the output of DOAE is where each class is in the spectrogram, not its angles
     dropout: float = 0.05
 
     def __post_init__(self) -> None:

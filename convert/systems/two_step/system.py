@@ -53,7 +53,7 @@ def loss(stage: str, recipe: Recipe, classes: int) -> Loss:
 
 
 def batches(stage: str, data: TrainingData) -> BatchFunction:
-    """Batches of a stage by step number; those of step 2 come from windows that the nets of step 1 have heard.
+    """Batches of a stage by step number; those of step 2 come from the windows of step 1.
 
     Raises:
         ValueError: A recording is shorter than a window, or windows have to be made and the recordings are not at hand.

@@ -29,11 +29,10 @@ class TinySystem:
 
     levels = ("full quality",)
 
-    def __init__(
-        self, net: Any, extractor: Any, label_s: float, settings: TinySettings, array: Any, clock: Any
-    ) -> None:
-        self._net, self._extractor = net, extractor
-        self.settings, self.array, self.clock, self.latency_s = settings, array, clock, label_s
+    def __init__(self, net: Any, bundle: Any, settings: TinySettings, array: Any, clock: Any) -> None:
+        self._net, self._extractor = net, bundle.extractor()
+        self.settings, self.array, self.clock = settings, array, clock
+        self.latency_s = bundle.manifest.stft.label_s
 
     def step(self, spectra: Any) -> Any:
         """Classes and one direction of a label frame, from the net's only output."""
@@ -59,9 +58,8 @@ class TinySystem:
 
 def from_bundle(bundle: Any, nets: Any, overrides: Mapping[str, Any], array: Any, clock: Any) -> TinySystem:
     """The entry point of the group `seld_edge.systems`."""
-    manifest = bundle.manifest
-    settings = build_settings(TinySettings, {**manifest.settings, **overrides}, "settings")
-    return TinySystem(nets["tiny"], bundle.extractor(), manifest.stft.label_s, settings, array, clock)
+    settings = build_settings(TinySettings, {**bundle.manifest.settings, **overrides}, "settings")
+    return TinySystem(nets["tiny"], bundle, settings, array, clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +111,15 @@ def trainable_system() -> Any:
         trainable=lambda stage, recipe, nets: keras.Model(nets[0].inputs, nets[0].output["output"]),
         loss=lambda stage, recipe, classes: lambda target, answer: ops.mean(ops.square(target - answer)),
         batches=batches,
-        scores=lambda stage, recipe, classes: (
-            lambda target, answer: {"dev_error": float(np.abs(target - answer).max())}
-        ),
+        scores=lambda stage, recipe, classes: error,
         examples=examples,
         net_settings=lambda settings: {},
     )
+
+
+def error(target: np.ndarray, answer: np.ndarray) -> dict[str, float]:
+    """The largest difference."""
+    return {"dev_error": float(np.abs(target - answer).max())}
 
 
 def example(classes: int, chunk: Any, rng: np.random.Generator) -> Any:
