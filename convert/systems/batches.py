@@ -40,8 +40,8 @@ def training_sampling(recipe: Recipe, seed: int) -> Sampling:
 
 def calibration_sampling(recipe: Recipe, count: int, seed: int) -> Sampling:
     """One batch of `count` chunks as a device may receive them: at any level and rotation, without masks or silence."""
-    undamaged = {"silence_share": 0.0, "masked_frames": 0, "masked_bands": 0, "speed": (1.0, 1.0)}
-    return Sampling(replace(recipe.augmentation, **undamaged), recipe.sizes.labels, count, seed)
+    augmentation = replace(recipe.augmentation, silence_share=0.0, masked_frames=0, masked_bands=0, speed=(1.0, 1.0))
+    return Sampling(augmentation, recipe.sizes.labels, count, seed)
 
 
 def batches_of(example: Example, cache: FeatureCache, sampling: Sampling, maps: slice = ALL_MAPS) -> BatchFunction:
