@@ -9,13 +9,13 @@ of LAVT (Yang et al. 2022). Figure 1 is lost, so from the text and these two wor
   together;
 * words and pixels carry the sinusoidal encoding of their time, in queries and keys alone. The words of LAVT have
   their order from a language model; without an encoding, a pixel could not attend to the features of its own time;
-* where LAVT has instance norms, the norm of the sizes;
-* the second layer of a gate starts at zero, so that the net starts as CST-former. LAVT writes zeros into both, through
-  which no gradient could come;
+* where LAVT has instance norms, there is the norm of the sizes;
+* the second layer of a gate starts at zero, so that the net starts as CST-former. LAVT initialises both with zeros,
+  so that no gradient would reach them;
 * the norms of the feed-forward layers stand before the GELU, not behind it, so that they fold;
 * the head of `two-step-edge` takes the words once more and has gates: multi-ACCDOA is a direction times an activity, a
   product that a head of two dense layers has to learn. With such a head no event was found after 800 steps;
-* with the activation ReLU6, which products of maps need in int8, the encoder's ReLU ends at 6, too.
+* with the activation ReLU6, which products of maps need in int8, the encoder's ReLU is limited to 6, too.
 """
 
 from __future__ import annotations

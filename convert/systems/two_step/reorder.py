@@ -7,7 +7,7 @@ states the aim, not the method; reconstructed:
 * an event is a run of label frames of one class; of several of one class, each continues in the nearest direction;
 * events take tracks in the order of their onsets. Of the tracks that are free an event takes one that had its class
   last, the nearest in direction; else one that was not used yet; else one whose class does not come back; else the one
-  that has been quiet for longest.
+  that has been empty for longest.
 
 So no track changes its class while there are as many tracks as (class, instance) pairs, and no event is lost while no
 more events than tracks are active at a time (interval colouring by onsets needs no more tracks).
