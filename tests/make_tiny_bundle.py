@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers, ops
 
 from convert.quantize.converter import pinned, to_tflite
-from convert.quantize.ladder import KerasNet
+from convert.quantize.keras_net import KerasNet
 from convert.systems.recording_net import RecordingNet
 from edge.geometry import unit_vector
 from edge.nets.bundle import Bundle, Manifest, write_bundle

@@ -33,7 +33,7 @@ def bundle(request):
 
 
 def modes_of(name):
-    return SYSTEMS[read_manifest(find_bundle(name)).system].MODES
+    return SYSTEMS[read_manifest(find_bundle(name)).system].modes
 
 
 @pytest.fixture(

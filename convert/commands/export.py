@@ -46,7 +46,7 @@ def run_export(args: argparse.Namespace) -> int:
     import_tensorflow()
     from convert.quantize.export import export, export_random
     from convert.training.recipes import changed, find_recipe, parse_changes
-    from convert.training.run import open_run
+    from convert.training.run_folder import open_run
 
     if args.random is not None:
         export_random(changed(find_recipe(args.random), parse_changes(args.set)), args.out)

@@ -17,7 +17,7 @@ from convert.commands.options import parse_integers
 
 if TYPE_CHECKING:
     from convert.commands.options import Subparsers
-    from convert.training.run import Run
+    from convert.training.run_folder import Run
     from edge.nets.bundle import Bundle
     from edge.nets.net import LiteRtNet, Net
     from edge.scoring.metrics import SeldScores
@@ -104,15 +104,14 @@ def recurrences(run: Run, bundle: Bundle, look_ahead: int) -> dict[str, LiteRtNe
     """
     from convert.quantize.converter import pinned, to_tflite
     from convert.quantize.keras_net import KerasNet
-    from convert.systems.coloc.examples import CALIBRATION_STEPS, step_examples
-    from convert.systems.coloc.system import STAGES
+    from convert.systems.coloc.examples import CALIBRATION_STEPS, STAGES, step_examples
     from edge.nets.net import LiteRtNet
 
     device = {**run.recipe.device, "look_ahead_labels": look_ahead}
     other = replace(run, recipe=replace(run.recipe, device=device))
     models = other.keras_nets()
     trained = {name: KerasNet(model) for name, model in models.items()}
-    examples = step_examples(other, trained, CALIBRATION_STEPS, seed=1)
+    examples = step_examples(other.recipe, other.cache, trained, CALIBRATION_STEPS, seed=1)
     nets = {}
     for stage in STAGES:
         name = f"{stage}_recurrence"

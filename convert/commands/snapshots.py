@@ -19,6 +19,7 @@ from convert.tensorflow_import import import_tensorflow
 if TYPE_CHECKING:
     import keras
 
+    from convert.training.dev_score import Predictor
     from convert.training.snapshots import Weights
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -28,7 +29,7 @@ NORM_BATCHES = 100
 
 def add_snapshots_parser(subparsers: Subparsers) -> None:
     """Add the `snapshots` command and its options to a command line; `args.run` is `run_snapshots`."""
-    parser = subparsers.add_parser("snapshots", help="what ensembles of a training in cycles are worth")
+    parser = subparsers.add_parser("snapshots", help="compare the ensembles of a training in cycles")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", dest="run_folder", help="trained with --dev")
     parser.add_argument("--stage", required=True, help="trained with --set training.cycles=N, N > 1")
     parser.add_argument("--keep-mean", action="store_true", help="the mean of the weights becomes the stage's net")
@@ -36,11 +37,21 @@ def add_snapshots_parser(subparsers: Subparsers) -> None:
 
 
 def run_snapshots(args: argparse.Namespace) -> int:
-    """Print the scores of each snapshot and of ensembles of all of them; return 0."""
+    """Print the scores of each snapshot and of ensembles of all of them.
+
+    Returns:
+        0, the exit code.
+
+    Raises:
+        ValueError: The folder is no run with development data, or the stage was not trained in cycles.
+    """
     import_tensorflow()
     from convert.data.cache import load_cache
-    from convert.training.run import open_run
+    from convert.systems.interface import TrainingData
+    from convert.training.run_folder import open_run
     from convert.training.snapshots import average_snapshots, load_snapshot, refresh_norms, snapshot_path
+    from convert.training.task import training_task
+    from convert.training.weights import weights_path
 
     run = open_run(args.run_folder)
     if args.stage not in run.file.training:
@@ -49,25 +60,26 @@ def run_snapshots(args: argparse.Namespace) -> int:
     paths = [snapshot_path(run.folder, args.stage, number) for number in range(1, training.cycles + 1)]
     snapshots = [load_snapshot(path) for path in paths]
     dev = replace(load_cache(run.folder / "dev_cache"), mean=run.cache.mean, deviation=run.cache.deviation)
-    recipe = replace(run.recipe, training=training)
     nets = run.nets_of(args.stage)
-    lesson = run.system.lesson(args.stage, recipe, nets, run.cache, dev, training.seed, run.nets_of, 1)
-    assert lesson.score is not None  # since there is development data
+    data = TrainingData(replace(run.recipe, training=training), run.cache, training.seed, run.nets_of)
+    task = training_task(run.system, args.stage, nets, data, dev)
+    score = task.score
+    assert score is not None  # since there is development data
 
-    def say(name: str, model: keras.Model | MeanOfAnswers) -> None:
-        print(_line(name, lesson.score(model)), flush=True)  # type: ignore[misc]
+    def show(name: str, model: Predictor) -> None:
+        print(_line(name, score(model)), flush=True)
 
     for number, weights in enumerate(snapshots, 1):
-        lesson.model.set_weights(weights)
-        say(f"snapshot {number}", lesson.model)
-    say("mean of answers", MeanOfAnswers(lesson.model, snapshots))
-    lesson.model.set_weights(average_snapshots(paths))
-    say("mean of weights", lesson.model)
-    refresh_norms(lesson.model, (lesson.batch(step)[0] for step in range(NORM_BATCHES)))
-    say("the same, norms refreshed", lesson.model)
+        task.model.set_weights(weights)
+        show(f"snapshot {number}", task.model)
+    show("mean of answers", MeanOfAnswers(task.model, snapshots))
+    task.model.set_weights(average_snapshots(paths))
+    show("mean of weights", task.model)
+    refresh_norms(task.model, (task.batch(step)[0] for step in range(NORM_BATCHES)))
+    show("the same, norms refreshed", task.model)
     if args.keep_mean:
         for net in nets:
-            net.save_weights(run.folder / f"{net.name}.weights.h5")
+            net.save_weights(weights_path(run.folder, net.name))
     return 0
 
 
@@ -77,8 +89,8 @@ class MeanOfAnswers:
     def __init__(self, model: keras.Model, snapshots: Sequence[Weights]) -> None:
         self._model, self._snapshots = model, snapshots
 
-    def predict_on_batch(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The mean of what the snapshots answer to a batch."""
+    def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """The mean of the snapshots' answers (batch, ...) to a batch; the model keeps the weights of the last one."""
         answers = []
         for weights in self._snapshots:
             self._model.set_weights(weights)

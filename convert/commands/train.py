@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +16,13 @@ from convert.data.cache import FeatureCache
 from convert.data.folders import DEV_SPLITS, TRAIN_SPLITS, choose_classes, find_data, read_arrays, read_sources
 from convert.data.recordings import DataFolder
 from convert.tensorflow_import import import_tensorflow
-from convert.training.start import adopt_statistics, find_start, start_classes
+from convert.training.warm_start import WarmStart, adopt_statistics, find_start, start_classes
 from edge.stderr import silent_stderr
 
 if TYPE_CHECKING:
+    from convert.systems.interface import TrainableSystem
+    from convert.systems.recipe import Recipe
+
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 CORES = os.cpu_count() or 1
@@ -26,7 +31,12 @@ CORES = os.cpu_count() or 1
 def add_train_parser(subparsers: Subparsers) -> None:
     """Add the `train` command and its options to a command line; `args.run` is `run_train`."""
     parser = subparsers.add_parser("train", help="train a model on scenes and corpora, or go on training")
-    parser.add_argument("--model", default="coloc-edge", metavar="NAME", help="recipe (default: %(default)s)")
+    parser.add_argument(
+        "--model",
+        default="coloc-edge",
+        metavar="NAME|FILE.toml",
+        help="a shipped recipe, or one of your own (default: %(default)s)",
+    )
     parser.add_argument(
         "--data",
         action="append",
@@ -40,6 +50,12 @@ def add_train_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--classes", metavar="NAME,...", help="to learn (default: those of the scenes)")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="weights, logs and feature cache")
     parser.add_argument("--start", metavar="NAME|RUN", help="begin with the weights of a shipped bundle or another run")
+    parser.add_argument(
+        "--pretrained",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="begin with a published checkpoint (two-step's sed: ATST-Frame, as .npz or for PyTorch)",
+    )
     parser.add_argument(
         "--teacher", metavar="NAME|RUN", help="a CoLoC whose convolutions nets on the same maps begin with (two-step)"
     )
@@ -63,7 +79,7 @@ def add_train_parser(subparsers: Subparsers) -> None:
 
 
 def add_set_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--set`, for `recipes.parse_changes`."""
+    """Add the option `--set`, whose values `convert.training.recipes.parse_changes` reads."""
     parser.add_argument(
         "--set",
         action="append",
@@ -74,61 +90,108 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
 
 
 def run_train(args: argparse.Namespace) -> int:
-    """Train the stages, going on where they stopped; return 0. Raises ValueError for options or data that do not fit.
+    """Train the stages, going on where they stopped. Works with any backend of Keras (`KERAS_BACKEND`).
 
-    Works with any backend of Keras (`KERAS_BACKEND`).
+    Returns:
+        0, the exit code.
+
+    Raises:
+        ValueError: Options or data do not fit.
     """
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # read when TensorFlow is imported
         os.environ[name] = str(args.threads)
     _import_keras()
-    import keras
-
-    from convert.data.augment import sampled_labels
-    from convert.systems import SYSTEMS
+    from convert.evaluation.plots import CURVES, plot_curves
+    from convert.systems import find_system
     from convert.training.recipes import changed, find_recipe, parse_changes
-    from convert.training.run_file import RunFile, write_run
-    from convert.training.stages import train_stages
+    from convert.training.run_json import RunFile, keep_recipe, write_run
+    from convert.training.train_stages import train_stages
 
     changes = parse_changes(args.set)
-    recipe = changed(find_recipe(args.model), changes)
-    given = {name: getattr(args, name) for name in ("steps", "batch_size", "dev_steps", "seed")}
-    training = replace(recipe.training, **{name: value for name, value in given.items() if value is not None})
-    recipe = replace(recipe, training=training)
-    known_stages = SYSTEMS[recipe.system].STAGES
-    stages = args.stage or known_stages
-    for stage in stages:
-        if stage not in known_stages:
-            raise ValueError(f"stage: got {stage!r}, wanted one of {', '.join(known_stages)}")
-    start = None if args.start is None else find_start(args.start)
-    teacher = None if args.teacher is None else find_start(args.teacher)
-    known = None if start is None else start_classes(start)
+    recipe = _with_options(changed(find_recipe(args.model), changes), args)
+    system = find_system(recipe.system)
+    stages = args.stage or system.stages
+    warm_start = _warm_start(args, system, stages)
     data, dev_data = find_data(args.data, TRAIN_SPLITS), find_data(args.dev, DEV_SPLITS)
+    known = None if warm_start.start is None else start_classes(warm_start.start)
     classes = choose_classes(data, known, args.classes.split(",") if args.classes else None)
     if known not in (None, classes) and "classifier" in stages:
         raise ValueError(f"start: got classes {known}, wanted {classes}, or --stage localizer")
-
-    def cached(name: str, folders: list[DataFolder], least_labels: int) -> FeatureCache:
-        cache = args.out / name
-        return build_cache(folders, classes, cache, recipe.stft, recipe.features, args.jobs, least_labels)
-
-    labels = recipe.sizes.labels
-    cache = cached("cache", data, sampled_labels(labels, recipe.augmentation))
-    dev = cached("dev_cache", dev_data, labels) if dev_data else None
+    cache, dev = _feature_caches(args, recipe, data, dev_data, classes)
     changes.pop("training", None)  # each stage keeps its own
-    schedules = dict.fromkeys(stages, training)
+    schedules = dict.fromkeys(stages, recipe.training)
     write_run(args.out, RunFile(recipe.name, read_sources(data), schedules, changes, read_arrays(data)))
-    if start is not None:
-        cache = replace(adopt_statistics(args.out / "cache", start), recordings=cache.recordings)
+    keep_recipe(args.out, args.model)
+    if warm_start.start is not None:
+        cache = replace(adopt_statistics(args.out / "cache", warm_start.start), recordings=cache.recordings)
     if dev is not None:
         dev = replace(dev, mean=cache.mean, deviation=cache.deviation)
-    accelerated = any(not device.startswith("cpu") for device in keras.distribution.list_devices())
-    keras.mixed_precision.set_global_policy(args.precision or ("mixed_bfloat16" if accelerated else "float32"))
-    train_stages(stages, recipe, cache, args.out, start, dev, args.jobs if accelerated else 1, args.jobs, teacher)
+    accelerated = _set_precision(args.precision)
+    train_stages(
+        stages,
+        recipe,
+        cache,
+        args.out,
+        dev=dev,
+        warm_start=warm_start,
+        on_scores=partial(plot_curves, args.out / CURVES, {name: args.out / f"{name}.csv" for name in system.stages}),
+        workers=args.jobs if accelerated else 1,
+        jobs=args.jobs,
+    )
     return 0
 
 
+def _with_options(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    """The recipe with the schedule that options ask for."""
+    given = {name: getattr(args, name) for name in ("steps", "batch_size", "dev_steps", "seed")}
+    known = {name: value for name, value in given.items() if value is not None}
+    return replace(recipe, training=replace(recipe.training, **known))
+
+
+def _warm_start(args: argparse.Namespace, system: TrainableSystem, stages: Sequence[str]) -> WarmStart:
+    """What nets begin with. Raises ValueError for unknown stages and folders, and for stages without an importer."""
+    for stage in stages:
+        if stage not in system.stages:
+            raise ValueError(f"stage: got {stage!r}, wanted one of {', '.join(system.stages)}")
+    if args.pretrained is not None and not set(stages) & system.importers.keys():
+        wanted = ", ".join(system.importers) or "none of this model's"
+        raise ValueError(f"pretrained: got stages {', '.join(stages)}, wanted one that takes a checkpoint: {wanted}")
+    return WarmStart(
+        start=None if args.start is None else find_start(args.start),
+        pretrained=args.pretrained,
+        teacher=None if args.teacher is None else find_start(args.teacher),
+    )
+
+
+def _feature_caches(
+    args: argparse.Namespace,
+    recipe: Recipe,
+    data: Sequence[DataFolder],
+    dev_data: Sequence[DataFolder],
+    classes: Sequence[str],
+) -> tuple[FeatureCache, FeatureCache | None]:
+    """Feature caches of the training data and, if there are any, of the development data."""
+    from convert.data.augment import sampled_labels
+
+    def cached(name: str, folders: Sequence[DataFolder], least_labels: int) -> FeatureCache:
+        return build_cache(folders, classes, args.out / name, recipe.stft, recipe.features, args.jobs, least_labels)
+
+    labels = recipe.sizes.labels
+    cache = cached("cache", data, sampled_labels(labels, recipe.augmentation))
+    return cache, cached("dev_cache", dev_data, labels) if dev_data else None
+
+
+def _set_precision(asked: str | None) -> bool:
+    """Set the precision of the computation; returns whether there is an accelerator."""
+    import keras
+
+    accelerated = any(not device.startswith("cpu") for device in keras.distribution.list_devices())
+    keras.mixed_precision.set_global_policy(asked or ("mixed_bfloat16" if accelerated else "float32"))
+    return accelerated
+
+
 def _import_keras() -> None:
-    """Import it and its backend now, in silence, so that what is not installed is one clear line."""
+    """Import Keras and its backend without their messages. Raises ValueError with one line if one is not installed."""
     try:
         with silent_stderr():
             backend = importlib.import_module("keras").backend.backend()

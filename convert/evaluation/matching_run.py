@@ -11,7 +11,7 @@ from convert.tensorflow_import import import_tensorflow
 from edge.nets.bundle import Bundle
 
 if TYPE_CHECKING:
-    from convert.training.run import Run
+    from convert.training.run_folder import Run
 
 
 def matching_run(folder: Path, bundle: Bundle) -> Run:
@@ -25,7 +25,7 @@ def matching_run(folder: Path, bundle: Bundle) -> Run:
         ValueError: the folder is no run, or its nets do not belong to this bundle.
     """
     import_tensorflow()
-    from convert.training.run import open_run
+    from convert.training.run_folder import open_run
 
     run, manifest = open_run(folder), bundle.manifest
     for name, got, wanted in (

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from convert.training.trainer import read_log
+from convert.training.csv_log import read_log
 from edge.scoring.annotations import LABEL_FRAME_S, Label
 
 if TYPE_CHECKING:

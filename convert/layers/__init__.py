@@ -1,1 +1,1 @@
-"""Keras layers and blocks that survive int8 conversion."""
+"""Keras layers and blocks that survive the conversion to int8."""

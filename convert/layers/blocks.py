@@ -1,4 +1,4 @@
-"""Keras blocks shared by the nets: built from `keras.ops` alone, and from ops that survive int8 TFLite."""
+"""Keras blocks shared by the nets, of operations that survive int8 TFLite; and norms folded into convolutions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ from keras import layers, ops
 def conv_block(
     x: keras.KerasTensor, filters: int, pool: tuple[int, int], dropout: float, name: str, deployed: bool = False
 ) -> keras.KerasTensor:
-    """Conv3x3 (same) -> BN -> ReLU -> MaxPool (time, frequency) -> Dropout: one block of the DCASE 2022 baseline."""
+    """One block of the DCASE 2022 baseline: Conv3x3 (same) -> BN -> ReLU -> MaxPool -> Dropout.
+
+    Args:
+        x: Maps (t, f, c).
+        filters: Of the convolution.
+        pool: (time, frequency).
+        dropout: Share of the values.
+        name: What the names of the layers begin with.
+        deployed: Leave out norm and dropout.
+
+    Returns:
+        Maps (t / time, f / frequency, filters).
+    """
     x = layers.Conv2D(filters, 3, padding="same", name=f"{name}_conv")(x)
     return pooled_activation(x, pool, dropout, name, deployed)
 
@@ -24,17 +36,17 @@ def conditioned_conv_block(
     name: str,
     deployed: bool = False,
 ) -> keras.KerasTensor:
-    """`conv_block` on features (t, F, c_f) with a condition (T, c) repeated in time and frequency and stacked to them.
+    """`conv_block` on features (t, F, c_f) stacked with a condition (T, c) that is repeated in time and frequency.
 
-    A convolution is linear, so convolving the stack is convolving the two parts and adding. The condition is the same
-    in every band, so its part has one value per frame and filter: (t, 1, filters) is added to all bands. It is repeated
-    beyond the lowest and the highest band too, where a stacked map would be padded with zeros. The parameters are those
-    of the stacked convolution.
+    A convolution is linear, so the convolution of the stack is the sum of the convolutions of its parts. The condition
+    is the same in every band, so its part has one value per frame and filter: (t, 1, filters) is added to all bands. It
+    continues beyond the lowest and the highest band, where a stacked map would be padded with zeros. The parameters are
+    those of the stacked convolution.
     """
     frames, labels = features.shape[1], condition.shape[1]
     x = layers.Conv2D(filters, 3, padding="same", name=f"{name}_conv")(features)
     repeated = ops.repeat(ops.expand_dims(condition, 2), frames // labels, axis=1)  # (t, 1, c)
-    repeated = ops.concatenate([repeated] * 3, axis=2)  # (t, 3, c): what a 3x3 kernel sees in any band
+    repeated = ops.concatenate([repeated] * 3, axis=2)  # (t, 3, c): the neighbourhood of a 3x3 kernel in any band
     repeated = ops.pad(repeated, [[0, 0], [1, 1], [0, 0], [0, 0]])
     shift = layers.Conv2D(filters, 3, padding="valid", use_bias=False, name=f"{name}_condition")(repeated)
     return pooled_activation(x + shift, pool, dropout, name, deployed)
@@ -43,7 +55,9 @@ def conditioned_conv_block(
 def pooled_activation(
     x: keras.KerasTensor, pool: tuple[int, int], dropout: float, name: str, deployed: bool
 ) -> keras.KerasTensor:
-    """BN -> MaxPool -> ReLU -> Dropout. Pool and ReLU both keep order, so they commute, and the smaller map is cheaper.
+    """BN -> MaxPool -> ReLU -> Dropout.
+
+    Pooling and ReLU are monotonic, so they commute, and ReLU on fewer values is cheaper.
 
     A deployed block has neither norm nor dropout: `folded_weights` puts the norm into the convolutions.
     """
@@ -56,11 +70,11 @@ def pooled_activation(
 
 @keras.saving.register_keras_serializable("seld_edge")
 class RandomLookAhead(layers.Layer):
-    """(B, T, n) -> (B, T, 1): 0 where a backward recurrence begins anew, as if the labels behind were not known yet.
+    """Sequences (B, T, n) -> a mask (B, T, 1): 0 where a backward recurrence starts again, with no look-ahead beyond.
 
     In training the labels are cut into runs of one random length per example, log-uniform from 1 to `longest` labels,
-    or not at all in `whole_share` of the examples; otherwise nothing is cut. So a net learns to do with whatever
-    look-ahead the device has (latency-controlled recurrence: Zhang et al. 2016, arXiv 1510.08983).
+    but not in `whole_share` of the examples; at inference nothing is cut. So a net learns to work with any look-ahead
+    that a device has (latency-controlled recurrence: Zhang et al. 2016, arXiv 1510.08983).
     """
 
     def __init__(self, longest: int = 30, whole_share: float = 0.3, **keywords: object) -> None:
@@ -85,9 +99,9 @@ class RandomLookAhead(layers.Layer):
 
 @keras.saving.register_keras_serializable("seld_edge")
 class ResettableGRU(layers.Layer):
-    """(B, T, n), (B, T, 1) -> (B, T, 2 * units): a bidirectional GRU whose backward half forgets where the mask is 0.
+    """A bidirectional GRU whose backward half forgets where a mask is 0: (B, T, n), (B, T, 1) -> (B, T, 2 * units).
 
-    With a mask of ones it is `Bidirectional(GRU(units, return_sequences=True))`, and has its weights in its order.
+    With a mask of ones it is `Bidirectional(GRU(units, return_sequences=True))`, with the same weights in that order.
     """
 
     def __init__(self, units: int, **keywords: object) -> None:
@@ -95,7 +109,7 @@ class ResettableGRU(layers.Layer):
         self.units = units
 
     def build(self, x_shape: tuple[int | None, ...], keep_shape: tuple[int | None, ...]) -> None:
-        """Kernel, recurrent kernel and biases of both directions."""
+        """Add kernel, recurrent kernel and biases of both directions."""
         for direction in ("forward", "backward"):
             for name, rows, initializer in (
                 ("kernel", x_shape[-1], "glorot_uniform"),
@@ -106,7 +120,7 @@ class ResettableGRU(layers.Layer):
                 setattr(self, f"{direction}_{name}", weight)
 
     def call(self, x: keras.KerasTensor, keep: keras.KerasTensor) -> keras.KerasTensor:
-        """Both directions, each in a scan over time."""
+        """The states of both directions, each from a scan over time."""
         x = ops.transpose(x, (1, 0, 2))  # time first
         keep = ops.flip(ops.transpose(keep, (1, 0, 2)), 0)
         ahead = ops.matmul(x, self.forward_kernel) + self.forward_bias[0]
@@ -136,9 +150,9 @@ class ResettableGRU(layers.Layer):
 
 
 def gated_bidirectional_gru(x: keras.KerasTensor, units: int, name: str, deployed: bool = False) -> keras.KerasTensor:
-    """(T, n) -> (T, units): two bidirectional GRU layers, tanh, second half times first half (DCASE 2022 baseline).
+    """Two bidirectional GRU layers, tanh, second half times first half (DCASE 2022 baseline): (T, n) -> (T, units).
 
-    In training the look-ahead is random. A deployed GRU is unrolled: left as a loop it makes the int8 converter crash.
+    In training the look-ahead is random. A deployed GRU is unrolled: as a loop it makes the int8 converter crash.
     """
     keep = None if deployed else RandomLookAhead(name=f"{name}_look_ahead")(x)
     for layer in (1, 2):
@@ -152,29 +166,36 @@ def gated_bidirectional_gru(x: keras.KerasTensor, units: int, name: str, deploye
 
 
 def folded_weights(trained: keras.Model, block: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Kernel, bias and, if there is one, condition kernel of a trained block, with its batch norm folded in.
+    """The convolutions of a trained block with its batch norm folded in.
 
-    `BLOCK_norm` is folded into `BLOCK_conv` and `BLOCK_condition`: their sum is what was normalised, so TFLite's own
-    folding, which wants a norm right behind one convolution, would not reach it.
+    `BLOCK_norm` is folded into `BLOCK_conv` and `BLOCK_condition`. It normalises their sum, so TFLite's own folding,
+    which needs a norm directly behind one convolution, does not apply.
+
+    Args:
+        trained: A model with these layers.
+        block: The name of the block.
+
+    Returns:
+        Kernel, bias and the kernel of the condition, which is empty if there is none.
     """
     norm = trained.get_layer(f"{block}_norm")
     gamma, beta, mean, variance = norm.get_weights()
     scale = gamma / np.sqrt(variance + norm.epsilon)
     kernel, bias = trained.get_layer(f"{block}_conv").get_weights()
     conditions = [layer for layer in trained.layers if layer.name == f"{block}_condition"]
-    told = conditions[0].get_weights()[0] * scale if conditions else np.empty(0)
-    return kernel * scale, (bias - mean) * scale + beta, told
+    condition = conditions[0].get_weights()[0] * scale if conditions else np.empty(0)
+    return kernel * scale, (bias - mean) * scale + beta, condition
 
 
 def fold_norms(trained: keras.Model, deployed: keras.Model) -> None:
-    """Copy weights from `trained` into `deployed`, which has the same layers but for its batch norms."""
+    """Copy the weights of `trained` into `deployed`, folding the batch norms, which `deployed` does not have."""
     norms = [layer for layer in trained.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in trained.layers:
         if layer.weights and layer not in norms:
             deployed.get_layer(layer.name).set_weights(layer.get_weights())
     for norm in norms:
         block = norm.name.removesuffix("_norm")
-        kernel, bias, told = folded_weights(trained, block)
+        kernel, bias, condition = folded_weights(trained, block)
         deployed.get_layer(f"{block}_conv").set_weights([kernel, bias])
-        if told.size:
-            deployed.get_layer(f"{block}_condition").set_weights([told])
+        if condition.size:
+            deployed.get_layer(f"{block}_condition").set_weights([condition])

@@ -1,9 +1,9 @@
 """Blocks of PoolNet (Liu et al. 2019): global guidance and feature aggregation in a feature pyramid. Maps -> maps.
 
-Maps are (t, f, c). The ETRI report has lost its description of the network, so all of this is reconstructed from
-PoolNet as its authors built it, with three changes. There is a batch norm behind every convolution, since nothing here
-is pre-trained. A convolution that PoolNet has behind a bilinear upsampling comes before it: the same parameters, a
-quarter of the work or less. Upsampling aligns the middles of rows and bands, not the outermost ones.
+Maps are (t, f, c). The text of the ETRI report lacks its description of the network, so all of this is reconstructed
+from PoolNet as its authors built it, with three changes. There is a batch norm behind every convolution, since no
+weights are pre-trained. A convolution that PoolNet has behind a bilinear upsampling comes before it: the parameters are
+the same and the work is a quarter or less. Upsampling aligns the middles of rows and bands, not the outermost ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,16 @@ def normed_conv(
     kernel: int | tuple[int, int] = 3,
     relu: bool = True,
 ) -> keras.KerasTensor:
-    """Convolution (same) -> BN -> ReLU. A deployed one has no norm: `layers.fold_norms` puts it into the kernel."""
+    """Convolution (same) -> BN -> ReLU: maps (t, f, c) -> (t, f, filters).
+
+    Args:
+        x: The maps.
+        filters: Of the convolution.
+        name: What the names of the layers begin with.
+        deployed: Leave out the norm, which `blocks.fold_norms` puts into the kernel.
+        kernel: Size of the kernel, (time, frequency) or both at once.
+        relu: Whether a ReLU follows.
+    """
     x = layers.Conv2D(filters, kernel, padding="same", name=f"{name}_conv")(x)
     if not deployed:
         x = layers.BatchNormalization(epsilon=1e-5, momentum=0.97, name=f"{name}_norm")(x)
@@ -33,15 +42,15 @@ def normed_conv(
 
 
 def resized(x: keras.KerasTensor, rows: int, bands: int) -> keras.KerasTensor:
-    """(t, f, c) -> (rows, bands, c), bilinear between the middles of rows and bands."""
+    """Resize maps (t, f, c) to (rows, bands, c), bilinear between the middles of rows and bands."""
     return x if x.shape[1:3] == (rows, bands) else ops.image.resize(x, (rows, bands), interpolation="bilinear")
 
 
 def binned(x: keras.KerasTensor, bins: int) -> keras.KerasTensor:
-    """(t, f, c) -> (bins, bins, c): averages over windows of one size that cover the map and overlap where they must.
+    """Averages over windows of one size that cover a map and overlap where they must: (t, f, c) -> (bins, bins, c).
 
-    Along an axis that is shorter than `bins`, every row is a bin. The mean of all of the map, which differs little from
-    window to window, is no pool: an int8 pool has the scale of its input, a mean has one of its own.
+    Along an axis that is shorter than `bins`, every row is a bin. The mean of the whole map is a mean and no pool: it
+    differs little from window to window, and an int8 pool has the scale of its input where a mean has its own.
     """
     if bins == 1:
         return ops.mean(x, axis=(1, 2), keepdims=True)
@@ -52,23 +61,23 @@ def binned(x: keras.KerasTensor, bins: int) -> keras.KerasTensor:
 
 
 def pyramid_pooling(x: keras.KerasTensor, name: str, deployed: bool = False) -> keras.KerasTensor:
-    """(t, f, c) -> (t, f, c), the pyramid pooling module: what there is in all of the map, in its thirds and fifths.
+    """The pyramid pooling module: maps (t, f, c) -> guidance (t, f, c), from the whole map, its thirds and its fifths.
 
-    The averages over 1, 3 and 5 bins go through a Conv1x1 each and back to the size of the map. They are stacked to it
-    and go through a Conv3x3.
+    The averages over 1, 3 and 5 bins pass a Conv1x1 each and are resized to the map. They are stacked with it and pass
+    a Conv3x3.
     """
     rows, bands, filters = x.shape[1:]
     stack = [x]
     for bins in BINS:
-        told = normed_conv(binned(x, bins), filters, f"{name}_bins{bins}", deployed, kernel=1)
-        stack.append(resized(told, rows, bands))
+        branch = normed_conv(binned(x, bins), filters, f"{name}_bins{bins}", deployed, kernel=1)
+        stack.append(resized(branch, rows, bands))
     return normed_conv(layers.Concatenate()(stack), filters, name, deployed)
 
 
 def aggregation(x: keras.KerasTensor, name: str, deployed: bool = False) -> keras.KerasTensor:
-    """(t, f, c) -> (t, f, c), the feature aggregation module: ReLU(x + sum over p of up(Conv3x3(AveragePool_p(x)))).
+    """The feature aggregation module: ReLU(x + sum over p of up(Conv3x3(AveragePool_p(x)))), maps (t, f, c) -> same.
 
-    Rows and bands that fill no pool are left out of it.
+    Rows and bands at the end that do not fill a pool are left out of it.
     """
     rows, bands, filters = x.shape[1:]
     total = x
@@ -82,11 +91,18 @@ def aggregation(x: keras.KerasTensor, name: str, deployed: bool = False) -> kera
 def decoder(
     levels: Sequence[keras.KerasTensor], guidance: keras.KerasTensor, name: str, deployed: bool = False
 ) -> keras.KerasTensor:
-    """The levels of a pyramid, finest first, and guidance (t_top, f_top, g) or (t_top, 1, g) -> maps as the finest.
+    """The decoder of a feature pyramid: levels and guidance -> maps of the size of the finest level.
 
-    From the top down to each level: aggregation, Conv3x3, up; the sum of that, of the level and of the guidance goes
-    through a Conv3x3. Guidance comes through Conv3x3 and up; without frequency through Conv3x1 and into all bands
-    alike. The finest level is followed by aggregation and Conv3x3; only that has a ReLU, since a dense layer follows.
+    From the top down, each level is the sum of three parts, followed by a Conv3x3: the level above (after aggregation,
+    Conv3x3 and upsampling), the encoder's level, and the guidance (after Conv3x3 and upsampling; without frequency
+    after Conv3x1, the same in all bands). The finest level is followed by aggregation and Conv3x3; only that one has a
+    ReLU, since a dense layer follows.
+
+    Args:
+        levels: The encoder's levels, finest first.
+        guidance: (t_top, f_top, g) or (t_top, 1, g).
+        name: What the names of the layers begin with.
+        deployed: Leave out the norms.
     """
     with_bands = guidance.shape[2] > 1
     kernel = (3, 3 if with_bands else 1)
@@ -96,9 +112,9 @@ def decoder(
         rows, bands, filters = finer.shape[1:]
         x = aggregation(x, f"{name}{level + 1}", deployed)
         x = normed_conv(x, filters, f"{name}{level + 1}_sum", deployed, relu=False)
-        told = normed_conv(guidance, filters, f"{name}{level}_guide", deployed, kernel)
-        told = resized(told, rows, bands if with_bands else 1)
-        x = finer + resized(x, rows, bands) + told
+        branch = normed_conv(guidance, filters, f"{name}{level}_guide", deployed, kernel)
+        branch = resized(branch, rows, bands if with_bands else 1)
+        x = finer + resized(x, rows, bands) + branch
         x = normed_conv(x, filters, f"{name}{level}_fuse", deployed, relu=False)
     x = aggregation(x, f"{name}1", deployed)
     return normed_conv(x, x.shape[-1], f"{name}1_sum", deployed)

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from convert.evaluation.plots import CURVES
-from convert.training.recipes import Recipe
-from convert.training.run_file import RunFile
+from convert.systems.recipe import Recipe
+from convert.training.run_json import RunFile
 from edge.files import write_atomically
 from edge.nets.bundle import Manifest
 

@@ -19,8 +19,8 @@ from convert.quantize.card import write_card
 from convert.quantize.converter import pinned, to_tflite
 from convert.quantize.keras_net import KerasNet
 from convert.quantize.ladder import NetCheck, RungCheck, check_net, check_rung
-from convert.training.recipes import Recipe
-from convert.training.run import Run, random_run
+from convert.systems.recipe import Recipe
+from convert.training.run_folder import Run, random_run
 from edge.arrays.profile import ArrayProfile
 from edge.nets.bundle import Bundle, write_bundle
 from edge.nets.net import SHARED_PREFIX, LiteRtNet, Net
@@ -48,7 +48,7 @@ def convert_nets(
     models = run.keras_nets()
     trained: dict[str, KerasNet] = {name: KerasNet(model) for name, model in models.items()}
     calibration, held_out = (
-        run.system.examples(run, trained, part, seed) for part, seed in ((share, 1), (CHECKED_SHARE * share, 2))
+        run.examples(trained, part, seed) for part, seed in ((share, 1), (CHECKED_SHARE * share, 2))
     )
     deployed = run.deployed_nets(models)
     bundles, checks = {}, []
@@ -97,7 +97,7 @@ def compare_rungs(
     }
     scores: dict[str, dict[str, dict[str, SeldScores]]] = {}
     checks = []
-    for mode, settings in run.system.MODES.items():
+    for mode, settings in run.system.modes.items():
         predictions: dict[str, dict[str, Prediction]] = {}
         scores[mode] = {}
         for rung, nets in rungs.items():

@@ -1,88 +1,37 @@
-"""The trainable side of every system, by name: the same names as in `edge.systems`."""
+"""The trainable half of every system, by the names that `edge.systems` has for the device's half.
+
+A package can bring another system: an entry point of the group `seld_convert.systems` names a `TrainableSystem`, one of
+the group `seld_edge.systems` the builder of the device's half.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from importlib.metadata import entry_points
 
-import keras
+from convert.systems.coloc.system import COLOC
+from convert.systems.etri.system import ETRI
+from convert.systems.interface import TrainableSystem
+from convert.systems.two_step.system import TWO_STEP
 
-from convert.systems.coloc import system as coloc_system
-from convert.systems.etri import system as etri_system
-from convert.systems.two_step import system as two_step_system
-from convert.training.lesson import Lesson
-
-if TYPE_CHECKING:
-    from convert.data.cache import FeatureCache
-    from convert.training.recipes import Recipe
-    from convert.training.run import Run
-    from edge.nets.net import Net
-    from edge.types import FloatArray
-
-Examples = dict[str, list[dict[str, "FloatArray"]]]  # inputs by net
+ENTRY_POINTS = "seld_convert.systems"
+SYSTEMS: dict[str, TrainableSystem] = {"coloc": COLOC, "etri": ETRI, "two_step": TWO_STEP}
 
 
-class TrainableSystem(Protocol):
-    """What a module of `SYSTEMS` has."""
+def find_system(name: str) -> TrainableSystem:
+    """The system of that name: one of `SYSTEMS`, or one that an installed package brings.
 
-    @property
-    def STAGES(self) -> tuple[str, ...]:  # noqa: N802  a constant of a module
-        """What is trained, one after the other."""
-        ...
+    Args:
+        name: Key of `SYSTEMS`, or name of an entry point of the group `seld_convert.systems`.
 
-    @property
-    def MODES(self) -> Mapping[str, Mapping[str, Any]]:  # noqa: N802
-        """Settings of the device's system for each way in which the nets are asked, by name; the first is usual."""
-        ...
-
-    def build(self, stage: str, recipe: Recipe, classes: int) -> tuple[keras.Model, ...]:
-        """The nets of a stage with random weights; each is kept under its own name."""
-        ...
-
-    def lesson(
-        self,
-        stage: str,
-        recipe: Recipe,
-        nets: tuple[keras.Model, ...],
-        cache: FeatureCache,
-        dev: FeatureCache | None,
-        seed: int,
-        earlier: Callable[[str], tuple[keras.Model, ...]],
-        jobs: int,
-    ) -> Lesson:
-        """How the nets of a stage are trained. `earlier` gives the trained nets of a stage before it.
-
-        What has to be computed first is computed by `jobs` processes.
-        """
-        ...
-
-    def net_settings(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Of the settings of a bundle or a recipe, those that its nets are made for."""
-        ...
-
-    def bundle_settings(self, recipe: Recipe, cache: FeatureCache) -> dict[str, Any]:
-        """Settings of the device's system for the bundle: the recipe's, and what the training data say."""
-        ...
-
-    def device_nets(self, recipe: Recipe, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
-        """Trained nets -> every net of the bundle in Keras."""
-        ...
-
-    def deployed_nets(self, recipe: Recipe, nets: Mapping[str, keras.Model], classes: int) -> dict[str, keras.Model]:
-        """Every net of the bundle -> the same in the form for the converter."""
-        ...
-
-    def examples(self, run: Run, nets: Mapping[str, Net], share: float, seed: int) -> Examples:
-        """Inputs of all nets as the device will feed them, from training data; `share` of those for calibration."""
-        ...
-
-    def make_live(self, nets: tuple[keras.Model, ...]) -> None:
-        """Have nets with random weights find something everywhere: for benchmarks."""
-        ...
-
-
-SYSTEMS: dict[str, TrainableSystem] = {
-    "coloc": coloc_system,
-    "etri": etri_system,
-    "two_step": two_step_system,
-}
+    Raises:
+        ValueError: No such system is installed, or the entry point names something else.
+    """
+    if name in SYSTEMS:
+        return SYSTEMS[name]
+    installed = entry_points(group=ENTRY_POINTS)
+    if name not in installed.names:
+        raise ValueError(f"system: got {name!r}, wanted one of {', '.join([*SYSTEMS, *sorted(installed.names)])}")
+    system = installed[name].load()
+    if not isinstance(system, TrainableSystem):
+        raise ValueError(f"system: got {installed[name].value}, a {type(system).__name__}, wanted a TrainableSystem")
+    return system

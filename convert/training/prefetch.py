@@ -1,37 +1,50 @@
 """A function from the step number to the batch of that step -> batches in order, each made ahead of its time.
 
 On a CPU the net has all cores, and one thread makes the next batch. A GPU would wait for that: there, processes make
-them, each in a piece of shared memory, as to send a batch takes longer than to train on it.
+them. A batch goes through a file in memory, as pickling it takes longer than to train on it.
 """
 
 from __future__ import annotations
 
+import math
+import pickle
+import shutil
+import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import Array, c_byte
-from multiprocessing.sharedctypes import RawArray
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from convert.processes import process_pool
+from convert.systems.interface import Batch, BatchFunction
 
-Batch = tuple[dict[str, np.ndarray], np.ndarray]
-Layout = Sequence[tuple[str | None, tuple[int, ...], np.dtype]]  # of the arrays of a batch; the target has no name
 _SLOTS_PER_PROCESS = 2  # one that is filled, one that waits
+_MEMORY_FOLDER = Path("/dev/shm")  # files there are in memory; elsewhere they are until memory is short
 
 
-def prefetched(batch: Callable[[int], Batch], first: int, last: int, workers: int) -> Iterator[Batch]:
-    """Batches `first` to `last` - 1. With more than one worker, processes, a batch is gone when the next is asked for.
+def prefetched(batch: BatchFunction, first: int, last: int, workers: int) -> Iterator[Batch]:
+    """The batches of steps `first` to `last` - 1, in order.
 
-    All batches have the same shapes; processes want a `batch` that can be pickled.
+    Args:
+        batch: A function from the step number to the batch; all batches have the same shapes. For processes it must be
+            picklable.
+        first: The first step.
+        last: The step after the last one.
+        workers: 1: a thread makes the batches. More: as many processes do, and the arrays of a batch are overwritten
+            once the next batch is asked for.
     """
     if first >= last:
         return iter(())
     return _by_thread(batch, first, last) if workers == 1 else _by_processes(batch, first, last, workers)
 
 
-def _by_thread(batch: Callable[[int], Batch], first: int, last: int) -> Iterator[Batch]:
+def _by_thread(batch: BatchFunction, first: int, last: int) -> Iterator[Batch]:
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(batch, first)
         for step in range(first + 1, last):
@@ -40,45 +53,71 @@ def _by_thread(batch: Callable[[int], Batch], first: int, last: int) -> Iterator
         yield coming.result()
 
 
-def _by_processes(batch: Callable[[int], Batch], first: int, last: int, workers: int) -> Iterator[Batch]:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a process needs: how to make batches, and the file of slots that they are written to."""
+
+    batch: BatchFunction
+    file: Path
+    layout: tuple[tuple[str | None, tuple[int, ...], np.dtype[Any]], ...]  # of a batch; the target has no name
+
+    @property
+    def slot_bytes(self) -> int:
+        """Size of one batch."""
+        return sum(math.prod(shape) * dtype.itemsize for _, shape, dtype in self.layout)
+
+    def slot(self, index: int) -> Batch:
+        """The arrays of a slot, not copied."""
+        memory = np.memmap(self.file, np.uint8, "r+", index * self.slot_bytes, (self.slot_bytes,))
+        arrays: dict[str | None, np.ndarray] = {}
+        start = 0
+        for name, shape, dtype in self.layout:
+            arrays[name] = np.ndarray(shape, dtype, memory.data, start)
+            start += arrays[name].nbytes
+        target = arrays.pop(None)
+        return {str(name): value for name, value in arrays.items()}, target
+
+
+def _by_processes(batch: BatchFunction, first: int, last: int, workers: int) -> Iterator[Batch]:
     inputs, target = batch(first)
-    layout: Layout = [(name, value.shape, value.dtype) for name, value in [*inputs.items(), (None, target)]]
-    size = sum(value.nbytes for value in [*inputs.values(), target])
-    slots = [RawArray(c_byte, size) for _ in range(min(_SLOTS_PER_PROCESS * workers, last - first))]
-    with process_pool(workers, _start, (batch, slots, layout)) as pool:
-        coming = deque(pool.submit(_fill, first + index, index) for index in range(len(slots)))
+    layout = tuple((name, value.shape, value.dtype) for name, value in [*inputs.items(), (None, target)])
+    count = min(_SLOTS_PER_PROCESS * workers, last - first)
+    with ExitStack() as stack:
+        size = count * sum(value.nbytes for value in [*inputs.values(), target])
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_roomy_folder(size))))
+        work = _Work(batch, folder / "batches", layout)
+        work.file.write_bytes(bytes(size))
+        pickled = pickle.dumps(work)
+        slots = [work.slot(index) for index in range(count)]
+        pool = stack.enter_context(process_pool(workers))
+        coming = deque(pool.submit(_fill, pickled, first + index, index) for index in range(count))
         for step in range(first, last):
             coming.popleft().result()
-            index = (step - first) % len(slots)
-            yield _batch_in(slots[index], layout)
-            if step + len(slots) < last:
-                coming.append(pool.submit(_fill, step + len(slots), index))
+            index = (step - first) % count
+            yield slots[index]
+            if step + count < last:
+                coming.append(pool.submit(_fill, pickled, step + count, index))
 
 
-def _batch_in(slot: Array[c_byte], layout: Layout) -> Batch:
-    """The arrays in a slot, not copied."""
-    arrays: dict[str | None, np.ndarray] = {}
-    start = 0
-    for name, shape, dtype in layout:
-        arrays[name] = np.ndarray(shape, dtype, memoryview(slot), start)
-        start += arrays[name].nbytes
-    target = arrays.pop(None)
-    return {str(name): value for name, value in arrays.items()}, target
-
-
-_work: tuple[Callable[[int], Batch], Sequence[Array[c_byte]], Layout]  # of a process
-
-
-def _start(*work: object) -> None:
-    global _work
-    _work = work  # type: ignore[assignment]
-
-
-def _fill(step: int, index: int) -> None:
-    """In a process: the batch of a step goes into a slot."""
-    batch, slots, layout = _work
-    inputs, target = batch(step)
-    place, place_of_target = _batch_in(slots[index], layout)
+def _fill(pickled: bytes, step: int, index: int) -> None:
+    """In a process: write the batch of a step into a slot."""
+    work = _unpickled(pickled)
+    inputs, target = work.batch(step)
+    slot_inputs, slot_target = work.slot(index)
     for name, value in inputs.items():
-        place[name][...] = value
-    place_of_target[...] = target
+        slot_inputs[name][...] = value
+    slot_target[...] = target
+
+
+@lru_cache(maxsize=1)
+def _unpickled(pickled: bytes) -> _Work:
+    """The work of a process: it opens the feature cache once, not for every batch."""
+    work: _Work = pickle.loads(pickled)
+    return work
+
+
+def _roomy_folder(size_bytes: int) -> Path | None:
+    """A folder in memory with room for so much, or None."""
+    if _MEMORY_FOLDER.is_dir() and shutil.disk_usage(_MEMORY_FOLDER).free > 2 * size_bytes:
+        return _MEMORY_FOLDER
+    return None

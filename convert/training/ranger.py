@@ -1,4 +1,4 @@
-"""Ranger: rectified Adam with Lookahead around it, for any backend of Keras."""
+"""Ranger, the optimizer of ETRI: rectified Adam with Lookahead around it, for any backend of Keras."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from keras import ops
 class Ranger(keras.optimizers.Optimizer):
     """RAdam (Liu et al. 2020) in the inner loop, Lookahead (Zhang et al. 2019) in the outer; defaults of Wright 2019.
 
-    While fewer than about five gradients stand behind the second moment, its variance is intractable and a step is one
-    of momentum alone; after that it is Adam's, shortened by `rectification`. Every `sync_steps` steps the slow weights
-    go the share `slow_share` of the way to the weights, and the weights go back to them.
+    While the second moment rests on fewer than about five gradients, its variance is intractable and a step uses
+    momentum alone; after that it is Adam's step, shortened by `rectification`. Every `sync_steps` steps the slow
+    weights move by the share `slow_share` toward the weights, and the weights are set to them.
     """
 
     def __init__(
@@ -28,7 +28,20 @@ class Ranger(keras.optimizers.Optimizer):
         slow_share: float = 0.5,
         **keywords: Any,
     ) -> None:
-        """`keywords` are those of `keras.optimizers.Optimizer`. Raises ValueError for a Lookahead that cannot be."""
+        """Set the hyperparameters.
+
+        Args:
+            learning_rate: Of a rectified step.
+            beta_1: Decay of the first moment.
+            beta_2: Decay of the second moment.
+            epsilon: Added to the root of the second moment.
+            sync_steps: Steps between two updates of the slow weights.
+            slow_share: How far the slow weights move toward the weights.
+            **keywords: Those of `keras.optimizers.Optimizer`.
+
+        Raises:
+            ValueError: `sync_steps` is below 1, or `slow_share` not above 0 and up to 1.
+        """
         if sync_steps < 1 or not 0.0 < slow_share <= 1.0:
             raise ValueError(
                 f"got sync_steps {sync_steps}, slow_share {slow_share}, wanted at least 1 and above 0 to 1"
@@ -41,14 +54,16 @@ class Ranger(keras.optimizers.Optimizer):
         self.slow_share = slow_share
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Both moments and the slow weight of every variable."""
+        """Add both moments and the slow weight of every variable."""
         if self.built:
             return
         super().build(variables)
         self._firsts, self._seconds, self._slow = self.add_optimizer_variables(variables, ["first", "second", "slow"])
 
-    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
-        """One step of one variable: Liu et al. 2020, algorithm 2, then Zhang et al. 2019, algorithm 1."""
+    def update_step(
+        self, gradient: keras.KerasTensor, variable: keras.Variable, learning_rate: keras.KerasTensor
+    ) -> None:
+        """Update one variable: Liu et al. 2020, algorithm 2, then Zhang et al. 2019, algorithm 1."""
         index, dtype = self._get_variable_index(variable), variable.dtype
         first, second, slow = self._firsts[index], self._seconds[index], self._slow[index]
         gradient = ops.cast(gradient, dtype)
@@ -60,7 +75,7 @@ class Ranger(keras.optimizers.Optimizer):
         move = ops.where(rectified, scale * mean / (ops.sqrt(second) + self.epsilon), mean)
         fast = variable - ops.cast(learning_rate, dtype) * move
         begun = ops.convert_to_tensor(variable), ops.convert_to_tensor(slow)
-        anchor = ops.where(step == 1.0, *begun)  # Lookahead goes from the weights that training begins with
+        anchor = ops.where(step == 1.0, *begun)  # Lookahead starts from the weights that training begins with
         due = ops.cast(self.iterations + 1, "int32") % self.sync_steps == 0
         ahead = anchor + self.slow_share * (fast - anchor)
         self.assign(slow, ops.where(due, ahead, anchor))
@@ -72,10 +87,17 @@ class Ranger(keras.optimizers.Optimizer):
         return super().get_config() | {name: getattr(self, name) for name in own}
 
 
-def rectification(step: Any, beta_2: float) -> tuple[Any, Any]:
-    """Of a step, from 1: is the variance tractable, and r_t sqrt(1 - beta_2^t), the scale of Adam's step (Liu 2020).
+def rectification(step: keras.KerasTensor, beta_2: float) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """The rectification of a step (Liu et al. 2020, algorithm 2).
 
-    1 - beta_2^t comes from `expm1`: as a difference of float32 it would have few digits in the first steps.
+    1 - beta_2^t comes from `expm1`: as a difference of float32 numbers it would have few digits in the first steps.
+
+    Args:
+        step: Number t of the step, from 1.
+        beta_2: Decay of the second moment.
+
+    Returns:
+        Whether the variance is tractable, and r_t sqrt(1 - beta_2^t), the scale of Adam's step.
     """
     log_decay = step * math.log(beta_2)
     left = -ops.expm1(log_decay)  # 1 - beta_2^t

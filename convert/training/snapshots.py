@@ -1,4 +1,4 @@
-"""Weights of a net at the ends of its training's cycles (Huang et al. 2017), and what to do with several of them.
+"""Snapshots: the weights of a net at the end of each cycle of its training (Huang et al. 2017), and their mean.
 
 A snapshot holds the weights in the order of `model.get_weights()`: it fits a net and any model around it.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -16,19 +15,19 @@ Weights = list[np.ndarray]
 
 
 def snapshot_path(folder: Path, name: str, number: int) -> Path:
-    """Where `fit` leaves snapshot `number`, from 1, of the net `name`."""
+    """The file of snapshot `number`, counted from 1, of the stage `name`."""
     return folder / f"{name}.snapshot{number}.npz"
 
 
 def save_snapshot(model: keras.Model, path: Path) -> None:
-    """Write the weights as they are now."""
+    """Write the weights of a model as they are now; a snapshot there is replaced at once."""
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, *model.get_weights())
     partial.replace(path)
 
 
 def load_snapshot(path: Path) -> Weights:
-    """Weights for `model.set_weights`. Raises ValueError if there is no such file."""
+    """The weights of a snapshot, for `model.set_weights`. Raises ValueError if there is no such file."""
     if not path.is_file():
         raise ValueError(f"{path}: got no such file, wanted a snapshot of a training in cycles")
     with np.load(path) as arrays:
@@ -36,17 +35,22 @@ def load_snapshot(path: Path) -> Weights:
 
 
 def average_snapshots(paths: Sequence[Path]) -> Weights:
-    """The mean of the weights. The moments in norms are averaged too: see `refresh_norms`."""
+    """The mean of the weights of several snapshots. The moments of norms are averaged too: see `refresh_norms`."""
     snapshots = [load_snapshot(path) for path in paths]
     return [
         np.stack(values).mean(axis=0, dtype=np.float64).astype(np.float32) for values in zip(*snapshots, strict=True)
     ]
 
 
-def refresh_norms(model: keras.Model, inputs: Iterable[Any]) -> None:
-    """Give the batch norms the mean of the moments that batches of training inputs have in them.
+def refresh_norms(model: keras.Model, inputs: Iterable[dict[str, np.ndarray]]) -> None:
+    """Set the moments of all batch norms to their mean over batches of training inputs.
 
-    Averaged weights make other moments than those that either net has met (Izmailov et al. 2018, section 3.2).
+    Activations under averaged weights have other moments than under any of the snapshots (Izmailov et al. 2018,
+    section 3.2).
+
+    Args:
+        model: Its norms are changed.
+        inputs: Batches of inputs by name.
     """
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     usual = [norm.momentum for norm in norms]

@@ -1,216 +1,154 @@
-"""One training loop for every net: batches by step number, resumable checkpoints, csv log, progress."""
+"""One training loop for every net: a task and its schedule -> trained weights, checkpoints, snapshots, a csv log."""
 
 from __future__ import annotations
 
-import csv
-import logging
 import sys
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 from tqdm import tqdm
 
-from convert.training.prefetch import Batch, prefetched
+from convert.systems.recipe import TrainSettings
+from convert.training.checkpoint import restore_checkpoint, save_checkpoint
+from convert.training.csv_log import add_row
+from convert.training.prefetch import prefetched
 from convert.training.ranger import Ranger
+from convert.training.schedule import cycle_ends, learning_rate
 from convert.training.snapshots import save_snapshot, snapshot_path
+from convert.training.task import TrainingTask
 
-log = logging.getLogger(__name__)
 OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
     "ranger": Ranger,
 }
-SCHEDULES = ("cosine", "linear", "constant")
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """How long and how fast to learn."""
-
-    steps: int = 8000
-    batch_size: int = 32
-    learning_rate: float = 1e-3  # the top of the schedule
-    warmup_steps: int = 200
-    clip_norm: float = 1.0
-    average_momentum: float = 0.998  # of the moving average of the weights, which is what is kept
-    checkpoint_steps: int = 200
-    dev_steps: int = 1000  # scores and curves at the first checkpoint after as many steps, and at the end
-    seed: int = 0
-    schedule: str = "cosine"  # of the learning rate, one of `SCHEDULES`: see `learning_rate`
-    optimizer: str = "adam"  # a name in `OPTIMIZERS`
-    cycles: int = 1  # of the schedule; with more than one, the weights at the end of each are kept
-
-    def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"got optimizer {self.optimizer!r}, wanted one of {', '.join(OPTIMIZERS)}")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"got schedule {self.schedule!r}, wanted one of {', '.join(SCHEDULES)}")
-        if not 1 <= self.cycles <= max(self.steps, 1):
-            raise ValueError(f"got cycles {self.cycles}, wanted 1 to {self.steps}, as many as there are steps")
-        least = min(self.steps, self.batch_size, self.checkpoint_steps, self.dev_steps)
-        if least < 1 or self.seed < 0:
-            raise ValueError(
-                f"got steps {self.steps}, batch_size {self.batch_size}, checkpoint_steps {self.checkpoint_steps}, "
-                f"dev_steps {self.dev_steps}, seed {self.seed}, wanted at least 1, 1, 1, 1 and 0"
-            )
-
-
-def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, then half a cosine or a line to 1 % of the top, or the top throughout.
-
-    Every cycle after the first begins at the top again (warm restarts: Loshchilov & Hutter 2017).
-    """
-    if step < settings.warmup_steps:
-        return settings.learning_rate * (step + 1) / settings.warmup_steps
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    ends = cycle_ends(settings)
-    cycle = min(bisect_right(ends, step), settings.cycles - 1)
-    begin = ends[cycle - 1] if cycle else settings.warmup_steps
-    share = min((step - begin) / max(ends[cycle] - begin, 1), 1.0)
-    height = 1.0 - share if settings.schedule == "linear" else 0.5 * (1.0 + np.cos(np.pi * share))
-    return settings.learning_rate * (0.01 + 0.99 * height)
-
-
-def cycle_ends(settings: TrainSettings) -> tuple[int, ...]:
-    """The steps after which a cycle is over: cycles are of equal length, and the last ends with the training."""
-    return tuple(settings.steps * number // settings.cycles for number in range(1, settings.cycles + 1))
+SHOWN_LOSSES = 50  # the loss beside the progress bar is the mean of as many steps
 
 
 def fit(
-    model: keras.Model,
-    loss: Callable[..., object],
-    batch: Callable[[int], Batch],
+    task: TrainingTask,
     settings: TrainSettings,
     folder: Path,
     name: str,
-    score: Callable[[keras.Model], Mapping[str, float]] | None = None,
-    draw: Callable[[], object] | None = None,
+    on_scores: Callable[[], object] | None = None,
     workers: int = 1,
 ) -> None:
-    """Train `model` for `settings.steps` steps, going on from `folder/NAME.npz` if it is there.
+    """Train a model, going on from `folder/NAME.npz` if it is there, and leave the averaged weights in the model.
 
-    Leaves the averaged weights in the model. `folder/NAME.csv` gets one row per `checkpoint_steps`: step, loss, rate,
-    steps per second, and every `dev_steps` what `score` says of the averaged weights; then `draw` is called, too.
-    With several cycles the averaged weights at the end of each are kept as a snapshot (`convert.training.snapshots`).
-    `workers` make batches ahead (`convert.training.prefetch`).
+    `folder/NAME.csv` gets one row per `checkpoint_steps`: step, loss, rate, steps per second, and every `dev_steps` the
+    scores of the averaged weights. With several cycles the averaged weights at the end of each are kept as a snapshot.
+
+    Args:
+        task: Model, loss, batches and score.
+        settings: How long and how fast.
+        folder: Where checkpoint, log and snapshots are kept; made if it is not there.
+        name: Of their files.
+        on_scores: Called after every row with scores, and at the end.
+        workers: Processes that make batches; with 1 a thread makes them (`convert.training.prefetch`).
+
+    Raises:
+        ValueError: The checkpoint is that of another net.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimizer = OPTIMIZERS[settings.optimizer](
-        settings.learning_rate,
-        clipnorm=settings.clip_norm,
-        use_ema=True,
-        ema_momentum=settings.average_momentum,
-    )
-    optimizer.build(model.trainable_variables)
-    model.compile(optimizer, loss)
-    checkpoint = folder / f"{name}.npz"
-    first = _restore(model, checkpoint)
-    snapshots = cycle_ends(settings) if settings.cycles > 1 else ()
-    losses: list[float] = []
-    scores: dict[str, str] = {}
-    began = time.monotonic()
-    progress = tqdm(
-        range(first, settings.steps), initial=first, total=settings.steps, desc=name, unit="step", disable=None
-    )
-    for step, (inputs, target) in zip(progress, prefetched(batch, first, settings.steps, workers), strict=True):
-        optimizer.learning_rate = learning_rate(step, settings)
-        losses.append(float(model.train_on_batch(inputs, target)))
-        progress.set_postfix({"loss": f"{np.mean(losses[-50:]):.4f}"} | scores, refresh=False)
+    trainer = _Trainer(task, settings, folder, name)
+    for step, (inputs, target) in trainer.steps(workers):
+        trainer.train(step, inputs, target)
         done = step + 1
-        if done in snapshots:
-            with _averaged(model):
-                save_snapshot(model, snapshot_path(folder, name, snapshots.index(done) + 1))
+        trainer.keep_snapshot(done)
         if done % settings.checkpoint_steps == 0 or done == settings.steps:
-            speed = len(losses) / (time.monotonic() - began)
-            row = {
-                "step": str(done),
-                "loss": f"{np.mean(losses):.5f}",
-                "learning_rate": f"{learning_rate(step, settings):.3g}",
-                "steps_per_s": f"{speed:.3f}",
-            }
             due = done % settings.dev_steps < settings.checkpoint_steps or done == settings.steps
-            if score and due:
-                with _averaged(model):
-                    scores = {key: f"{value:.4f}" for key, value in score(model).items() if np.isfinite(value)}
-                row |= scores
-            add_row(folder / f"{name}.csv", row)
-            _save(model, done, checkpoint)
-            if progress.disable:  # stderr is no terminal
-                left = tqdm.format_interval((settings.steps - done) / speed)
-                told = ", ".join(f"{key} {value}" for key, value in row.items() if key != "learning_rate")
-                print(f"{name}: {told}, {left} left", file=sys.stderr, flush=True)
-            if draw and due:
-                draw()
-            losses, began = [], time.monotonic()
-    optimizer.finalize_variable_values(model.trainable_variables)
+            trainer.keep_checkpoint(done, scored=due)
+            if on_scores is not None and due:
+                on_scores()
+            trainer.begin_row()
+    trainer.finish()
 
 
-def read_log(path: Path) -> list[dict[str, str]]:
-    """Rows of a csv log that `fit` wrote, by column; none without the file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+class _Trainer:
+    """A model in training, and what was measured since the last row of its log."""
 
+    def __init__(self, task: TrainingTask, settings: TrainSettings, folder: Path, name: str) -> None:
+        self._model, self._task, self._settings = task.model, task, settings
+        self._folder, self._name = folder, name
+        self._checkpoint = folder / f"{name}.npz"
+        optimizer = OPTIMIZERS[settings.optimizer](
+            settings.learning_rate,
+            clipnorm=settings.clip_norm,
+            use_ema=True,
+            ema_momentum=settings.average_momentum,
+        )
+        optimizer.build(self._model.trainable_variables)
+        self._model.compile(optimizer, task.loss)
+        self._first = restore_checkpoint(self._model, self._checkpoint)
+        self._snapshot_steps = cycle_ends(settings) if settings.cycles > 1 else ()
+        self._scores: dict[str, str] = {}
+        self.begin_row()
 
-def add_row(path: Path, row: Mapping[str, str]) -> None:
-    """Add a row to a csv log, in the place of those that are not before its step; new columns come last."""
-    rows = [*(old for old in read_log(path) if int(old["step"]) < int(row["step"])), row]
-    partial = path.with_suffix(".partial.csv")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for each in rows for name in each)))
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
+    def steps(self, workers: int) -> Iterator[tuple[int, tuple[dict[str, np.ndarray], np.ndarray]]]:
+        """The steps that are left, each with its batch, beside a progress bar."""
+        first, last = self._first, self._settings.steps
+        self._progress = tqdm(range(first, last), initial=first, total=last, desc=self._name, unit="step", disable=None)
+        yield from zip(self._progress, prefetched(self._task.batch, first, last, workers), strict=True)
+
+    def train(self, step: int, inputs: dict[str, np.ndarray], target: np.ndarray) -> None:
+        """One step on one batch."""
+        self._model.optimizer.learning_rate = learning_rate(step, self._settings)
+        self._losses.append(float(self._model.train_on_batch(inputs, target)))
+        loss = {"loss": f"{np.mean(self._losses[-SHOWN_LOSSES:]):.4f}"}
+        self._progress.set_postfix(loss | self._scores, refresh=False)
+
+    def keep_snapshot(self, done: int) -> None:
+        """Keep the averaged weights if a cycle is over after `done` steps."""
+        if done in self._snapshot_steps:
+            with _averaged(self._model):
+                number = self._snapshot_steps.index(done) + 1
+                save_snapshot(self._model, snapshot_path(self._folder, self._name, number))
+
+    def keep_checkpoint(self, done: int, scored: bool) -> None:
+        """Write a row of the log, with scores if they are due, and a checkpoint."""
+        speed = len(self._losses) / (time.monotonic() - self._began_s)
+        row = {
+            "step": str(done),
+            "loss": f"{np.mean(self._losses):.5f}",
+            "learning_rate": f"{learning_rate(done - 1, self._settings):.3g}",
+            "steps_per_s": f"{speed:.3f}",
+        }
+        if self._task.score is not None and scored:
+            with _averaged(self._model):
+                scores = self._task.score(self._model)
+            self._scores = {key: f"{value:.4f}" for key, value in scores.items() if np.isfinite(value)}
+            row |= self._scores
+        add_row(self._folder / f"{self._name}.csv", row)
+        save_checkpoint(self._model, done, self._checkpoint)
+        if self._progress.disable:  # stderr is no terminal
+            left = tqdm.format_interval((self._settings.steps - done) / speed)
+            values = ", ".join(f"{key} {value}" for key, value in row.items() if key != "learning_rate")
+            print(f"{self._name}: {values}, {left} left", file=sys.stderr, flush=True)
+
+    def begin_row(self) -> None:
+        """Forget the losses and the time of the row before."""
+        self._losses: list[float] = []
+        self._began_s = time.monotonic()
+
+    def finish(self) -> None:
+        """Leave the averaged weights in the model."""
+        self._model.optimizer.finalize_variable_values(self._model.trainable_variables)
 
 
 @contextmanager
 def _averaged(model: keras.Model) -> Iterator[None]:
-    """The model with the averaged weights inside, and with its own again after it."""
+    """Give the model the averaged weights inside, and its own again afterwards."""
     variables = model.trainable_variables
     kept = [np.array(variable) for variable in variables]
     model.optimizer.finalize_variable_values(variables)
     for variable in variables:
-        variable.assign(np.array(variable))  # under JAX it shares the memory of the average, and asking gives that away
+        variable.assign(np.array(variable))  # under JAX it shares the memory of the average, which a call would donate
     try:
         yield
     finally:
         for variable, value in zip(variables, kept, strict=True):
             variable.assign(value)
-
-
-def _variables(model: keras.Model) -> list[keras.Variable]:
-    return [*model.variables, *model.optimizer.variables]
-
-
-def _save(model: keras.Model, step: int, path: Path) -> None:
-    arrays: dict[str, Any] = {f"v{index:04d}": np.asarray(variable) for index, variable in enumerate(_variables(model))}
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, step=step, **arrays)
-    partial.replace(path)
-
-
-def _restore(model: keras.Model, path: Path) -> int:
-    """Load a checkpoint into model and optimizer; returns the step to go on with, 0 without a checkpoint."""
-    if not path.is_file():
-        return 0
-    with np.load(path) as arrays:
-        variables = _variables(model)
-        if len(arrays.files) != len(variables) + 1:
-            raise ValueError(f"{path}: got {len(arrays.files) - 1} variables, wanted {len(variables)}: another net's?")
-        for index, variable in enumerate(variables):
-            value = arrays[f"v{index:04d}"]
-            if value.shape != tuple(variable.shape):
-                raise ValueError(f"{path}: got {variable.path} {value.shape}, wanted {variable.shape}: another net's?")
-            variable.assign(value)
-        step = int(arrays["step"])
-    log.info("%s: going on at step %d", path, step)
-    return step

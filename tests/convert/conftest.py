@@ -21,9 +21,9 @@ from convert.quantize import export, ladder
 from convert.scenes.events import SceneSettings
 from convert.scenes.render import make_scenes
 from convert.systems.coloc import examples as coloc_examples
-from convert.systems.coloc.nets import CrnnSizes
-from convert.training.recipes import RECIPES, Recipe
-from convert.training.trainer import TrainSettings
+from convert.systems.coloc.sizes import CrnnSizes
+from convert.systems.recipe import Recipe, TrainSettings
+from convert.training.recipes import RECIPES
 from edge.audio.wav import write_wav
 from edge.events.decoder import DecodeSettings
 from edge.frontend.maps import FEATURES, FeatureSettings

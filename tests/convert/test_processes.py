@@ -1,33 +1,34 @@
-"""Processes that ask on the way: the same results, in order, for any number of them."""
+"""Pools of processes: results in order, errors where they are read, one thread and no GPU in each process."""
 
 from __future__ import annotations
 
 import os
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from convert.processes import conversations, process_pool
-from tests.convert.work import doubtful
-
-TASKS = [3, 0, 1, 5, 2, 2]
+from convert.processes import process_pool
+from tests.convert.work import doubled
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_what_is_said_in_the_end_comes_in_the_order_of_the_tasks(count: int) -> None:
-    totals, places = zip(*conversations(doubtful, TASKS, lambda question: 10 + question, count), strict=True)
-    assert totals == tuple(sum(range(10, 10 + task)) for task in TASKS)
-    assert (os.getpid() in places) == (count == 1)
+def test_results_come_in_the_order_of_the_tasks_from_other_processes() -> None:
+    with process_pool(2) as pool:
+        results, places = zip(*pool.map(doubled, [3, 0, 1, 5, 2, 2]), strict=True)
+    assert results == (6, 0, 2, 10, 4, 4)
+    assert os.getpid() not in places
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_what_goes_wrong_in_a_process_goes_wrong_here(count: int) -> None:
-    with pytest.raises(ValueError, match="got -1, wanted 0 or more"):
-        list(conversations(doubtful, [1, -1, 2], lambda question: question, count))
+def test_an_error_in_a_process_is_raised_where_its_result_is_read() -> None:
+    with process_pool(2) as pool:
+        results = pool.map(doubled, [1, -1, 2])
+        assert next(results)[0] == 2
+        with pytest.raises(ValueError, match="got -1, wanted 0 or more"):
+            next(results)
 
 
-def test_a_process_that_ends_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="a process ended in the middle of 99"):
-        list(conversations(doubtful, [99, 1], lambda question: question, 2))
+def test_a_process_that_ends_early_is_an_error() -> None:
+    with process_pool(1) as pool, pytest.raises(BrokenProcessPool):
+        list(pool.map(doubled, [99, 1]))
 
 
 def test_processes_of_a_pool_have_one_thread_and_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

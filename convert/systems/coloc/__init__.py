@@ -1,1 +1,1 @@
-"""CoLoC in Keras: nets, targets, training stages."""
+"""CoLoC, the trainable half: nets, batches, scores, calibration. The device's half is `edge.systems.coloc`."""

@@ -1,36 +1,56 @@
-"""Chunks -> training batches of CoLoC: augmentation, condition and target (section 3).
-
-A batch is a pure function of the sampled chunks and the random generator, so that a resumed training sees the same
-batches as an uninterrupted one.
-"""
+"""Chunks -> training batches of CoLoC: the condition and the target of its localizer and its classifier (section 3)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from convert.data.augment import DEVICE_AUGMENTATION, Augmentation, augmented, check_sampling, sample
-from convert.data.cache import FeatureCache
+from convert.data.augment import Augmentation
+from convert.data.cache import Chunk, FeatureCache
+from convert.systems.batches import Example, Sampling, batches_of
+from convert.systems.interface import BatchFunction
 from edge.geometry import perturb_angles
+from edge.types import FloatArray
 
-FloatArray = NDArray[np.float32]
-Batch = tuple[dict[str, FloatArray], FloatArray]
+DECOY_DISTANCE_DEG = 40.0  # least angle between a decoy and any event
 
 
-EDGE_AUGMENTATION = replace(DEVICE_AUGMENTATION, decoy_share=0.3)
+def batch_maker(stage: str, cache: FeatureCache, sampling: Sampling) -> BatchFunction:
+    """A function from the step number to the batch of that step.
+
+    Inputs of a batch are those of `nets.build_trainable`: `features`, `directions` and `weights`.
+
+    Args:
+        stage: `localizer` or `classifier`.
+        cache: Where the chunks come from.
+        sampling: How they are drawn and augmented.
+
+    Raises:
+        ValueError: A recording of the cache is shorter than a chunk.
+    """
+    settings = sampling.augmentation
+    example: Example = partial(_classifier_inputs, settings)
+    if stage == "localizer":
+        example = partial(_localizer_inputs, settings.perturbation_deg)
+    return batches_of(example, cache, sampling)
 
 
 def localizer_example(
     tracks: FloatArray, perturbation_deg: float, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Stacked-tracks (slots, labels, 4) -> directions (labels, slots, 3), weights (labels, slots), target: section 3.1.
+    """The condition and the target of the localizer (section 3.1).
 
-    r known events, drawn up to the most that the chunk can ask for; the target is that of
-    `losses.set_localizer_loss`: (labels, slots + 1, 4).
+    The number r of known events is drawn, up to the most that the chunk can ask for.
+
+    Args:
+        tracks: Stacked-tracks (slots, labels, 4): x, y, z, class.
+        perturbation_deg: How far the known directions are off (section 3.3).
+        rng: What r and the perturbation are drawn from.
+
+    Returns:
+        Directions of the condition (labels, slots, 3), their weights (labels, slots), and the target of
+        `losses.set_localizer_loss` (labels, slots + 1, 4).
     """
     slots, labels = tracks.shape[:2]
     occupied = np.any(tracks[..., :3] != 0, axis=-1)  # (slots, labels)
@@ -53,10 +73,18 @@ def localizer_example(
 def classifier_example(
     tracks: FloatArray, settings: Augmentation, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Stacked-tracks -> directions (labels, 1, 3), weights (labels, 1), class of each frame (labels,) (section 3.2).
+    """The condition and the target of the classifier (section 3.2).
 
-    With decoys, frames in which the row is empty ask about a random direction away from all events instead of the
-    origin, and want "none of the classes": the answer to a false alarm of the localizer.
+    With decoys, frames in which the row is empty get a random direction away from all events in the place of the
+    origin, and their target is "none of the classes": so the net learns to answer a false alarm of the localizer.
+
+    Args:
+        tracks: Stacked-tracks (slots, labels, 4): x, y, z, class.
+        settings: `perturbation_deg` and `decoy_share` are used.
+        rng: What the row, the perturbation and the decoy are drawn from.
+
+    Returns:
+        Directions (labels, 1, 3), weights (labels, 1), class of each label frame (labels,).
     """
     labels = tracks.shape[1]
     most_active = int(np.any(tracks[..., :3] != 0, axis=-1).sum(axis=0).max())
@@ -65,32 +93,20 @@ def classifier_example(
     if rng.random() < settings.decoy_share:
         decoy = rng.normal(size=3)
         decoy /= np.linalg.norm(decoy)
-        far = np.all(tracks[..., :3] @ decoy < np.cos(np.deg2rad(40.0)), axis=0)
+        far = np.all(tracks[..., :3] @ decoy < np.cos(np.deg2rad(DECOY_DISTANCE_DEG)), axis=0)
         directions[far & ~np.any(row[:, :3] != 0, axis=-1)] = decoy
     return directions[:, None], np.ones((labels, 1), np.float32), row[:, 3]
 
 
-def batch_maker(
-    stage: str, cache: FeatureCache, settings: Augmentation, labels: int, batch_size: int, seed: int
-) -> Callable[[int], Batch]:
-    """A function from the step number to the batch of that step, for stage `localizer` or `classifier`."""
-    check_sampling(cache, labels, settings)
-    return partial(_batch, stage, cache, settings, labels, batch_size, seed)
+def _localizer_inputs(
+    perturbation_deg: float, chunk: Chunk, rng: np.random.Generator
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    directions, weights, target = localizer_example(chunk.tracks, perturbation_deg, rng)
+    return {"features": chunk.maps, "directions": directions, "weights": weights}, target
 
 
-def _batch(
-    stage: str, cache: FeatureCache, settings: Augmentation, labels: int, batch_size: int, seed: int, step: int
-) -> Batch:
-    rng = np.random.default_rng([seed, step])
-    columns: list[FloatArray] = []
-    for index in range(batch_size):
-        chunk = augmented(sample(cache, labels, settings, rng), cache, settings, rng)
-        if stage == "localizer":
-            values = chunk.maps, *localizer_example(chunk.tracks, settings.perturbation_deg, rng)
-        else:
-            values = chunk.maps, *classifier_example(chunk.tracks, settings, rng)
-        columns = columns or [np.empty((batch_size, *value.shape), np.float32) for value in values]
-        for column, value in zip(columns, values, strict=True):
-            column[index] = value
-    maps, directions, weights, targets = columns
-    return {"features": maps, "directions": directions, "weights": weights}, targets
+def _classifier_inputs(
+    settings: Augmentation, chunk: Chunk, rng: np.random.Generator
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    directions, weights, target = classifier_example(chunk.tracks, settings, rng)
+    return {"features": chunk.maps, "directions": directions, "weights": weights}, target

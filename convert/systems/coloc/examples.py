@@ -1,18 +1,21 @@
-"""A training run of CoLoC -> inputs of its nets as the device will feed them, for calibration and for checks."""
+"""A recipe and its training data -> inputs of CoLoC's nets as the device will feed them, for calibration and checks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convert.data.augment import Augmentation, augmented
+from convert.data.cache import FeatureCache
 from convert.data.tracks import SLOTS
+from convert.systems.batches import calibration_sampling
 from convert.systems.coloc.batches import batch_maker
+from convert.systems.interface import Examples
+from convert.systems.recipe import Recipe
 from convert.systems.recording_net import RecordingNet
-from edge.nets.bundle import Bundle
+from edge.frontend.maps import FeatureExtractor
 from edge.nets.net import Net
 from edge.settings import build
 from edge.stage_clock import StageClock
@@ -20,31 +23,33 @@ from edge.systems.coloc import streaming as coloc_streaming
 from edge.systems.coloc.settings import ColocSettings
 from edge.systems.coloc.streaming import ColocStreaming
 from edge.systems.label_stepper import LabelStepper
-from edge.types import FloatArray
 
-if TYPE_CHECKING:
-    from convert.training.run import Run
-
+STAGES = ("localizer", "classifier")
 CALIBRATION_WINDOWS, CALIBRATION_STEPS = 150, 400
 STREAMED_SCENES, STREAMED_LABELS = 12, 150
 
 
-def examples(run: Run, nets: Mapping[str, Net], share: float, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
-    """Of the step nets and of the nets for windows: `share` of what calibration takes."""
+def examples(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], share: float, seed: int) -> Examples:
+    """Inputs of the step nets and of the nets for windows: `share` of as many as calibration takes."""
     windows, steps = (max(1, round(share * count)) for count in (CALIBRATION_WINDOWS, CALIBRATION_STEPS))
-    return step_examples(run, nets, steps, seed) | window_examples(run, nets, windows, seed)
+    return step_examples(recipe, cache, nets, steps, seed) | window_examples(recipe, cache, nets, windows, seed)
 
 
-def window_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
-    """Inputs of the nets for windows as the device will feed them, from training scenes: by net, `count` of them each.
+def window_examples(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], count: int, seed: int) -> Examples:
+    """Inputs of the nets for windows as the device will feed them: by net, `count` of them each.
 
     The conditions come from the data: none, one or two known directions, embedded by the trained encoders.
+
+    Args:
+        recipe: That of the nets.
+        cache: Training scenes.
+        nets: Every net of the bundle; the encoders are run.
+        count: Windows per net.
+        seed: What the windows are drawn by.
     """
-    quiet = replace(run.recipe.augmentation, silence_share=0.0, masked_frames=0, masked_bands=0)
-    examples: dict[str, list[dict[str, FloatArray]]] = {}
-    for stage in run.system.STAGES:
-        batch = batch_maker(stage, run.cache, quiet, run.recipe.sizes.labels, count, seed)
-        inputs, _ = batch(0)
+    result: Examples = {}
+    for stage in STAGES:
+        inputs, _ = batch_maker(stage, cache, calibration_sampling(recipe, count, seed))(0)
         encode = nets[f"{stage}_encoder"]
         directions, embedded = [], []
         for window, weights in zip(inputs["directions"], inputs["weights"], strict=True):
@@ -54,48 +59,55 @@ def window_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) ->
                 embedding += encode(direction=slot)["embedding"] * weights[:, [index]]
             directions.append({"direction": slots[0]})
             embedded.append(embedding)
-        examples[f"{stage}_encoder"] = directions
-        examples[stage] = [
+        result[f"{stage}_encoder"] = directions
+        result[stage] = [
             {"features": maps, "embedding": embedding}
             for maps, embedding in zip(inputs["features"], embedded, strict=True)
         ]
-    return examples
+    return result
 
 
-def step_examples(run: Run, nets: Mapping[str, Net], count: int, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
-    """Inputs of the step nets, states among them: what the device's own loop asks them on training scenes, by net.
+def step_examples(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], count: int, seed: int) -> Examples:
+    """Inputs of the step nets, states among them, as the device's own loop feeds them on training scenes.
 
-    `count` of each, evenly from `STREAMED_SCENES` streams. All directions may be live; those of a localizer that names
-    nothing yet, after a few steps of training, are taken however short they are.
+    All slots of the condition may be in use. Where a localizer that was trained for a few steps names no event, its
+    directions are taken however short they are.
+
+    Args:
+        recipe: That of the nets.
+        cache: Training scenes.
+        nets: The step nets, which the loop runs.
+        count: Examples per net at most, taken evenly from `STREAMED_SCENES` streams.
+        seed: What the streams are drawn by.
     """
-    examples = _streamed(run, nets, settings_of(run).threshold, seed)
-    if not all(examples.values()):
-        examples = _streamed(run, nets, 1e-6, seed)
+    found = _streamed(recipe, cache, nets, device_settings(recipe).threshold, seed)
+    if not all(found.values()):
+        found = _streamed(recipe, cache, nets, 1e-6, seed)
     chosen = {}
-    for name, asked in examples.items():
-        places = np.linspace(0, len(asked) - 1, min(count, len(asked))).astype(int)
-        chosen[name] = [asked[place] for place in places]
+    for name, inputs in found.items():
+        places = np.linspace(0, len(inputs) - 1, min(count, len(inputs))).astype(int)
+        chosen[name] = [inputs[place] for place in places]
     return chosen
 
 
-def _streamed(run: Run, nets: Mapping[str, Net], threshold: float, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
+def _streamed(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], threshold: float, seed: int) -> Examples:
     recorders = {name: RecordingNet(nets[name]) for name in coloc_streaming.NETS}
-    settings = replace(settings_of(run), mode="streaming", max_overlap=SLOTS, threshold=threshold)
-    bundle = Bundle(run.manifest("float32"), {}, run.cache.mean, run.cache.deviation)
-    classes, rng = len(run.cache.class_names), np.random.default_rng(seed)
-    stepper = LabelStepper(bundle.extractor(), run.recipe.stft, StageClock())
+    settings = replace(device_settings(recipe), mode="streaming", max_overlap=SLOTS, threshold=threshold)
+    extractor = FeatureExtractor(recipe.features, recipe.stft, cache.mean, cache.deviation)
+    classes, rng = len(cache.class_names), np.random.default_rng(seed)
+    stepper = LabelStepper(extractor, recipe.stft, StageClock())
     system = ColocStreaming(recorders, stepper, classes, settings)
     for recorder in recorders.values():
-        recorder.examples.clear()  # what it asked to begin with
-    labels = min(STREAMED_LABELS, int(np.diff(run.cache.first_labels).min()))
+        recorder.examples.clear()  # the calls that the system makes when it is built
+    labels = min(STREAMED_LABELS, int(np.diff(cache.first_labels).min()))
     for _ in range(STREAMED_SCENES):
-        chunk = augmented(run.cache.sample(labels, rng), run.cache, Augmentation(), rng)
+        chunk = augmented(cache.sample(labels, rng), cache, Augmentation(), rng)
         system.reset()
         for maps in np.split(chunk.maps, labels):
             list(system.advance(maps))
     return {name: recorder.examples for name, recorder in recorders.items()}
 
 
-def settings_of(run: Run) -> ColocSettings:
-    """Of the system on the device."""
-    return build(ColocSettings, run.recipe.device, f"{run.recipe.name}: device")
+def device_settings(recipe: Recipe) -> ColocSettings:
+    """The settings of the device's system that a recipe asks for. Raises ValueError for unknown or wrong ones."""
+    return build(ColocSettings, recipe.device, f"{recipe.name}: device")

@@ -1,49 +1,23 @@
 """CoLoC in Keras: conditioned localizer and classifier (Kapka, DCASE 2022 Task 3).
 
-Two nets of one shape, each with a tiny encoder of its own: the localizer answers "where is a source that is not among
-these?", the classifier answers "what is it that sounds there?". They are trained separately (section 3).
+Two nets of one shape, each with a tiny encoder. Given known directions, the localizer finds the direction of another
+source; given one direction, the classifier finds the class of the source there. They are trained separately (section
+3).
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import keras
 from keras import layers, ops
 
 from convert.layers.blocks import conditioned_conv_block, conv_block, gated_bidirectional_gru
+from convert.systems.coloc.sizes import CrnnSizes
 
 ENCODER_CHANNELS = 5  # c, section 3.5
 
 
-@dataclass(frozen=True, slots=True)
-class CrnnSizes:
-    """Sizes of L_net and C_net: the DCASE 2022 baseline with other filters."""
-
-    frames: int = 250
-    bands: int = 64
-    maps: int = 7
-    filters: tuple[int, int, int] = (32, 64, 128)
-    frequency_pools: tuple[int, int, int] = (4, 4, 2)
-    frames_per_label: int = 5
-    gru_units: int = 96
-    dense_units: int = 96
-    dropout: float = 0.05
-
-    @property
-    def labels(self) -> int:
-        """Label frames in a window."""
-        return self.frames // self.frames_per_label
-
-
-EDGE_SIZES = CrnnSizes()  # trains on two cores, 0.48 M parameters
-PAPER_SIZES = CrnnSizes(
-    bands=513, maps=11, filters=(128, 128, 128), gru_units=128, dense_units=128
-)  # section 3.5 and 3.6; 2,300,547 parameters for the localizer
-
-
 def build_encoder(labels: int, name: str) -> keras.Model:
-    """L_enc and C_enc: DOA vectors (labels, 3) -> embeddings (labels, c), one dense layer with tanh (section 3.5)."""
+    """L_enc and C_enc: directions (labels, 3) -> embeddings (labels, c), one dense layer with tanh (section 3.5)."""
     direction = keras.Input((labels, 3), name="direction")
     embedding = layers.Dense(ENCODER_CHANNELS, activation="tanh", name="dense")(direction)
     return keras.Model({"direction": direction}, {"embedding": embedding}, name=name)
@@ -53,8 +27,14 @@ def build_crnn(sizes: CrnnSizes, outputs: int, activation: str, name: str, deplo
     """L_net and C_net: features (frames, bands, maps) and embedding (labels, c) -> (labels, outputs) (section 3.5).
 
     The flattening before the GRU is frequency-major, the baseline's is channel-major: the same function up to a
-    permutation of weights, one transposition less on the device. `deployed` is the form for the
-    converter: norms folded (`layers.fold_norms`), GRU unrolled.
+    permutation of weights, with one transposition less on the device.
+
+    Args:
+        sizes: Sizes of the net.
+        outputs: Of the last layer.
+        activation: Of the last layer.
+        name: Of the model.
+        deployed: Build the form for the converter: norms folded (`blocks.fold_norms`), GRU unrolled.
     """
     features = keras.Input((sizes.frames, sizes.bands, sizes.maps), name="features")
     embedding = keras.Input((sizes.labels, ENCODER_CHANNELS), name="embedding")
@@ -71,7 +51,7 @@ def build_crnn(sizes: CrnnSizes, outputs: int, activation: str, name: str, deplo
 
 
 def build_localizer(sizes: CrnnSizes, deployed: bool = False) -> keras.Model:
-    """L_net: 3 outputs with tanh, a vector whose length says whether anything is there."""
+    """L_net: 3 outputs with tanh, a direction whose length tells whether there is a source."""
     return build_crnn(sizes, 3, "tanh", "localizer", deployed)
 
 
@@ -81,9 +61,9 @@ def build_classifier(sizes: CrnnSizes, classes: int, deployed: bool = False) -> 
 
 
 def build_trainable(encoder: keras.Model, net: keras.Model) -> keras.Model:
-    """Encoder and net in one: `directions` (labels, slots, 3), `weights` (labels, slots), `features` -> output.
+    """Encoder and net as one model: `directions` (labels, slots, 3), `weights` (labels, slots), `features` -> output.
 
-    The embedding is the mean over the weighted slots (section 2.3, step n): weights are 1 / r for r known DOAs.
+    The embedding is the weighted sum over the slots (section 2.3, step n): weights are 1 / r for r known directions.
     """
     features = keras.Input(net.get_layer("features").output.shape[1:], name="features")
     labels = net.get_layer("embedding").output.shape[1]

@@ -1,8 +1,8 @@
-"""The step nets of CoLoC: what was trained on windows, cut into nets that take one label frame and carry their past.
+"""The step nets of CoLoC: a stage trained on windows, cut into nets that take one label frame and carry their state.
 
-They are built in the form for the converter and take their weights from a trained stage. Along time every size but the
-carried ones is free, so that one net also takes a whole clip at once: `edge.systems.coloc.passes` says what the nets
-do, and tests hold the two against each other, bit by bit.
+They are built in the form for the converter and take their weights from a trained stage. Along time every size but that
+of the states is free, so that one net also takes a whole clip at once. `edge.systems.coloc.passes` describes what
+each net computes; tests compare the two bit by bit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from edge.systems.coloc.passes import LONGEST_HOP
 
 
 def build_steps(sizes: CrnnSizes, trained: keras.Model, look_ahead: int) -> dict[str, keras.Model]:
-    """The step nets of a trained stage by name, in the order in which they hand on what they find."""
+    """The step nets of a trained stage by name, each before the one that takes its output.
+
+    Args:
+        sizes: Those of the trained net.
+        trained: The localizer or the classifier.
+        look_ahead: Label frames of look-ahead of the recurrence.
+    """
     stage, last = trained.name, trained.get_layer("output")
     activation = keras.activations.serialize(last.activation)
     nets = (
@@ -29,32 +35,34 @@ def build_steps(sizes: CrnnSizes, trained: keras.Model, look_ahead: int) -> dict
 
 
 def build_front(sizes: CrnnSizes, trained: keras.Model, name: str) -> keras.Model:
-    """`features` of a label frame -> `shared_maps` of the one before: first convolution, pooled over frequency.
+    """The first convolution, pooled over frequency: `features` of a label frame -> `shared_maps` of the one before.
 
-    Pooling over frequency before the condition is added changes nothing: the condition is the same in every band.
+    Pooling over frequency before the condition is added gives the same: the condition is the same in every band.
     """
     per_label, pool = sizes.frames_per_label, sizes.frequency_pools[0]
     bands, filters = sizes.bands // pool, sizes.filters[0]
     features = keras.Input((per_label, sizes.bands, sizes.maps), name="features")
-    heard = keras.Input((2, sizes.bands, sizes.maps), name="state_features")
-    begun = keras.Input((per_label - 1, bands, filters), name="state_frames")  # of the label frame before
-    x = layers.Concatenate(axis=1)([heard, features])
+    last_features = keras.Input((2, sizes.bands, sizes.maps), name="state_features")
+    last_frames = keras.Input((per_label - 1, bands, filters), name="state_frames")  # of the label frame before
+    x = layers.Concatenate(axis=1)([last_features, features])
     x_pooled = _convolved(x, filters, "block1_conv")
     x_pooled = layers.MaxPooling2D((1, pool))(x_pooled)
-    frames = layers.Concatenate(axis=1)([begun, x_pooled])
+    frames = layers.Concatenate(axis=1)([last_frames, x_pooled])
     outputs = {
         "shared_maps": frames[:, : 1 - per_label],
         "state_features": x[:, -2:],
         "state_frames": frames[:, 1 - per_label :],
     }
-    model = keras.Model({"features": features, "state_features": heard, "state_frames": begun}, outputs, name=name)
+    model = keras.Model(
+        {"features": features, "state_features": last_features, "state_frames": last_frames}, outputs, name=name
+    )
     kernel, bias, _ = folded_weights(trained, "block1")
     model.get_layer("block1_conv").set_weights([kernel, bias])
     return model
 
 
 def build_blocks(sizes: CrnnSizes, trained: keras.Model, name: str) -> keras.Model:
-    """`shared_maps` and `condition` (frames + 2, 1, c) of a label frame -> `shared_labels` of the one two before."""
+    """The other convolutions: `shared_maps` and `condition` (frames + 2, 1, c) -> `shared_labels` two labels before."""
     per_label, filters = sizes.frames_per_label, sizes.filters
     bands = [sizes.bands // sizes.frequency_pools[0]]
     bands.append(bands[0] // sizes.frequency_pools[1])
@@ -72,8 +80,10 @@ def build_blocks(sizes: CrnnSizes, trained: keras.Model, name: str) -> keras.Mod
         x = _convolved(x, filters[number], f"block{number + 1}_conv")
         x = layers.ReLU()(layers.MaxPooling2D((1, sizes.frequency_pools[number]))(x))
     model = keras.Model(inputs, {"shared_labels": x, **outputs}, name=name)
-    _, _, told = folded_weights(trained, "block1")
-    model.get_layer("block1_condition").set_weights([told.sum(axis=1, keepdims=True)])  # the same in every band
+    _, _, condition_kernel = folded_weights(trained, "block1")
+    model.get_layer("block1_condition").set_weights(
+        [condition_kernel.sum(axis=1, keepdims=True)]
+    )  # the same in every band
     for block in ("block2", "block3"):
         kernel, bias, _ = folded_weights(trained, block)
         model.get_layer(f"{block}_conv").set_weights([kernel, bias])
@@ -83,18 +93,26 @@ def build_blocks(sizes: CrnnSizes, trained: keras.Model, name: str) -> keras.Mod
 def build_recurrence(
     sizes: CrnnSizes, trained: keras.Model, look_ahead: int, outputs: int, activation: str, name: str
 ) -> keras.Model:
-    """`shared_labels` of look_ahead + 1 label frames -> `output` of the first `LONGEST_HOP` of them.
+    """The GRU and the output: `shared_labels` of look_ahead + 1 label frames -> `output` of the first `LONGEST_HOP`.
 
-    The states before the first of them come in, those after each of the first go out; the backward halves begin at the
-    last one. Layer 2 runs forward only as far as its answers are wanted.
+    Inputs are the forward states before the first label frame, outputs those after each of the first `LONGEST_HOP`; the
+    backward halves begin at the last label frame. Layer 2 runs forward only as far as its outputs are used.
+
+    Args:
+        sizes: Those of the trained net.
+        trained: The localizer or the classifier.
+        look_ahead: Label frames of look-ahead.
+        outputs: Of the last layer.
+        activation: Of the last layer.
+        name: Of the model.
     """
     labels, hops, units = look_ahead + 1, min(LONGEST_HOP, look_ahead + 1), sizes.gru_units
     bands = sizes.bands
     for pool in sizes.frequency_pools:
         bands //= pool
-    seen = keras.Input((labels, bands, sizes.filters[2]), name="shared_labels")
-    inputs, after = {"shared_labels": seen}, {}
-    rows = layers.Reshape((labels, bands * sizes.filters[2]))(seen)
+    shared = keras.Input((labels, bands, sizes.filters[2]), name="shared_labels")
+    inputs, after = {"shared_labels": shared}, {}
+    rows = layers.Reshape((labels, bands * sizes.filters[2]))(shared)
     gru_weights: dict[str, list[np.ndarray]] = {}
     for layer in (1, 2):
         before = keras.Input((1, units), name=f"state_forward{layer}")
@@ -105,7 +123,7 @@ def build_recurrence(
         ahead, ahead_weights = _unrolled(rows[:, :ahead_count], first, f"ahead{layer}", weights[:3])
         back, back_weights = _unrolled(rows[:, ::-1], None, f"back{layer}", weights[3:])
         gru_weights |= ahead_weights | back_weights
-        # in one tensor with what came in: so that states have one scale
+        # one tensor for incoming and outgoing states gives both the same scale in int8
         carried = ops.stack([first, *ahead[:hops]], axis=1)
         after[before.name] = carried[:, 1:]
         both = [ops.concatenate(pair, axis=-1) for pair in zip(ahead, back[::-1], strict=False)]
@@ -123,7 +141,7 @@ def build_recurrence(
 
 
 def _convolved(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
-    """Conv3x3 that takes its neighbours in time from x, and zeros beyond the outer bands."""
+    """Conv3x3, valid in time and padded with zeros in frequency."""
     x = layers.ZeroPadding2D(((0, 0), (1, 1)))(x)
     return layers.Conv2D(filters, 3, name=name)(x)
 
@@ -131,7 +149,7 @@ def _convolved(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTens
 def _unrolled(
     rows: keras.KerasTensor, state: keras.KerasTensor | None, name: str, weights: list[np.ndarray]
 ) -> tuple[list[keras.KerasTensor], dict[str, list[np.ndarray]]]:
-    """The states (units,) of a GRU after each of the rows (T, n), and the weights of the layers that make them."""
+    """The states (units,) of a GRU after each of the rows (T, n), and the weights of its layers by name."""
     kernel, recurrent, bias = weights
     units = len(recurrent)
     project = layers.Dense(3 * units, name=f"{name}_project")

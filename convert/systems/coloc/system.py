@@ -1,60 +1,49 @@
-"""CoLoC as it is trained and exported: its stages, their lessons, the nets for the device."""
+"""CoLoC as it is trained and exported: its stages, their losses and batches, the nets for the device."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
 from convert.data.tracks import SLOTS
-from convert.layers.blocks import fold_norms
-from convert.losses import focal_cross_entropy, set_localizer_loss
+from convert.losses import ColocLosses, Loss, focal_cross_entropy, set_localizer_loss
+from convert.systems.batches import training_sampling
 from convert.systems.coloc.batches import batch_maker
-from convert.systems.coloc.dev import dev_score
-from convert.systems.coloc.examples import examples as examples
+from convert.systems.coloc.dev_scores import stage_scores
+from convert.systems.coloc.examples import STAGES, examples
 from convert.systems.coloc.nets import build_classifier, build_encoder, build_localizer, build_trainable
+from convert.systems.coloc.sizes import CrnnSizes
 from convert.systems.coloc.step_nets import build_steps
-from convert.training.lesson import Lesson
+from convert.systems.interface import BatchFunction, KerasNets, TrainableSystem, TrainingData
+from convert.systems.recipe import Recipe
 from edge.settings import build as build_settings
-from edge.systems.coloc.settings import MODES as _MODES
-from edge.systems.coloc.settings import ColocSettings
-
-if TYPE_CHECKING:
-    from convert.data.cache import FeatureCache
-    from convert.training.recipes import Recipe
-
-STAGES = ("localizer", "classifier")
-MODES = {mode: {"mode": mode} for mode in _MODES}
+from edge.systems.coloc.settings import MODES, ColocSettings
 
 
-def build(stage: str, recipe: Recipe, classes: int, deployed: bool = False) -> tuple[keras.Model, ...]:
-    """Encoder and net of a stage, with random weights; `deployed` is the net's form for the converter."""
+def build(stage: str, recipe: Recipe, classes: int, deployed: bool = False) -> KerasNets:
+    """The encoder and the net of a stage, with random weights; `deployed` is the net's form for the converter."""
     encoder = build_encoder(recipe.sizes.labels, f"{stage}_encoder")
     if stage == "localizer":
         return encoder, build_localizer(recipe.sizes, deployed)
     return encoder, build_classifier(recipe.sizes, classes, deployed)
 
 
-def lesson(
-    stage: str,
-    recipe: Recipe,
-    nets: tuple[keras.Model, ...],
-    cache: FeatureCache,
-    dev: FeatureCache | None,
-    seed: int,
-    earlier: object = None,
-    jobs: int = 1,
-) -> Lesson:
-    """Conditions and targets of the stage, and its loss (section 3)."""
-    loss = set_localizer_loss(SLOTS, recipe.losses.pair_power) if stage == "localizer" else focal_cross_entropy
-    return Lesson(
-        build_trainable(*nets),
-        loss,
-        batch_maker(stage, cache, recipe.augmentation, recipe.sizes.labels, recipe.training.batch_size, seed),
-        dev_score(stage, loss, recipe, dev) if dev else None,
-    )
+def trainable(stage: str, recipe: Recipe, nets: KerasNets) -> keras.Model:
+    """Encoder and net of a stage as one model."""
+    return build_trainable(*nets)
+
+
+def loss(stage: str, recipe: Recipe, classes: int) -> Loss:
+    """The loss of a stage (sections 3.1 and 3.2)."""
+    return set_localizer_loss(SLOTS, recipe.losses.pair_power) if stage == "localizer" else focal_cross_entropy
+
+
+def batches(stage: str, data: TrainingData) -> BatchFunction:
+    """Batches of a stage by step number. Raises ValueError if a recording is shorter than a window."""
+    return batch_maker(stage, data.cache, training_sampling(data.recipe, data.seed))
 
 
 def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:
@@ -64,7 +53,7 @@ def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:
 
 
 def device_nets(recipe: Recipe, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
-    """Those for windows as they were trained, and the step nets cut from them."""
+    """The nets for windows as they were trained, and the step nets cut from them."""
     look_ahead = net_settings(recipe.device)["look_ahead_labels"]
     result: dict[str, keras.Model] = {}
     for stage in STAGES:
@@ -74,23 +63,26 @@ def device_nets(recipe: Recipe, nets: Mapping[str, keras.Model]) -> dict[str, ke
     return result
 
 
-def deployed_nets(recipe: Recipe, nets: Mapping[str, keras.Model], classes: int) -> dict[str, keras.Model]:
-    """Nets for windows get their norms folded; step nets are in that form already."""
-    deployed = dict(nets)
-    for stage in STAGES:
-        _, deployed[stage] = build(stage, recipe, classes, deployed=True)
-        fold_norms(nets[stage], deployed[stage])
-    return deployed
-
-
-def make_live(nets: tuple[keras.Model, ...]) -> None:
-    """A localizer always names something."""
-    _, net = nets
+def make_live(nets: KerasNets) -> None:
+    """Have a localizer name an event in every frame."""
+    *_, net = nets
     if net.name == "localizer":
         kernel, _ = net.get_layer("output").get_weights()
         net.get_layer("output").set_weights([kernel, np.array([1.5, 0.0, 0.0])])
 
 
-def bundle_settings(recipe: Recipe, cache: FeatureCache) -> dict[str, Any]:
-    """Those of the recipe."""
-    return dict(recipe.device)
+COLOC = TrainableSystem(
+    stages=STAGES,
+    modes={mode: {"mode": mode} for mode in MODES},
+    sizes=CrnnSizes,
+    losses=ColocLosses,
+    build=build,
+    trainable=trainable,
+    loss=loss,
+    batches=batches,
+    scores=stage_scores,
+    examples=examples,
+    net_settings=net_settings,
+    device_nets=device_nets,
+    make_live=make_live,
+)

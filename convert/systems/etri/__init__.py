@@ -1,1 +1,1 @@
-"""ETRI in Keras: nets, targets, training stages."""
+"""ETRI, the trainable half: nets, batches, scores, calibration. The device's half is `edge.systems.etri`."""

@@ -9,14 +9,23 @@ from convert.data.cache import FeatureCache
 from convert.systems.etri.batches import stage_target
 from edge.systems.etri.settings import LONGEST_FILTER_LABELS
 
-# Of the mean duration, chosen on development scenes; a median keeps what lasts longer than half of it.
+# Shares of the mean duration, chosen on development scenes; a median filter keeps events longer than half its length.
 SAD_SHARE, SED_SHARE = 0.1, 0.25
 
 
 def median_lengths(
     cache: FeatureCache, sad_share: float = SAD_SHARE, sed_share: float = SED_SHARE
 ) -> tuple[int, dict[str, int]]:
-    """Odd lengths in label frames for SAD and, by class, for SED: shares of the mean duration of what was heard."""
+    """Lengths of the median filters: odd shares of the mean durations of events.
+
+    Args:
+        cache: Training data.
+        sad_share: Length of the filter of SAD as a share of the mean duration of activity of any class.
+        sed_share: Length of the filter of each class of SED as a share of its mean duration.
+
+    Returns:
+        Length for SAD, and for SED by class name, in label frames.
+    """
     activity = class_activity(cache)
     lengths = {
         name: _odd(sed_share * mean_duration(active, cache.first_labels))
@@ -32,7 +41,15 @@ def class_activity(cache: FeatureCache) -> NDArray[np.bool_]:
 
 
 def mean_duration(active: NDArray[np.bool_], first_labels: tuple[int, ...]) -> float:
-    """Mean length of the runs of True in (labels,), in label frames; no run goes on in the next recording. Or 0."""
+    """The mean length of runs of activity.
+
+    Args:
+        active: Activity (labels,) of all recordings, one after the other.
+        first_labels: Where each recording begins, and the end; a run ends with its recording.
+
+    Returns:
+        The mean length in label frames, 0 without any activity.
+    """
     begins = active & ~np.concatenate([[False], active[:-1]])
     inside = [first for first in first_labels[:-1] if active[first]]
     begins[inside] = True

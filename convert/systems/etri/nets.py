@@ -1,6 +1,6 @@
 """ETRI in Keras: the nets SAD, SED and DOAE (Park, Suh and Jeong, DCASE 2020 Task 3, section 3).
 
-The text has lost how they are built, but for this: a U-shaped feature pyramid after PoolNet, free of the choice of a
+The text lacks how they are built, except for this: a U-shaped feature pyramid after PoolNet, which needs no choice of a
 pooling size; "a dense layer" and sigmoid in SED, tanh in DOAE; TrellisNet as the global guidance of DOAE; SED has
 2,143,950 parameters, DOAE 2,360,796 (14 classes, 256 bands). Reconstructed from that, from PoolNet
 (`convert.layers.poolnet`) and from TrellisNet (`convert.layers.trellis`):
@@ -9,89 +9,34 @@ pooling size; "a dense layer" and sigmoid in SED, tanh in DOAE; TrellisNet as th
   norm; TrellisNet with 256 units and weight norm on the mean over the bands of the top level. Of about 100,000 SED nets
   of this kind with powers of two for filters (other levels, convolutions, biases, norms and heads) and their DOAE nets,
   this pair meets both counts best: SED has 2,143,758 (192 less than the paper's), DOAE 2,360,316 (480 less);
-* the head: one dense layer on all bands of each row of the finest level. Its answers go back to frame rate, bilinear,
-  and are averaged over each label frame; the activation comes last. All of this but the activation is linear, so it is
-  as if the maps had gone back to frame rate, at a fraction of the work;
-* DOAE of `etri-edge` does not say angles: what the pyramid finds is how much of the sound in each place is of each
-  class, and the device weighs the active intensity with that (`edge.systems.etri.masks`). The dense layer and tanh of
-  the paper have to learn the angles of a vector from examples of each class alone, and did not in the time there was;
+* the head: one dense layer on all bands of each row of the finest level. Its outputs are resized to the frame rate,
+  bilinear, and averaged over each label frame; the activation comes last. All but the activation is linear, so the
+  result is that of maps resized to the frame rate, for a fraction of the work;
+* DOAE of `etri-edge` does not output angles: it outputs the share of each class in each place of the spectrogram, and
+  the device weighs the active intensity with that (`edge.systems.etri.masks`). The dense layer and tanh of the paper
+  have to learn the angles of a vector from the examples of each class, and did not within the training time available;
 * guidance of DOAE has no frequency: each level gets it through Conv3x1, the same in every band;
-* the dilations of TrellisNet: 1, 1, 2, 4, 8, which sees 17 rows of 8 frames, most of a window;
+* the dilations of TrellisNet: 1, 1, 2, 4, 8, a receptive field of 17 rows of 8 frames, most of a window;
 * SAD is SED with one output ("the rest of the settings are the same as the SAD network", section 3.2.2).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import keras
 from keras import layers, ops
 
 from convert.layers.blocks import conv_block
-from convert.layers.poolnet import POOLS, decoder, normed_conv, pyramid_pooling
+from convert.layers.poolnet import decoder, normed_conv, pyramid_pooling
 from convert.layers.trellis import TrellisNet
+from convert.systems.etri.sizes import EtriSizes
 from edge.systems.etri.masks import INTENSITY, STEADY_LABELS
 from edge.systems.etri.window import NETS
 
 
-@dataclass(frozen=True, slots=True)
-class EtriSizes:
-    """Sizes of the three nets. Filters are those at full size, then those of each level of the pyramid."""
-
-    frames: int = 200
-    bands: int = 64
-    frames_per_label: int = 5
-    sad_filters: tuple[int, ...] = (8, 8, 12, 16)
-    sed_filters: tuple[int, ...] = (16, 24, 32, 48)
-    doae_filters: tuple[int, ...] = (16, 24, 32, 48)
-    convolutions: int = 1  # at each level
-    trellis_units: int = 64
-    trellis_dilations: tuple[int, ...] = (1, 1, 2, 4, 8)
-    doae_masks: bool = True  # DOAE says where each class is in the spectrogram, and not its angles
-    dropout: float = 0.05
-
-    def __post_init__(self) -> None:
-        if self.frames_per_label < 1 or self.frames < 1 or self.frames % self.frames_per_label:
-            raise ValueError(f"got frames {self.frames}, wanted a multiple of frames_per_label {self.frames_per_label}")
-        for name in ("sad_filters", "sed_filters", "doae_filters"):
-            filters = getattr(self, name)
-            if len(filters) < 2 or min(filters) < 1:
-                raise ValueError(f"got {name} {filters}, wanted at least two, all positive")
-            step = 2 ** (len(filters) - 1)
-            least = step * max(POOLS)  # the largest average pool still fits the top of the pyramid
-            if any(size % step or size < least for size in (self.frames, self.bands)):
-                raise ValueError(
-                    f"got frames {self.frames}, bands {self.bands} for {len(filters) - 1} levels of {name}, "
-                    f"wanted multiples of {step}, {least} or more"
-                )
-        if min(self.convolutions, self.trellis_units) < 1 or not 0.0 <= self.dropout < 1.0:
-            raise ValueError(
-                f"got convolutions {self.convolutions}, trellis_units {self.trellis_units}, dropout {self.dropout}, "
-                "wanted at least 1, at least 1 and one from 0 to below 1"
-            )
-
-    @property
-    def labels(self) -> int:
-        """Label frames in a window."""
-        return self.frames // self.frames_per_label
-
-
-EDGE_SIZES = EtriSizes()  # trains on two cores
-PAPER_SIZES = EtriSizes(
-    bands=256,
-    frames_per_label=10,
-    sad_filters=(32, 64, 64, 128),
-    sed_filters=(32, 64, 64, 128),
-    doae_filters=(32, 64, 64, 128),
-    convolutions=2,
-    trellis_units=256,
-    doae_masks=False,
-)
-
-
 def build_sad(sizes: EtriSizes, deployed: bool = False) -> keras.Model:
-    """SAD: `features` (frames, bands, 3) -> `output` (labels, 1), the probability that anything sounds."""
+    """SAD: `features` (frames, bands, 3) -> `output` (labels, 1), the probability that any class is active."""
     return build_net("sad", sizes, 1, deployed)
 
 
@@ -109,9 +54,13 @@ def build_doae(sizes: EtriSizes, classes: int, deployed: bool = False) -> keras.
 
 
 def build_net(name: str, sizes: EtriSizes, outputs: int, deployed: bool) -> keras.Model:
-    """The net of that name: encoder, global guidance, decoder and head.
+    """Build a net: encoder, global guidance, decoder and head.
 
-    `deployed` is the form for the converter: norms folded (`layers.fold_norms`), no dropout.
+    Args:
+        name: `sad`, `sed` or `doae`.
+        sizes: Sizes of all three.
+        outputs: Of each label frame.
+        deployed: Build the form for the converter: norms folded (`blocks.fold_norms`), no dropout.
     """
     maps = NETS[name].stop - NETS[name].start
     filters: tuple[int, ...] = getattr(sizes, f"{name}_filters")
@@ -137,12 +86,15 @@ def build_net(name: str, sizes: EtriSizes, outputs: int, deployed: bool) -> kera
 
 
 def with_angles(doae: keras.Model, sizes: EtriSizes) -> keras.Model:
-    """DOAE with masks -> the same with an answer in angles (labels, 2 K), for training: `edge.systems.etri.masks`."""
+    """A DOAE with masks -> a model with the angles (labels, 2 K) that follow from them, for training.
+
+    The device computes the same in `edge.systems.etri.masks`.
+    """
     features, masks = doae.input["features"], doae.output["masks"]
     rows, bands = masks.shape[1:3]
     pool = sizes.frames // rows, sizes.bands // bands
-    heard = layers.AveragePooling2D(pool)(features[..., INTENSITY])
-    x = ops.repeat(ops.matmul(ops.transpose(masks, (0, 1, 3, 2)), heard), pool[0], axis=1)  # (frames, K, 3)
+    intensity = layers.AveragePooling2D(pool)(features[..., INTENSITY])
+    x = ops.repeat(ops.matmul(ops.transpose(masks, (0, 1, 3, 2)), intensity), pool[0], axis=1)  # (frames, K, 3)
     x = layers.AveragePooling2D((sizes.frames_per_label, 1))(x)
     x = layers.AveragePooling2D((STEADY_LABELS, 1), 1, padding="same")(x)
     left, up, front = x[..., 0], x[..., 1], x[..., 2]  # in the order of the maps: y, z, x
@@ -152,7 +104,7 @@ def with_angles(doae: keras.Model, sizes: EtriSizes) -> keras.Model:
 
 
 def _guidance(name: str, top: keras.KerasTensor, sizes: EtriSizes, deployed: bool) -> keras.KerasTensor:
-    """The top of the pyramid (t, f, c) -> global guidance: (t, f, c) by pooling or, in DOAE, (t, 1, units)."""
+    """The top of the pyramid (t, f, c) -> global guidance: (t, f, c) from pooling or, in DOAE, (t, 1, units)."""
     if name != "doae":
         return pyramid_pooling(top, "guidance", deployed)
     x = ops.mean(top, axis=2)

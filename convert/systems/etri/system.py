@@ -1,66 +1,53 @@
-"""ETRI as it is trained and exported: its stages, their lessons, the nets for the device."""
+"""ETRI as it is trained and exported: its stages, their losses and batches, the nets for the device."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
-from convert.layers.blocks import fold_norms
-from convert.losses import etri_loss
+from convert.data.cache import FeatureCache
+from convert.losses import EtriLosses, Loss, etri_loss
+from convert.systems.batches import training_sampling
 from convert.systems.etri.batches import batch_maker
-from convert.systems.etri.dev import dev_score
+from convert.systems.etri.dev_scores import stage_scores
 from convert.systems.etri.durations import median_lengths
+from convert.systems.etri.examples import STAGES, examples
 from convert.systems.etri.nets import build_doae, build_sad, build_sed, with_angles
-from convert.training.lesson import Lesson
-from edge.nets.net import Net
+from convert.systems.etri.sizes import EtriSizes
+from convert.systems.interface import BatchFunction, KerasNets, TrainableSystem, TrainingData
+from convert.systems.recipe import Recipe
 from edge.settings import build as build_settings
 from edge.systems.etri.settings import EtriSettings
-from edge.types import FloatArray
 
-if TYPE_CHECKING:
-    from convert.data.cache import FeatureCache
-    from convert.training.recipes import Recipe
-    from convert.training.run import Run
-
-STAGES = ("sad", "sed", "doae")
-MODES: dict[str, dict[str, Any]] = {"window": {}}
-CALIBRATION_WINDOWS = 200
+ALWAYS_ACTIVE = 20.0  # a logit
 
 
-def build(stage: str, recipe: Recipe, classes: int, deployed: bool = False) -> tuple[keras.Model, ...]:
+def build(stage: str, recipe: Recipe, classes: int, deployed: bool = False) -> KerasNets:
     """The net of a stage, with random weights; `deployed` is its form for the converter."""
     if stage == "sad":
         return (build_sad(recipe.sizes, deployed),)
     return ((build_sed if stage == "sed" else build_doae)(recipe.sizes, classes, deployed),)
 
 
-def lesson(
-    stage: str,
-    recipe: Recipe,
-    nets: tuple[keras.Model, ...],
-    cache: FeatureCache,
-    dev: FeatureCache | None,
-    seed: int,
-    earlier: object = None,
-    jobs: int = 1,
-) -> Lesson:
-    """Targets of the stage, and its loss (section 4)."""
+def trainable(stage: str, recipe: Recipe, nets: KerasNets) -> keras.Model:
+    """The net of a stage with one output; a DOAE with masks is trained on the angles that follow from them."""
     (net,) = nets
-    loss = etri_loss(stage, recipe.losses)
     if "masks" in net.output:
-        model = with_angles(net, recipe.sizes)
-    else:
-        model = keras.Model(net.inputs, net.output["output"], name=stage)
-    return Lesson(
-        model,
-        loss,
-        batch_maker(stage, cache, recipe.augmentation, recipe.sizes.labels, recipe.training.batch_size, seed),
-        dev_score(stage, loss, recipe, dev) if dev else None,
-    )
+        return with_angles(net, recipe.sizes)
+    return keras.Model(net.inputs, net.output["output"], name=stage)
+
+
+def loss(stage: str, recipe: Recipe, classes: int) -> Loss:
+    """The loss of a stage (section 4)."""
+    return etri_loss(stage, recipe.losses)
+
+
+def batches(stage: str, data: TrainingData) -> BatchFunction:
+    """Batches of a stage by step number. Raises ValueError if a recording is shorter than a window."""
+    return batch_maker(stage, data.cache, training_sampling(data.recipe, data.seed))
 
 
 def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:
@@ -69,40 +56,31 @@ def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:
 
 
 def bundle_settings(recipe: Recipe, cache: FeatureCache) -> dict[str, Any]:
-    """Those of the recipe, and median filters by the mean duration of what was heard (section 5)."""
+    """The settings of the recipe, and median filters by the mean duration of events in training data (section 5)."""
     sad_labels, sed_labels = median_lengths(cache)
     return {"sad_median_labels": sad_labels, "sed_median_labels": sed_labels, **recipe.device}
 
 
-def device_nets(recipe: Recipe, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
-    """The device asks them as they were trained."""
-    return dict(nets)
-
-
-def deployed_nets(recipe: Recipe, nets: Mapping[str, keras.Model], classes: int) -> dict[str, keras.Model]:
-    """With their norms folded."""
-    deployed = {}
-    for stage in STAGES:
-        (deployed[stage],) = build(stage, recipe, classes, deployed=True)
-        fold_norms(nets[stage], deployed[stage])
-    return deployed
-
-
-def examples(run: Run, nets: Mapping[str, Net], share: float, seed: int) -> dict[str, list[dict[str, FloatArray]]]:
-    """Windows of training scenes, as the device will feed them: whole, at any level."""
-    recipe = run.recipe
-    quiet = replace(recipe.augmentation, silence_share=0.0, masked_frames=0, masked_bands=0, speed=(1.0, 1.0))
-    count = max(1, round(share * CALIBRATION_WINDOWS))
-    result = {}
-    for stage in STAGES:
-        inputs, _ = batch_maker(stage, run.cache, quiet, recipe.sizes.labels, count, seed)(0)
-        result[stage] = [{"features": maps} for maps in inputs["features"]]
-    return result
-
-
-def make_live(nets: tuple[keras.Model, ...]) -> None:
-    """Something always sounds, and it is of every class."""
+def make_live(nets: KerasNets) -> None:
+    """Have SAD and SED find every class in every frame."""
     (net,) = nets
     if net.name != "doae":
         kernel, bias = net.get_layer("dense").get_weights()
-        net.get_layer("dense").set_weights([kernel, np.full_like(bias, 20.0)])
+        net.get_layer("dense").set_weights([kernel, np.full_like(bias, ALWAYS_ACTIVE)])
+
+
+ETRI = TrainableSystem(
+    stages=STAGES,
+    modes={"window": {}},
+    sizes=EtriSizes,
+    losses=EtriLosses,
+    build=build,
+    trainable=trainable,
+    loss=loss,
+    batches=batches,
+    scores=stage_scores,
+    examples=examples,
+    net_settings=net_settings,
+    bundle_settings=bundle_settings,
+    make_live=make_live,
+)

@@ -1,1 +1,1 @@
-"""Two-step in Keras: nets, targets, training stages."""
+"""Two-step, the trainable half: nets, batches, scores, calibration. The device's half is `edge.systems.two_step`."""

@@ -1,17 +1,17 @@
 """A checkpoint of ATST-Frame -> the transformer branch of the SED net of two-step.
 
 The authors of ATST-Frame (Li, Shao and Li, arXiv 2306.04186) and ATST-SED (Shao, Li and Li, arXiv 2309.08153) publish
-PyTorch checkpoints; both name the weights of their transformer alike, behind a prefix that tells where it sat:
+PyTorch checkpoints; both give the weights of their transformer the same names, behind a prefix of the module it is in:
 
     patch_embed.patch_embed.weight (d, 64 x 4), of 64 bands x 4 frames, bands first, and .bias
-    pos_embed (1, 1 + patches, d), the first of a token that frames do not use
+    pos_embed (1, 1 + patches, d), the first row for a token that frames do not use
     blocks.N.norm1.weight, .bias;  blocks.N.attn.qkv.weight (3 d, d), head by head, no bias;  blocks.N.attn.proj
     blocks.N.norm2;  blocks.N.mlp.fc1 (4 d, d);  blocks.N.mlp.fc2 (d, 4 d);  norm_frame
 
-(names and shapes as in their repositories audiossl and ATST-SED). Their frames are 10 ms long, of sound at 16 kHz from
-60 Hz to 7.8 kHz, scaled to -1..1; the frames of two-step are longer, have other bands and are standardised. Frames that
-are twice as long take the sum of two columns of a patch, which is the same for a spectrum that stays; to the rest the
-net has to be adapted by training.
+(names and shapes as in their repositories audiossl and ATST-SED). Their frames are 10 ms long, of audio at 16 kHz from
+60 Hz to 7.8 kHz, scaled to -1..1; the frames of two-step are longer, have other bands and are standardised. For frames
+of twice the length, two columns of a patch are added up, which is exact for a stationary spectrum; training has to
+adapt the net to the other differences.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.systems.recipe import Recipe
 from convert.systems.two_step.sizes import TwoStepSizes
 from edge.types import FloatArray
 
@@ -37,10 +38,32 @@ FIRST = "patch_embed.patch_embed.weight"
 UNUSED = ("mask_embed", "cls_token", "prompt_embed")  # of the pre-training
 
 
-def read_state(path: Path) -> dict[str, NDArray[Any]]:
-    """Arrays by name, of a .npz or, if PyTorch is there, of any checkpoint of its own; names of nested ones get dots.
+def import_checkpoint(net: keras.Model, recipe: Recipe, path: Path) -> None:
+    """Set the weights of the transformer in an SED net to those of a checkpoint: `seld-convert train --pretrained`.
 
-    Raises ValueError if it cannot be read.
+    Args:
+        net: An SED net in its training form.
+        recipe: What the net was built from.
+        path: A PyTorch checkpoint, which takes PyTorch to read, or a .npz of its state dict.
+
+    Raises:
+        ValueError: The file cannot be read, or its weights do not fit the net, which then stays as it was.
+    """
+    state = read_state(path)
+    try:
+        import_transformer(net, recipe.sizes, state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def read_state(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a .npz or, if PyTorch is installed, of one of its checkpoints.
+
+    Returns:
+        Arrays by name; names of nested mappings are joined by dots.
+
+    Raises:
+        ValueError: The file cannot be read.
     """
     if path.suffix == ".npz":
         try:
@@ -54,7 +77,7 @@ def read_state(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(f"{path}: got no torch to read it with, wanted that or a .npz of its state dict") from None
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of unpickling: whatever the file makes of it
+    except Exception as error:  # unpickling a wrong file can raise any exception
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"{path}: got no plain weights, wanted a checkpoint or a .npz: {reason}") from None
     return dict(_arrays(loaded, ""))
@@ -63,8 +86,10 @@ def read_state(path: Path) -> dict[str, NDArray[Any]]:
 def transformer_state(state: State) -> dict[str, NDArray[Any]]:
     """The weights of the transformer by the names above, without their prefix.
 
-    Of several transformers in one checkpoint it is the teacher's, which the authors use. Raises ValueError if there is
-    none.
+    Of several transformers in one checkpoint the teacher's is taken, which the authors use.
+
+    Raises:
+        ValueError: There is no transformer.
     """
     prefixes = sorted(name.removesuffix(FIRST) for name in state if name.endswith(FIRST))
     if not prefixes:
@@ -79,10 +104,17 @@ def transformer_state(state: State) -> dict[str, NDArray[Any]]:
 
 
 def import_transformer(net: keras.Model, sizes: TwoStepSizes, state: State) -> None:
-    """Set the weights of the transformer in a SED net of these sizes, in training form, to those of a checkpoint.
+    """Set the weights of the transformer in an SED net to those of a checkpoint.
 
-    Positions are cut to the window, or stretched if the checkpoint has fewer. Raises ValueError if names or shapes are
-    not those of this net; then it stays as it was.
+    Positions are cut to the window, or interpolated if the checkpoint has fewer.
+
+    Args:
+        net: An SED net in its training form.
+        sizes: What it was built from.
+        state: Arrays of the checkpoint by name.
+
+    Raises:
+        ValueError: Names or shapes do not fit the net, which then stays as it was.
     """
     _check_sizes(sizes)
     weights = transformer_state(state)
@@ -92,7 +124,7 @@ def import_transformer(net: keras.Model, sizes: TwoStepSizes, state: State) -> N
 
 
 def _keras_weights(weights: State, sizes: TwoStepSizes) -> Iterator[tuple[str, list[FloatArray]]]:
-    """Weights of each layer of `two_step_sed.transformer`, by its name."""
+    """Name and weights of each layer of `sed_net.transformer`."""
     width, patch = sizes.sed_transformer_width, sizes.sed_patch_frames
     kernel = weights[FIRST].reshape(width, sizes.bands, patch, PATCH_FRAMES // patch).sum(axis=-1)
     yield "patches", [kernel.transpose(2, 1, 0).reshape(-1, width), weights["patch_embed.patch_embed.bias"]]
@@ -116,7 +148,7 @@ def _pair(weights: State, name: str) -> list[FloatArray]:
 
 
 def _positions(theirs: FloatArray, count: int) -> FloatArray:
-    """(n, d) -> (count, d): the first ones or, of too few, linear between them."""
+    """Positions (n, d) -> (count, d): the first ones, or interpolated if there are too few."""
     if len(theirs) >= count:
         return theirs[:count]
     place = np.linspace(0, len(theirs) - 1, count)

@@ -3,7 +3,8 @@
 It is IPDnet (Wang, Yang and Li 2024) as the paper changes it. Figure 2 is lost, so from the text, from IPDnet and from
 what the text cites are reconstructed:
 
-* stem: a convolution lifts the maps to the net's channels; the edge's stem has more of them, and max pools;
+* stem: a convolution raises the maps to the net's channels; the stem of `two-step-edge` has more convolutions, and max
+  pools;
 * "PConv at the input stage", in place of IPDnet's concatenation of the input behind every recurrence: a partial
   convolution (FasterNet, Chen et al. 2023) before each pair of full-band and narrow-band block;
 * the frequency-convolution modules: those of SpatialNet (Quan and Li 2024), a residual convolution along frequency, but
@@ -29,7 +30,9 @@ from convert.systems.two_step.sizes import TwoStepSizes
 def build_doa(sizes: TwoStepSizes, deployed: bool = False) -> keras.Model:
     """`features` (frames, bands, 7) -> `output` (labels, 3 K), x, y, z of each track in turn, and `hidden` (labels, D).
 
-    `deployed` is the form for the converter: norms folded (`layers.fold_norms`), no dropout.
+    Args:
+        sizes: Sizes of the net.
+        deployed: Build the form for the converter: norms folded (`blocks.fold_norms`), no dropout.
     """
     features = keras.Input((sizes.frames, sizes.bands, 7), name="features")
     x = features
@@ -45,14 +48,14 @@ def build_doa(sizes: TwoStepSizes, deployed: bool = False) -> keras.Model:
 
 
 def partial_conv(x: keras.KerasTensor, name: str, deployed: bool = False) -> keras.KerasTensor:
-    """(t, f, c) -> (t, f, c): Conv3x3 on a quarter of the channels, the others as they are; Conv1x1 -> BN -> ReLU."""
+    """Partial convolution: Conv3x3 on a quarter of the channels only, then Conv1x1 -> BN -> ReLU; (t, f, c) -> same."""
     share = x.shape[-1] // 4
-    seen = layers.Conv2D(share, 3, padding="same", use_bias=False, name=f"{name}_part")(x[..., :share])
-    return normed_conv(layers.Concatenate()([seen, x[..., share:]]), x.shape[-1], name, deployed, kernel=1)
+    convolved = layers.Conv2D(share, 3, padding="same", use_bias=False, name=f"{name}_part")(x[..., :share])
+    return normed_conv(layers.Concatenate()([convolved, x[..., share:]]), x.shape[-1], name, deployed, kernel=1)
 
 
 def full_band(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool = False) -> keras.KerasTensor:
-    """(t, f, c) -> (t, f, c): a bidirectional LSTM along the bands of each frame, between convolutions along them."""
+    """A bidirectional LSTM along the bands of each frame, between convolutions along them: (t, f, c) -> same."""
     frames, bands, width = x.shape[1:]
     x = _frequency_conv(x, sizes, f"{name}_before", deployed)
     x = ops.reshape(x, (-1, bands, width))
@@ -63,19 +66,19 @@ def full_band(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bo
 
 
 def narrow_band(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool = False) -> keras.KerasTensor:
-    """(t, f, c) -> (t, f, c): multi-head self-attention along the labels of each band, added to what came in."""
+    """Multi-head self-attention along the labels of each band, added to the input: (t, f, c) -> same."""
     frames = x.shape[1] // sizes.labels
-    told = layers.AveragePooling2D((frames, 1), name=f"{name}_down")(x) if frames > 1 else x
-    told = self_attention(with_positions(told), sizes.doa_heads, name)
-    told = told if deployed else layers.Dropout(sizes.dropout, name=f"{name}_dropout")(told)
-    told = layers.UpSampling2D((frames, 1), name=f"{name}_up")(told) if frames > 1 else told
-    return added(x, told, sizes.norm, name)
+    branch = layers.AveragePooling2D((frames, 1), name=f"{name}_down")(x) if frames > 1 else x
+    branch = self_attention(with_positions(branch), sizes.doa_heads, name)
+    branch = branch if deployed else layers.Dropout(sizes.dropout, name=f"{name}_dropout")(branch)
+    branch = layers.UpSampling2D((frames, 1), name=f"{name}_up")(branch) if frames > 1 else branch
+    return added(x, branch, sizes.norm, name)
 
 
 def _frequency_conv(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool) -> keras.KerasTensor:
     """(t, f, c) -> (t, f, c): x + ReLU(norm(convolution along frequency))."""
-    told = layers.Conv2D(x.shape[-1], (1, sizes.doa_kernel), padding="same", name=f"{name}_conv")(x)
-    return x + layers.ReLU(name=f"{name}_relu")(normed(told, sizes.norm, name, deployed))
+    branch = layers.Conv2D(x.shape[-1], (1, sizes.doa_kernel), padding="same", name=f"{name}_conv")(x)
+    return x + layers.ReLU(name=f"{name}_relu")(normed(branch, sizes.norm, name, deployed))
 
 
 def _head(x: keras.KerasTensor, sizes: TwoStepSizes, deployed: bool) -> keras.KerasTensor:
@@ -90,10 +93,11 @@ def _head(x: keras.KerasTensor, sizes: TwoStepSizes, deployed: bool) -> keras.Ke
 
 @keras.saving.register_keras_serializable("seld_edge")
 class BidirectionalLSTM(layers.Layer):
-    """(B, n, d) -> (B, n, 2 units) in plain ops: each step takes both directions at once, and all gates of a kind.
+    """A bidirectional LSTM in plain operations: (B, n, d) -> (B, n, 2 units).
 
-    The answers are those of `Bidirectional(LSTM(units, return_sequences=True))`, whose loop makes the int8 converter
-    crash. The columns of its weights are in another order: gates i, f, o and the candidate.
+    Each step computes both directions at once, and all gates of one kind at once. The outputs are those of
+    `Bidirectional(LSTM(units, return_sequences=True))`, whose loop makes the int8 converter crash. The columns of its
+    weights are in another order: gates i, f, o and the candidate.
     """
 
     def __init__(self, units: int, **keywords: object) -> None:
@@ -101,26 +105,26 @@ class BidirectionalLSTM(layers.Layer):
         self.units = units
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """Kernel, recurrent kernel and bias of both directions."""
+        """Add kernel, recurrent kernel and bias of both directions."""
         for direction in ("forward", "backward"):
             for name, rows, initializer in (
                 ("kernel", shape[-1], "glorot_uniform"),
                 ("recurrent", self.units, "orthogonal"),
-                ("bias", 1, _forgets_nothing),
+                ("bias", 1, _open_forget_gates),
             ):
                 weight = self.add_weight((rows, 4 * self.units), initializer, name=f"{direction}_{name}")
                 setattr(self, f"{direction}_{name}", weight)
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """States of each place: the forward direction's, then the backward's."""
+        """The states at each place: those of the forward direction, then those of the backward direction."""
         both = 2 * self.units
         kernel, recurrent = self._of_both("kernel"), self._of_both("recurrent")
         bias = ops.sum(self._of_both("bias"), axis=0)
         outer = ops.matmul(ops.concatenate([x, ops.flip(x, 1)], axis=-1), kernel) + bias
         state = cell = None
         states = []
-        for told in ops.unstack(outer, axis=1):  # one op; on the device a slice for each place triples the time
-            gates = told if state is None else told + ops.matmul(state, recurrent)
+        for projected in ops.unstack(outer, axis=1):  # one op; on the device a slice for each place triples the time
+            gates = projected if state is None else projected + ops.matmul(state, recurrent)
             opened = ops.sigmoid(gates[:, : 3 * both])
             fresh = opened[:, :both] * ops.tanh(gates[:, 3 * both :])
             cell = fresh if cell is None else opened[:, both : 2 * both] * cell + fresh
@@ -139,6 +143,6 @@ class BidirectionalLSTM(layers.Layer):
         return ops.reshape(ops.concatenate(weights, axis=0), (-1, 8 * self.units))
 
 
-def _forgets_nothing(shape: tuple[int, int], dtype: str) -> keras.KerasTensor:
-    """(1, 4 units): the gates f start open, as Keras has it."""
+def _open_forget_gates(shape: tuple[int, int], dtype: str) -> keras.KerasTensor:
+    """A bias (1, 4 units) with which the gates f start open, as in Keras."""
     return ops.reshape(ops.repeat(ops.array([0.0, 1.0, 0.0, 0.0], dtype), shape[1] // 4), shape)

@@ -1,20 +1,21 @@
-"""Two-step in Keras: the fusion net of step 2 (Yu 2025, section 2.2.2), what sounds and where.
+"""Two-step in Keras: the fusion net of step 2 (Yu 2025, section 2.2.2), which finds classes and their directions.
 
 It is CST-former (Shul and Choi 2024), into whose convolutional encoder the features of step 1 are fused by the modules
 of LAVT (Yang et al. 2022). Figure 1 is lost, so from the text and these two works are reconstructed:
 
 * beams are stacked to the features, as further maps;
-* one SAAM and one FIG after each convolution block. The words are the label frames, and a word is what the DoA and the
-  SED net feel about its label, side by side: they speak of the same time, and attention can weigh both together;
-* words and pixels carry the sinusoidal encoding of their time, in queries and keys alone. A sentence has its order from
-  a language model; without it, a pixel could not ask what the nets feel about its own moment;
-* where LAVT has instance norms, the norm of the sizes;
-* the second layer of a gate starts at zero, so that the net starts as CST-former. LAVT writes zeros into both, through
-  which no gradient could come;
+* one SAAM and one FIG after each convolution block. The words are the label frames, and a word is the features of the
+  DoA and the SED net for its label frame, side by side: both are about the same time, and attention can weigh both
+  together;
+* words and pixels carry the sinusoidal encoding of their time, in queries and keys alone. The words of LAVT have
+  their order from a language model; without an encoding, a pixel could not attend to the features of its own time;
+* where LAVT has instance norms, there is the norm of the sizes;
+* the second layer of a gate starts at zero, so that the net starts as CST-former. LAVT initialises both with zeros,
+  so that no gradient would reach them;
 * the norms of the feed-forward layers stand before the GELU, not behind it, so that they fold;
-* the edge's head is told the words once more, past the encoder, and gates: multi-ACCDOA is a direction times an
-  activity, which a head of two dense layers has to learn to multiply. With that one nothing was named in 800 steps;
-* with the activation ReLU6, which products of maps need in int8, the encoder's ReLU ends at 6, too.
+* the head of `two-step-edge` takes the words once more and has gates: multi-ACCDOA is a direction times an activity, a
+  product that a head of two dense layers has to learn. With such a head no event was found after 800 steps;
+* with the activation ReLU6, which products of maps need in int8, the encoder's ReLU is limited to 6, too.
 """
 
 from __future__ import annotations
@@ -31,11 +32,15 @@ MULTI_ACCDOA_TRACKS = 3  # N, of each class, with an axis each for x, y, z
 
 
 def build_fusion(sizes: TwoStepSizes, classes: int, deployed: bool = False) -> keras.Model:
-    """Features and what step 1 makes of them -> `output` (labels, 9 C), multi-ACCDOA as [track][axis][class].
+    """Features and outputs of step 1 -> `output` (labels, 9 C), multi-ACCDOA as [track][axis][class].
 
     Inputs are `features` (frames, bands, 7) and, as far as the sizes ask for them, `beams` (frames, bands, K), `doa`
-    (labels, D_DoA) and `sed` (labels, D_SED). `deployed` is the form for the converter: norms folded
-    (`layers.fold_norms`), no dropout.
+    (labels, D_DoA) and `sed` (labels, D_SED).
+
+    Args:
+        sizes: Sizes of the net.
+        classes: Number of classes C.
+        deployed: Build the form for the converter: norms folded (`blocks.fold_norms`), no dropout.
     """
     shapes: dict[str, tuple[int, ...]] = {"features": (sizes.frames, sizes.bands, 7)}
     if sizes.fuse_beams:
@@ -59,7 +64,7 @@ def build_fusion(sizes: TwoStepSizes, classes: int, deployed: bool = False) -> k
 
 
 def _linear_head(x: keras.KerasTensor, sizes: TwoStepSizes, classes: int) -> keras.KerasTensor:
-    """(labels, n) -> (labels, 9 C): that of CST-former, two dense layers without anything between."""
+    """The head of CST-former, two dense layers: (labels, n) -> (labels, 9 C)."""
     x = layers.Dense(sizes.fusion_dense_units, name="dense")(x)
     return layers.Dense(3 * MULTI_ACCDOA_TRACKS * classes, activation="tanh", dtype="float32", name="output")(x)
 
@@ -67,13 +72,15 @@ def _linear_head(x: keras.KerasTensor, sizes: TwoStepSizes, classes: int) -> ker
 def _gated_head(
     x: keras.KerasTensor, words: keras.KerasTensor | None, sizes: TwoStepSizes, classes: int, deployed: bool
 ) -> keras.KerasTensor:
-    """(labels, n) and words (labels, e) -> (labels, 9 C): where each class would be, times how sure it is there.
+    """(labels, n) and words (labels, e) -> (labels, 9 C): a direction of each class, times its activity.
 
-    It starts with directions of no length, which the words can name at once; otherwise all gates would close first.
+    Directions start with a length near zero, which the words can change at once; otherwise all gates would close first.
     """
-    heard = [(x, "dense")] + ([] if words is None else [(words, "told")])
-    told = [normed(layers.Dense(sizes.fusion_dense_units, name=f"{n}_conv")(y), "batch", n, deployed) for y, n in heard]
-    x = layers.Activation(sizes.fusion_activation)(layers.Add()(told) if words is not None else told[0])
+    inputs = [(x, "dense")] + ([] if words is None else [(words, "told")])
+    parts = [
+        normed(layers.Dense(sizes.fusion_dense_units, name=f"{n}_conv")(y), "batch", n, deployed) for y, n in inputs
+    ]
+    x = layers.Activation(sizes.fusion_activation)(layers.Add()(parts) if words is not None else parts[0])
     x = x if words is None else _stacked([x, words])
     few, small = keras.initializers.Constant(-1.0), keras.initializers.RandomNormal(stddev=0.01)
     shape = sizes.labels, MULTI_ACCDOA_TRACKS, -1, classes
@@ -93,7 +100,7 @@ def _stacked(parts: list[keras.KerasTensor]) -> keras.KerasTensor | None:
 def _encoded(
     x: keras.KerasTensor, filters: int, pool: tuple[int, int], sizes: TwoStepSizes, name: str, deployed: bool
 ) -> keras.KerasTensor:
-    """`layers.conv_block`, but with a ReLU that ends where the other activations do."""
+    """`blocks.conv_block` with the upper limit of the other activations on its ReLU."""
     x = layers.MaxPooling2D(pool, name=f"{name}_pool")(normed_conv(x, filters, name, deployed, relu=False))
     x = layers.ReLU(6.0 if sizes.fusion_activation == "relu6" else None, name=f"{name}_relu")(x)
     return x if deployed else layers.Dropout(sizes.dropout, name=f"{name}_dropout")(x)
@@ -102,12 +109,12 @@ def _encoded(
 def spatial_acoustic(
     x: keras.KerasTensor, words: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool = False
 ) -> keras.KerasTensor:
-    """SAAM: pixels (t, f, c) and words (labels, e) -> (t, f, c), what the words say to each pixel.
+    """SAAM, attention from pixels to words: pixels (t, f, c) and words (labels, e) -> (t, f, c).
 
-    LAVT's pixel-word attention: softmax(Q K^T / sqrt c) V, times what a Conv1x1 sees in the pixel, through one more
-    Conv1x1. Q and V are normed. LAVT has a Conv1x1 and the norm behind the attention. As both are linear, that Conv1x1
-    is part of V here; and so is the norm, for while all pixels hear nearly the same, a norm of what they hear makes the
-    little that differs large, and with it what int8 has rounded (an SNR of 4 dB behind the second SAAM).
+    LAVT's pixel-word attention: softmax(Q K^T / sqrt c) V, times a Conv1x1 of the pixels, followed by one more Conv1x1.
+    Q and V are normed. LAVT has a Conv1x1 and the norm behind the attention. As both are linear, that Conv1x1 is part
+    of V here. So is the norm: while all pixels attend to nearly the same, a norm behind the attention would amplify the
+    small differences, and with them the rounding errors of int8 (an SNR of 4 dB behind the second SAAM).
     """
     rows, bands, width = x.shape[1:]
     places = (np.arange(rows) + 0.5) * sizes.labels / rows - 0.5  # the middles of the rows, in labels
@@ -115,44 +122,44 @@ def spatial_acoustic(
     query = normed(query, sizes.norm, f"{name}_query", deployed)
     key = layers.Dense(width, name=f"{name}_key")(with_positions(words))
     value = normed(layers.Dense(width, name=f"{name}_conv")(words), sizes.norm, name, deployed)
-    told = attended(layers.Reshape((rows * bands, width))(query), key, value)
-    told = layers.Reshape((rows, bands, width))(told)
-    seen = layers.Dense(width, sizes.fusion_activation, name=f"{name}_seen")(x)
-    return layers.Dense(width, sizes.fusion_activation, name=f"{name}_both")(seen * told)
+    branch = attended(layers.Reshape((rows * bands, width))(query), key, value)
+    branch = layers.Reshape((rows, bands, width))(branch)
+    pixels = layers.Dense(width, sizes.fusion_activation, name=f"{name}_seen")(x)
+    return layers.Dense(width, sizes.fusion_activation, name=f"{name}_both")(pixels * branch)
 
 
-def gated(x: keras.KerasTensor, told: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """FIG: x + tanh(W2 ReLU(W1 told)) told, LAVT's language gate."""
+def gated(x: keras.KerasTensor, branch: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """FIG, LAVT's language gate: x + tanh(W2 ReLU(W1 branch)) branch."""
     width = x.shape[-1]
-    opened = layers.Dense(width, "relu", use_bias=False, name=f"{name}1")(told)
+    opened = layers.Dense(width, "relu", use_bias=False, name=f"{name}1")(branch)
     opened = layers.Dense(width, "tanh", use_bias=False, kernel_initializer="zeros", name=f"{name}2")(opened)
-    return x + opened * told
+    return x + opened * branch
 
 
 def cst_block(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool = False) -> keras.KerasTensor:
-    """(labels, f, c) -> (labels, f, c), a block of CST-former.
+    """A block of CST-former: (labels, f, c) -> (labels, f, c).
 
     Local perception; attention among the channels of each patch, among the bands of each label and among the labels of
     each band; feed-forward with an inverted residual.
     """
     rows, bands, width = x.shape[1:]
 
-    def attention(x: keras.KerasTensor, told: keras.KerasTensor, kind: str) -> keras.KerasTensor:
-        told = told if deployed else layers.Dropout(sizes.dropout, name=f"{name}_{kind}_dropout")(told)
-        return added(x, told, sizes.norm, f"{name}_{kind}", axes=(-2, -1))
+    def attention(x: keras.KerasTensor, branch: keras.KerasTensor, kind: str) -> keras.KerasTensor:
+        branch = branch if deployed else layers.Dropout(sizes.dropout, name=f"{name}_{kind}_dropout")(branch)
+        return added(x, branch, sizes.norm, f"{name}_{kind}", axes=(-2, -1))
 
     x = x + Depthwise(name=f"{name}_local")(x)
     if sizes.fusion_patch is not None:
-        told = self_attention(as_patches(x, *sizes.fusion_patch), sizes.fusion_heads, f"{name}_channel")
-        x = attention(x, as_map(told, x.shape, *sizes.fusion_patch), "channel")
-    told = self_attention(ops.reshape(x, (-1, bands, width)), sizes.fusion_heads, f"{name}_spectral")
-    x = attention(x, ops.reshape(told, (-1, rows, bands, width)), "spectral")
+        branch = self_attention(as_patches(x, *sizes.fusion_patch), sizes.fusion_heads, f"{name}_channel")
+        x = attention(x, as_map(branch, x.shape, *sizes.fusion_patch), "channel")
+    branch = self_attention(ops.reshape(x, (-1, bands, width)), sizes.fusion_heads, f"{name}_spectral")
+    x = attention(x, ops.reshape(branch, (-1, rows, bands, width)), "spectral")
     x = attention(x, self_attention(x, sizes.fusion_heads, f"{name}_temporal"), "temporal")
     return x + _feed_forward(x, sizes, name, deployed)
 
 
 def as_patches(x: keras.KerasTensor, labels: int, bands: int) -> keras.KerasTensor:
-    """(t, f, c) -> patches of (c, labels * bands), folded into the batch; never more than four axes."""
+    """Maps (t, f, c) -> patches (c, labels * bands), folded into the batch, with at most four axes on the way."""
     _, f, c = x.shape[1:]
     x = ops.reshape(x, (-1, labels, f // bands, bands * c))
     x = ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, labels * bands, c))
@@ -160,14 +167,14 @@ def as_patches(x: keras.KerasTensor, labels: int, bands: int) -> keras.KerasTens
 
 
 def as_map(x: keras.KerasTensor, shape: tuple[int, ...], labels: int, bands: int) -> keras.KerasTensor:
-    """What `as_patches` made of a map of that shape, back as a map."""
+    """The inverse of `as_patches`: patches -> maps of `shape`, which has a batch axis."""
     t, f, c = shape[1:]
     x = ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, f // bands, labels, bands * c))
     return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, t, f, c))
 
 
 def _feed_forward(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool) -> keras.KerasTensor:
-    """(labels, f, c) -> (labels, f, c): Conv1x1 to more channels, a residual depthwise Conv3x3, Conv1x1 back."""
+    """Conv1x1 to more channels, a residual depthwise Conv3x3, Conv1x1 back: (labels, f, c) -> same."""
 
     def activated(x: keras.KerasTensor) -> keras.KerasTensor:
         return layers.Activation(sizes.fusion_activation)(x)
@@ -183,16 +190,16 @@ def _feed_forward(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed
 
 @keras.saving.register_keras_serializable("seld_edge")
 class Depthwise(layers.Layer):
-    """(t, f, c) -> (t, f, c): a 3x3 convolution (same) of each channel, with bias.
+    """A 3x3 convolution (same) of each channel, with bias: (t, f, c) -> (t, f, c).
 
-    Its kernel is (3, 3, 1, c), so that `layers.fold_norms` can fold a norm into it, as into any other convolution.
+    Its kernel is (3, 3, 1, c), so that `blocks.fold_norms` can fold a norm into it, as into any other convolution.
     """
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """Kernel and bias."""
+        """Add kernel and bias."""
         self.kernel = self.add_weight((3, 3, 1, shape[-1]), "glorot_uniform", name="kernel")
         self.bias = self.add_weight((shape[-1],), "zeros", name="bias")
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Each channel by itself."""
+        """The convolution of each channel."""
         return ops.depthwise_conv(x, ops.transpose(self.kernel, (0, 1, 3, 2)), padding="same") + self.bias

@@ -1,14 +1,16 @@
-"""A recording -> windows of all that the fusion net of two-step is given, with their truth; step 1 is asked on the way.
+"""A recording -> windows of all inputs of the fusion net of two-step, with their truth, in two halves.
 
-Beams take spectra, which a feature cache does not hold: so a hearing begins with the wav, and what is varied is varied
-in it: the level, where it is cut into windows and, if it is FOA, which way it is turned.
+The nets of step 1 stand between the halves: `hearing_maps` makes their inputs, `hearing_windows` takes their answers.
+Beams take spectra, which a feature cache does not hold: so a hearing begins with the wav, and the augmentation is done
+on samples: the level, the first label frame and, if the wav is FOA, the rotation. Each half computes the spectra, as
+sending them from process to process would take longer. A hearing is a pure function of its seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,33 +18,27 @@ from convert.data.augment import Augmentation, rotate_samples
 from convert.data.recordings import LabelledRecording, read_samples
 from convert.data.tracks import SLOTS, label_tracks
 from convert.scenes.capsules import encode
+from convert.systems.recipe import Recipe
 from convert.systems.two_step.sizes import TwoStepSizes
 from edge.frontend.maps import MICROPHONES, FeatureExtractor
 from edge.frontend.stft import Stft, StftSettings
 from edge.systems.two_step.accdoa import AXES
 from edge.systems.two_step.beams import BeamMaps
 from edge.systems.two_step.window import DOA_MAPS
-from edge.types import AudioBlock, FloatArray
-
-if TYPE_CHECKING:
-    from convert.training.recipes import Recipe
+from edge.types import AudioBlock, FloatArray, Spectra
 
 
-class Told(NamedTuple):
-    """What step 1 says of windows."""
+class Step1Answers(NamedTuple):
+    """Answers of the nets of step 1 about n windows."""
 
     vectors: FloatArray  # (n, labels, 3 K)
     doa: FloatArray  # (n, labels, D_DoA)
     sed: FloatArray  # (n, labels, D_SED)
 
 
-Windows = Generator[FloatArray, Told, np.ndarray]
-"""Gives maps (n, frames, bands, 9), normalised, takes what step 1 says of them, returns windows."""
-
-
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """A recording, heard once."""
+    """One pass over a recording, varied as its seed says."""
 
     recording: LabelledRecording
     number: int  # of the recording
@@ -51,7 +47,7 @@ class Hearing:
 
 
 def window_type(sizes: TwoStepSizes) -> np.dtype[Any]:
-    """One window."""
+    """The structured type of one window: the inputs of the fusion net, stacked-tracks, and the recording's number."""
     return np.dtype(
         [
             ("features", np.float16, (sizes.frames, sizes.bands, 7)),
@@ -64,36 +60,63 @@ def window_type(sizes: TwoStepSizes) -> np.dtype[Any]:
     )
 
 
-def heard_windows(hearing: Hearing, recipe: Recipe, extractor: FeatureExtractor, settings: Augmentation) -> Windows:
-    """Windows of a recording as it may be heard, side by side, with their truth."""
-    array, stft, labels = hearing.recording.array, recipe.stft, recipe.sizes.labels
-    samples, tracks = _varied(hearing, stft, settings, labels)
-    encoded = encode(samples, array, stft.sample_rate_hz, microphones=True)
-    windows = yield from windows_of(encoded, recipe, extractor, BeamMaps(array, stft, extractor))
+def hearing_maps(hearing: Hearing, recipe: Recipe, extractor: FeatureExtractor) -> FloatArray:
+    """Normalised maps (n, frames, bands, 9) of the windows of a hearing, side by side: inputs of step 1."""
+    encoded, _ = _heard(hearing, recipe)
+    return window_maps(window_spectra(encoded, recipe), recipe.sizes, extractor)
+
+
+def hearing_windows(
+    hearing: Hearing, maps: FloatArray, answers: Step1Answers, recipe: Recipe, extractor: FeatureExtractor
+) -> np.ndarray:
+    """Windows (n,) of `window_type` of a hearing with their truth.
+
+    Args:
+        hearing: The recording, and how it is varied.
+        maps: What `hearing_maps` made of the same hearing.
+        answers: What step 1 answered to them.
+        recipe: That of the nets.
+        extractor: That of the cache, with its statistics.
+    """
+    encoded, tracks = _heard(hearing, recipe)
+    beams = BeamMaps(hearing.recording.array, recipe.stft, extractor)
+    windows = filled_windows(window_spectra(encoded, recipe), maps, answers, recipe.sizes, beams)
+    labels = recipe.sizes.labels
     windows["recording"] = hearing.number
     windows["tracks"] = np.stack(np.split(tracks[:, : len(windows) * labels], len(windows), axis=1))
     return windows
 
 
-def windows_of(encoded: FloatArray, recipe: Recipe, extractor: FeatureExtractor, beams: BeamMaps) -> Windows:
-    """FOA and microphones (n, 8) -> whole windows, side by side, of what the device gives its fusion net.
-
-    `tracks` and `recording` are left empty.
-    """
-    sizes, transform = recipe.sizes, Stft(recipe.stft, encoded.shape[1])
+def window_spectra(encoded: FloatArray, recipe: Recipe) -> list[Spectra]:
+    """FOA and microphones (n, 8) -> spectra of the label frames that fill whole windows."""
+    transform, labels = Stft(recipe.stft, encoded.shape[1]), recipe.sizes.labels
     spectra = [*transform.push(AudioBlock(encoded, 0)), *transform.finish()]
-    count = len(spectra) // sizes.labels
-    spectra = spectra[: count * sizes.labels]
+    return spectra[: len(spectra) // labels * labels]
+
+
+def window_maps(spectra: Sequence[Spectra], sizes: TwoStepSizes, extractor: FeatureExtractor) -> FloatArray:
+    """Spectra of whole windows -> normalised maps (n, frames, bands, 9)."""
     extractor.reset()
-    maps = np.stack([extractor(each).maps for each in spectra]).reshape(count, sizes.frames, sizes.bands, -1)
-    told = yield maps
-    vectors = told.vectors.reshape(len(spectra), sizes.tracks, AXES)
-    heard = [beams(each.bins[:, -MICROPHONES:], named) for each, named in zip(spectra, vectors, strict=True)]
-    windows = np.zeros(count, window_type(sizes))
+    return np.stack([extractor(each).maps for each in spectra]).reshape(-1, sizes.frames, sizes.bands, 9)
+
+
+def filled_windows(
+    spectra: Sequence[Spectra], maps: FloatArray, answers: Step1Answers, sizes: TwoStepSizes, beams: BeamMaps
+) -> np.ndarray:
+    """Windows (n,) of `window_type` as the device gives them to its fusion net; `tracks` and `recording` stay empty."""
+    vectors = answers.vectors.reshape(len(spectra), sizes.tracks, AXES)
+    steered = [beams(each.bins[:, -MICROPHONES:], toward) for each, toward in zip(spectra, vectors, strict=True)]
+    windows = np.zeros(len(maps), window_type(sizes))
     windows["features"] = maps[..., DOA_MAPS]
-    windows["beams"] = np.stack(heard).reshape(count, sizes.frames, sizes.bands, -1)
-    windows["doa"], windows["sed"] = told.doa, told.sed
+    windows["beams"] = np.stack(steered).reshape(len(maps), sizes.frames, sizes.bands, -1)
+    windows["doa"], windows["sed"] = answers.doa, answers.sed
     return windows
+
+
+def _heard(hearing: Hearing, recipe: Recipe) -> tuple[FloatArray, FloatArray]:
+    """FOA and microphones (n, 8) of a hearing, and its stacked-tracks (slots, labels, 4)."""
+    samples, tracks = _varied(hearing, recipe.stft, recipe.augmentation, recipe.sizes.labels)
+    return encode(samples, hearing.recording.array, recipe.stft.sample_rate_hz, microphones=True), tracks
 
 
 def _varied(

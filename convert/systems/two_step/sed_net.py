@@ -1,17 +1,19 @@
-"""The SED net of two-step in Keras: what sounds, track by track (Yu 2025, section 2.1.2), after ATST-SED (Shao 2024).
+"""The SED net of two-step in Keras: classes track by track (Yu 2025, section 2.1.2), after ATST-SED (Shao 2024).
 
-A convolutional branch and a transformer (ATST-Frame, Li 2023) hear the same log-mel spectrogram of one microphone; what
-they say of each label frame is stacked, a GRU goes over it. The paper changes the last layer only: a probability of
+A convolutional branch and a transformer (ATST-Frame, Li 2023) take the same log-mel spectrogram of one microphone;
+their outputs for each label frame are stacked and pass a GRU. The paper changes the last layer only: a probability of
 each class in each track. Reconstructed, as the label rate, the STFT and the hop are not those of ATST-SED:
 
-* features have 128 bands, of which band 2 b + m is map m of row b, as for the convolutions. The transformer wants 64
-  bands over the same range and hears the mean of the two maps, in dB;
+* features have 128 bands, of which band 2 b + m is map m of row b, as for the convolutions. The transformer takes 64
+  bands over the same range: the mean of the two maps, in dB;
 * time is pooled to label frames within the convolutions, by 5 in all where ATST-SED pools by 2 and 2;
 * patches of ATST-Frame are 4 frames of 10 ms long: 2 frames here (`-paper`), or a label frame (`-edge`). A label frame
-  hears the patches in it, each by the share of it that they fill, as ATST-SED's pooling does but for rounding;
+  takes the mean of its patches, each weighted by its share of the label frame, as ATST-SED's pooling does up to
+  rounding;
 * a dense layer without activation makes D_sed features out of the GRU's, for the fusion net; ATST-SED has none;
 * with `norm` "layer" the blocks are as in ATST-Frame, normed before each branch; with "batch" they have no norms: one
-  at the end of a branch folds away, but makes large what little attention tells apart, and what int8 has rounded.
+  at the end of a branch would fold away, but amplify the small differences that attention makes, and with them the
+  rounding errors of int8.
 """
 
 from __future__ import annotations
@@ -27,22 +29,25 @@ MLP_RATIO = 4
 
 @keras.saving.register_keras_serializable("seld_edge")
 class LearnedPositions(layers.Layer):
-    """(n, d) -> (n, d): adds to each row a vector of its own."""
+    """Adds a learned vector to each row: (n, d) -> (n, d)."""
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """The vectors, (n, d)."""
+        """Add the vectors (n, d)."""
         start = keras.initializers.TruncatedNormal(stddev=0.02)
         self.positions = self.add_weight(shape[1:], start, name="positions")
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """The sum."""
+        """The sum of rows and vectors."""
         return x + self.positions
 
 
 def build_sed(sizes: TwoStepSizes, classes: int, deployed: bool = False) -> keras.Model:
     """`features` (frames, bands, 2) -> `output` (labels, K C), probabilities track by track; `hidden` (labels, D_sed).
 
-    `deployed` is the form for the converter: norms folded (`layers.fold_norms`), no dropout, GRU unrolled.
+    Args:
+        sizes: Sizes of the net.
+        classes: Number of classes C.
+        deployed: Build the form for the converter: norms folded (`blocks.fold_norms`), no dropout, GRU unrolled.
     """
     features = keras.Input((sizes.frames, sizes.bands, 2), name="features")
     x = _convolutions(features, sizes, deployed)
@@ -60,7 +65,7 @@ def build_sed(sizes: TwoStepSizes, classes: int, deployed: bool = False) -> kera
 
 
 def transformer(mel: keras.KerasTensor, sizes: TwoStepSizes, deployed: bool = False) -> keras.KerasTensor:
-    """Log-mel (frames, bands) -> (patches, width): ATST-Frame. Layers as in `convert.systems.two_step.atst`."""
+    """ATST-Frame: log-mel (frames, bands) -> (patches, width). `convert.systems.two_step.atst` sets its layers."""
     length = sizes.sed_patch_frames
     x = layers.Reshape((sizes.frames // length, length * sizes.bands))(mel)
     x = layers.Dense(sizes.sed_transformer_width, name="patches")(x)
@@ -71,7 +76,7 @@ def transformer(mel: keras.KerasTensor, sizes: TwoStepSizes, deployed: bool = Fa
 
 
 def label_means(x: keras.KerasTensor, sizes: TwoStepSizes) -> keras.KerasTensor:
-    """(patches, d) -> (labels, d): of each label frame the mean over its frames, which all of a patch share."""
+    """The mean over each label frame, whose frames have the values of their patches: (patches, d) -> (labels, d)."""
     if sizes.sed_patch_frames == sizes.frames_per_label:
         return x
     x = ops.repeat(x, sizes.sed_patch_frames, axis=1)
@@ -79,22 +84,22 @@ def label_means(x: keras.KerasTensor, sizes: TwoStepSizes) -> keras.KerasTensor:
 
 
 def _transformer_block(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool) -> keras.KerasTensor:
-    """(n, d) -> (n, d): attention, then two dense layers, each added to what it hears (Dosovitskiy et al. 2021)."""
+    """Attention, then two dense layers, each added to its input (Dosovitskiy et al. 2021): (n, d) -> (n, d)."""
 
-    def heard(x: keras.KerasTensor, branch: str) -> keras.KerasTensor:
+    def prepared(x: keras.KerasTensor, branch: str) -> keras.KerasTensor:
         return normed(x, sizes.norm, f"{name}_{branch}") if sizes.norm == "layer" else x
 
     def dropped(x: keras.KerasTensor, branch: str) -> keras.KerasTensor:
         return x if deployed else layers.Dropout(sizes.dropout, name=f"{name}_{branch}_dropout")(x)
 
-    told = self_attention(heard(x, "attention"), sizes.sed_transformer_heads, f"{name}_attention", bias=False)
-    x = x + dropped(told, "attention")
-    told = layers.Dense(MLP_RATIO * x.shape[-1], activation="gelu", name=f"{name}_mlp")(heard(x, "out"))
-    return x + dropped(layers.Dense(x.shape[-1], name=f"{name}_out_conv")(told), "out")
+    result = self_attention(prepared(x, "attention"), sizes.sed_transformer_heads, f"{name}_attention", bias=False)
+    x = x + dropped(result, "attention")
+    result = layers.Dense(MLP_RATIO * x.shape[-1], activation="gelu", name=f"{name}_mlp")(prepared(x, "out"))
+    return x + dropped(layers.Dense(x.shape[-1], name=f"{name}_out_conv")(result), "out")
 
 
 def _convolutions(features: keras.KerasTensor, sizes: TwoStepSizes, deployed: bool) -> keras.KerasTensor:
-    """(frames, bands, 2) -> (labels, n): blocks of Conv3x3 -> BN -> context gating -> Dropout -> AvgPool."""
+    """Blocks of Conv3x3 -> BN -> context gating -> Dropout -> AvgPool: (frames, bands, 2) -> (labels, n)."""
     x = layers.Reshape((sizes.frames, 2 * sizes.bands, 1))(features)
     for number, (filters, pool) in enumerate(zip(sizes.sed_filters, sizes.sed_pools, strict=True), 1):
         name = f"block{number}"

@@ -29,11 +29,11 @@ _COUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class TwoStepSizes:
-    """Sizes of the three nets. Pools are (time, frequency).
+    """Sizes of the three nets. Pools are (time, frequency). The defaults train on two cores.
 
-    `norm` is what stands where the works have layer or instance norm. A batch norm folds into the layer before it and
-    costs the device nothing, neither milliseconds nor int8 precision; sums around attention then have none
-    (`attention.added`).
+    `norm` is the norm used where the cited works have layer or instance norm. A batch norm folds into the layer before
+    it and costs neither time nor int8 precision on the device; sums around attention then have no norm
+    (`attention.added`). Raises ValueError for sizes that do not fit each other.
     """
 
     frames: int = 250
@@ -43,9 +43,9 @@ class TwoStepSizes:
     norm: str = "batch"
     dropout: float = 0.05
 
-    doa_filters: tuple[int, ...] = (32, 64, 128)  # of the stem; the last is how many channels all maps behind it have
+    doa_filters: tuple[int, ...] = (32, 64, 128)  # of the stem; all maps behind it have as many channels as the last
     doa_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 2), (1, 2))  # one for each convolution of the stem
-    doa_blocks: int = 2  # pairs of full-band and narrow-band
+    doa_blocks: int = 2  # pairs of a full-band and a narrow-band block
     doa_kernel: int = 3  # of the convolutions along frequency
     doa_heads: int = 2
     doa_head_filters: int = 128
@@ -62,17 +62,17 @@ class TwoStepSizes:
     sed_gru_layers: int = 1
     sed_gru_units: int = 64  # in each direction
     sed_hidden: int = 48  # D_SED
-    sed_track_wise: bool = True  # classes of each track; otherwise of all of them together (Table 2)
+    sed_track_wise: bool = True  # classes of each track, or of all tracks together (Table 2)
 
     fusion_filters: tuple[int, ...] = (32, 64, 128)  # the last is also the width of the blocks behind the encoder
     fusion_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 2), (1, 2))  # one for each convolution
     fusion_blocks: int = 2
     fusion_heads: int = 2
     fusion_expansion: int = 2  # of the feed-forward layers
-    fusion_patch: tuple[int, int] | None = None  # of channel attention (labels, bands), which is left out without
+    fusion_patch: tuple[int, int] | None = None  # (labels, bands) of channel attention; None: there is none
     fusion_dense_units: int = 192
-    fusion_gated_head: bool = True  # which is told what step 1 says; otherwise that of CST-former
-    fusion_activation: str = "relu6"  # where the works have GELU; int8 needs an end to what is multiplied
+    fusion_gated_head: bool = True  # the head takes the outputs of step 1 and has gates; otherwise that of CST-former
+    fusion_activation: str = "relu6"  # where the cited works have GELU; in int8, factors need an upper limit
     fuse_doa: bool = True
     fuse_beams: bool = True
     fuse_sed: bool = True
@@ -99,7 +99,7 @@ class TwoStepSizes:
         self._check_fusion()
 
     def _check_encoder(self, net: str) -> None:
-        """As many pools as filters, which leave whole rows and bands."""
+        """Raise ValueError unless there are as many pools as filters, and they leave whole rows and bands."""
         filters, pools = getattr(self, f"{net}_filters"), getattr(self, f"{net}_pools")
         if not filters or len(filters) != len(pools) or min(filters) < 1 or min(min(pool) for pool in pools) < 1:
             raise ValueError(f"got {net}_filters {filters}, {net}_pools {pools}, wanted as many of both, all positive")
@@ -152,7 +152,7 @@ class TwoStepSizes:
             )
 
     def left(self, net: str) -> tuple[int, int]:
-        """Frames and bands behind the encoder of that net; 0 where a pool does not divide them."""
+        """Frames and bands behind the encoder of net `doa`, `sed` or `fusion`; 0 where a pool does not divide them."""
         frames, bands = self.frames, self._bands(net)
         for time, frequency in getattr(self, f"{net}_pools"):
             frames = 0 if frames % time else frames // time
@@ -169,37 +169,5 @@ class TwoStepSizes:
 
     @property
     def sed_tracks(self) -> int:
-        """Of the answer of SED."""
+        """Tracks in the output of SED."""
         return self.tracks if self.sed_track_wise else 1
-
-
-EDGE_SIZES = TwoStepSizes()  # trains on two cores
-PAPER_SIZES = TwoStepSizes(
-    tracks=6,
-    norm="layer",
-    doa_filters=(128,),
-    doa_pools=((1, 1),),
-    doa_kernel=5,
-    doa_heads=8,
-    doa_head_filters=128,
-    doa_head_pools=(4, 4),
-    doa_hidden=64,
-    sed_filters=(16, 32, 64, 128, 128, 128, 128),
-    sed_pools=((1, 2), (5, 2), (1, 2), (1, 2), (1, 2), (1, 2), (1, 2)),
-    sed_patch_frames=2,
-    sed_transformer_width=768,
-    sed_transformer_depth=12,
-    sed_transformer_heads=12,
-    sed_dense_units=128,
-    sed_gru_layers=2,
-    sed_gru_units=128,
-    sed_hidden=64,
-    fusion_filters=(64, 64, 64),
-    fusion_pools=((1, 1), (1, 2), (5, 2)),
-    fusion_heads=8,
-    fusion_expansion=4,
-    fusion_dense_units=128,
-    fusion_patch=(10, 4),
-    fusion_activation="gelu",
-    fusion_gated_head=False,
-)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from convert.cli import main
-from convert.training.recipes import RECIPES, Recipe
+from convert.systems.recipe import Recipe
+from convert.training.recipes import RECIPES
 from edge.audio.wav import read_wav, write_wav
 from edge.nets.bundle import load_bundle
 from edge.scoring.annotations import read_annotations
@@ -181,7 +182,10 @@ def test_tensorflow_prints_nothing(scenes_folder: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"seld-convert: model: got 'nothing', wanted one of {', '.join(RECIPES)}\n"
+    assert (
+        done.stderr
+        == f"seld-convert: model: got 'nothing', wanted one of {', '.join(RECIPES)} or the path of a .toml file\n"
+    )
 
 
 def test_help_does_not_import_what_only_a_command_needs() -> None:

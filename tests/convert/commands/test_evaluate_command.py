@@ -19,7 +19,7 @@ from convert.evaluation.matching_run import matching_run
 from convert.evaluation.predictions import Prediction, predict
 from convert.evaluation.scenes import labelled_scenes
 from convert.evaluation.scores import score_predictions
-from convert.training.recipes import Recipe
+from convert.systems.recipe import Recipe
 from edge.audio.wav import read_wav, write_wav
 from edge.nets.bundle import Bundle, load_bundle
 from edge.runtime.pipeline import build_system

@@ -18,7 +18,7 @@ from convert.evaluation.scenes import labelled_scenes
 from convert.quantize.keras_net import KerasNet, computed
 from convert.quantize.ladder import snr_db
 from convert.systems.coloc.examples import step_examples
-from convert.training.recipes import Recipe
+from convert.systems.recipe import Recipe
 from edge.nets.bundle import load_bundle
 from edge.nets.net import LiteRtNet
 from edge.scoring.metrics import score
@@ -65,7 +65,7 @@ def test_recurrences_are_those_of_the_run_and_go_with_the_blocks_of_the_bundle(
     device = {**run.recipe.device, "look_ahead_labels": look_ahead}
     other = replace(run, recipe=replace(run.recipe, device=device))
     trained = {name: KerasNet(model) for name, model in other.keras_nets().items()}
-    examples = step_examples(other, trained, 10, seed=2)
+    examples = step_examples(other.recipe, other.cache, trained, 10, seed=2)
     for stage, answers in (("localizer", 3), ("classifier", 3)):
         name = f"{stage}_recurrence"
         blocks = LiteRtNet(bundle.flatbuffers[f"{stage}_blocks"])

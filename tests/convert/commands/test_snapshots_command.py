@@ -10,9 +10,9 @@ import pytest
 
 from convert.cli import main
 from convert.commands.snapshots import MeanOfAnswers
-from convert.training.recipes import Recipe
+from convert.systems.recipe import Recipe
 from convert.training.snapshots import average_snapshots, snapshot_path
-from convert.training.trained import load_stage
+from convert.training.weights import load_stage
 
 
 @pytest.fixture

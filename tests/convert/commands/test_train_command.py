@@ -16,12 +16,13 @@ import pytest
 from convert.cli import main
 from convert.data.cache import load_cache
 from convert.data.corpora import CORPORA
-from convert.training import stages
-from convert.training.recipes import Recipe
-from convert.training.run import open_run
-from convert.training.run_file import read_run
-from convert.training.trained import load_stage
-from convert.training.trainer import read_log
+from convert.systems.recipe import Recipe
+from convert.training import train_stages as train_stages_module
+from convert.training.csv_log import read_log
+from convert.training.run_folder import open_run
+from convert.training.run_json import read_run
+from convert.training.warm_start import WarmStart
+from convert.training.weights import load_stage
 from edge.audio.wav import write_wav
 from edge.scoring.annotations import Label, write_annotations
 
@@ -48,14 +49,22 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     calls: list[SimpleNamespace] = []
 
     def train_stages(
-        stages: Any, recipe: Any, cache: Any, folder: Any, start: Any, dev: Any, workers: int, jobs: int, teacher: Any
+        stages: Any, recipe: Any, cache: Any, folder: Any, *, dev: Any, workers: int, warm_start: Any, **options: Any
     ) -> None:
         policy = keras.mixed_precision.global_policy().name
         calls.append(
-            SimpleNamespace(stages=stages, recipe=recipe, cache=cache, dev=dev, workers=workers, policy=policy)
+            SimpleNamespace(
+                stages=stages,
+                recipe=recipe,
+                cache=cache,
+                dev=dev,
+                workers=workers,
+                warm_start=warm_start,
+                policy=policy,
+            )
         )
 
-    monkeypatch.setattr(stages, "train_stages", train_stages)
+    monkeypatch.setattr(train_stages_module, "train_stages", train_stages)
     return calls
 
 
@@ -83,6 +92,37 @@ def test_a_recipe_with_changes_is_what_the_run_says(
     assert (run.recipe.sizes, run.recipe.augmentation) == (call.recipe.sizes, call.recipe.augmentation)
     assert run.recipe.training == tiny_recipe.training
     assert {each.learning_rate for each in run.file.training.values()} == {5e-4}
+
+
+def test_a_run_keeps_the_recipe_of_ones_own(
+    seen: list[SimpleNamespace], scenes_folder: Path, tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    own, run = tmp_path / "mine.toml", tmp_path / "run"
+    own.write_text(
+        'name = "mine"\nsystem = "coloc"\n[sizes]\nframes = 30\nbands = 32\n'
+        '[features]\nkind = "logmel_iv"\nbands = 32\n[device]\nwindow_labels = 6\nhop_labels = 2\n'
+    )
+    options = f"--data {scenes_folder} --out {run} --jobs 1 --threads 1".split()
+    assert main(["train", "--model", str(own), "--set", "sizes.gru_units=7", *options]) == 0
+    own.unlink()
+    assert open_run(run).recipe == seen[0].recipe
+    assert (seen[0].recipe.name, seen[0].recipe.sizes.bands, seen[0].recipe.sizes.gru_units) == ("mine", 32, 7)
+    assert read_run(run).model == "mine"
+    assert main(["train", "--model", tiny_recipe.name, *options]) == 0  # a shipped one in its place
+    assert open_run(run).recipe == tiny_recipe
+
+
+def test_what_nets_begin_with(
+    train: Callable,
+    seen: list[SimpleNamespace],
+    trained_run: Path,
+    scenes_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert train(f"--data {scenes_folder}") == train(f"--data {scenes_folder} --teacher {trained_run}") == 0
+    assert [call.warm_start for call in seen] == [WarmStart(), WarmStart(teacher=trained_run)]
+    assert train(f"--data {scenes_folder} --pretrained atst.npz") == 2
+    assert "pretrained: got stages localizer, classifier, wanted one that takes" in capsys.readouterr().err
 
 
 def test_a_mix_of_scenes_and_a_corpus(

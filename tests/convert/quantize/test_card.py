@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from convert.quantize.card import write_card
+from convert.systems.recipe import TrainSettings
 from convert.training.recipes import find_recipe
-from convert.training.run_file import RunFile
-from convert.training.trainer import TrainSettings
+from convert.training.run_json import RunFile
 from edge.nets.bundle import Manifest
 
 SCORES = {

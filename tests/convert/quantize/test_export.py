@@ -19,10 +19,9 @@ from convert.quantize import ladder
 from convert.quantize.export import compare_rungs, export
 from convert.quantize.keras_net import KerasNet, computed
 from convert.systems.coloc import examples as coloc_examples
-from convert.systems.coloc.examples import step_examples, window_examples
-from convert.systems.coloc.system import STAGES
-from convert.training.recipes import Recipe
-from convert.training.run import Run, open_run
+from convert.systems.coloc.examples import STAGES, step_examples, window_examples
+from convert.systems.recipe import Recipe
+from convert.training.run_folder import Run, open_run
 from edge.arrays.profile import load_array
 from edge.audio.sources import open_source
 from edge.nets.bundle import Bundle, load_bundle
@@ -78,7 +77,7 @@ def keras_nets(run: Run) -> dict[str, KerasNet]:
 def test_examples_of_windows_are_what_the_device_feeds(run: Run, keras_nets: dict[str, KerasNet]) -> None:
     """Features of the data, conditions embedded by the trained encoders: the origin, one, two directions."""
     nets = keras_nets
-    examples = window_examples(run, nets, 30, seed=0)
+    examples = window_examples(run.recipe, run.cache, nets, 30, seed=0)
     assert {name: len(each) for name, each in examples.items()} == dict.fromkeys(coloc_window.NETS, 30)
     for stage in STAGES:
         origin = nets[f"{stage}_encoder"](direction=np.zeros((6, 3), np.float32))["embedding"]
@@ -93,7 +92,7 @@ def test_examples_of_windows_are_what_the_device_feeds(run: Run, keras_nets: dic
         assert 0 < at_origin < 180
     features = np.stack([each["features"] for each in examples["localizer"]])
     assert features.std() == pytest.approx(1.0, abs=0.5)  # normalised
-    again = window_examples(run, nets, 30, seed=0)["localizer"][3]["features"]
+    again = window_examples(run.recipe, run.cache, nets, 30, seed=0)["localizer"][3]["features"]
     np.testing.assert_array_equal(again, examples["localizer"][3]["features"])
 
 
@@ -103,7 +102,7 @@ def test_examples_of_steps_are_what_the_device_feeds(
     """Streams through the device's loop, states rolled forward: what one call leaves is what the next is given."""
     monkeypatch.setattr(coloc_examples, "STREAMED_SCENES", 2)
     assert coloc_examples.STREAMED_LABELS > 20  # as far as the scenes go
-    examples = step_examples(run, keras_nets, 10**9, seed=0)
+    examples = step_examples(run.recipe, run.cache, keras_nets, 10**9, seed=0)
     assert examples.keys() == set(coloc_streaming.NETS)
     front = examples["localizer_front"]
     assert len(front) == 2 * 20
@@ -132,7 +131,7 @@ def test_examples_of_steps_are_what_the_device_feeds(
     assert len(examples["localizer_blocks"]) > 2 * (19 + 20 - delay)  # of further directions too
     told = np.stack([example["condition"][1, 0] for example in examples["localizer_blocks"]])
     assert len(np.unique(told, axis=0)) > 10
-    few = step_examples(run, keras_nets, 7, seed=0)
+    few = step_examples(run.recipe, run.cache, keras_nets, 7, seed=0)
     assert {len(each) for each in few.values()} == {7}
     for place, example in zip(np.linspace(0, 39, 7).astype(int), few["localizer_front"], strict=True):
         np.testing.assert_array_equal(example["features"], front[place]["features"])  # from all over
@@ -143,7 +142,7 @@ def test_there_are_examples_of_steps_even_if_nothing_is_detected(
 ) -> None:
     monkeypatch.setattr(coloc_examples, "STREAMED_SCENES", 2)
     deaf = replace(run, recipe=replace(run.recipe, device={**run.recipe.device, "threshold": 0.99}))
-    for examples in step_examples(deaf, keras_nets, 5, seed=0).values():
+    for examples in step_examples(deaf.recipe, deaf.cache, keras_nets, 5, seed=0).values():
         assert len(examples) == 5
 
 

@@ -31,10 +31,16 @@ import keras, numpy as np
 from convert.layers import blocks as layers
 from convert.data.cache import FeatureCache
 from convert.losses import focal_cross_entropy, set_localizer_loss
-from convert.systems.coloc.nets import CrnnSizes, build_classifier, build_encoder, build_localizer, build_trainable
-from convert.systems.coloc.batches import EDGE_AUGMENTATION, batch_maker
+from convert.systems.batches import Sampling
+from convert.systems.coloc.nets import build_classifier, build_encoder, build_localizer, build_trainable
+from convert.systems.coloc.batches import batch_maker
+from convert.systems.coloc.sizes import CrnnSizes
+from convert.training.recipes import find_recipe
 from convert.data.tracks import SLOTS, label_tracks
-from convert.training.trainer import TrainSettings, fit, read_log
+from convert.systems.recipe import TrainSettings
+from convert.training.csv_log import read_log
+from convert.training.task import TrainingTask
+from convert.training.trainer import fit
 from edge.scoring.annotations import Label
 from edge.frontend.maps import FeatureSettings
 from edge.frontend.stft import StftSettings
@@ -63,9 +69,9 @@ for stage, net, loss in (
     for variable in model.trainable_variables:
         if len(variable.shape) > 1:  # the others begin as constants
             variable.assign(0.3 * rng.normal(size=variable.shape))
-    batch = batch_maker(stage, cache, EDGE_AUGMENTATION, sizes.labels, 4, 0)
+    batch = batch_maker(stage, cache, Sampling(find_recipe("coloc-edge").augmentation, sizes.labels, 4, 0))
     settings = TrainSettings(steps=2, warmup_steps=1, checkpoint_steps=1, batch_size=4)
-    fit(model, loss, batch, settings, Path(sys.argv[2]), stage)
+    fit(TrainingTask(model, loss, batch), settings, Path(sys.argv[2]), stage)
     losses[stage] = [float(row["loss"]) for row in read_log(Path(sys.argv[2]) / f"{stage}.csv")]
 print(json.dumps(losses))
 """
@@ -77,7 +83,10 @@ import keras, numpy as np
 
 from convert.losses import EtriLosses, etri_loss
 from convert.training.snapshots import load_snapshot, snapshot_path
-from convert.training.trainer import TrainSettings, fit, read_log
+from convert.systems.recipe import TrainSettings
+from convert.training.csv_log import read_log
+from convert.training.task import TrainingTask
+from convert.training.trainer import fit
 
 assert keras.backend.backend() == sys.argv[1]
 rng = np.random.default_rng(0)
@@ -97,7 +106,8 @@ for stage, target in targets.items():
             steps=8, warmup_steps=0, learning_rate=0.1, checkpoint_steps=1, batch_size=4, optimizer="ranger", cycles=2
         )
         folder = Path(sys.argv[2]) / name
-        fit(net, etri_loss(stage, choice), lambda step: ({"features": features}, target), settings, folder, stage)
+        task = TrainingTask(net, etri_loss(stage, choice), lambda step: ({"features": features}, target))
+        fit(task, settings, folder, stage)
         sums = [float(np.abs(load_snapshot(snapshot_path(folder, stage, n))[0]).sum()) for n in (1, 2)]
         found[f"{stage} {name}"] = [float(row["loss"]) for row in read_log(folder / f"{stage}.csv")] + sums
 print(json.dumps(found))
@@ -105,10 +115,11 @@ print(json.dumps(found))
 COMMANDS = """
 from convert.cli import main
 from convert.losses import ColocLosses
-from convert.training.recipes import RECIPES, Recipe
+from convert.systems.recipe import Recipe
+from convert.training.recipes import RECIPES
 from convert.data.augment import Augmentation
-from convert.systems.coloc.nets import CrnnSizes
-from convert.training.trainer import TrainSettings
+from convert.systems.coloc.sizes import CrnnSizes
+from convert.systems.recipe import TrainSettings
 from edge.frontend.maps import FeatureSettings
 
 sizes = CrnnSizes(frames=30, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)

@@ -12,8 +12,10 @@ import pytest
 
 from convert.data.cache import FeatureCache, load_cache
 from convert.data.tracks import label_tracks
-from convert.systems.coloc.batches import EDGE_AUGMENTATION, batch_maker
+from convert.systems.batches import Sampling
+from convert.systems.coloc.batches import batch_maker
 from convert.training.prefetch import prefetched
+from convert.training.recipes import find_recipe
 from edge.scoring.annotations import Label
 from tests.convert.work import small_batch
 
@@ -47,7 +49,7 @@ def test_an_error_comes_out_at_its_step(workers: int) -> None:
 def test_processes_make_batches_of_a_cache(make_cache: Callable[..., FeatureCache]) -> None:
     labels = [Label(frame, frame // 9 % 2, 0, 3 * frame, 10) for frame in range(60)]
     cache = make_cache(label_tracks(labels, 60, 2), (0, 20, 60))
-    batch = batch_maker("classifier", cache, EDGE_AUGMENTATION, 8, 3, 1)
+    batch = batch_maker("classifier", cache, Sampling(find_recipe("coloc-edge").augmentation, 8, 3, 1))
     for step, got in enumerate(prefetched(batch, 0, 5, 2)):
         assert_same(got, batch(step))
 

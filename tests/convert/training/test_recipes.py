@@ -1,12 +1,175 @@
-"""Recipes with other values for some of their settings."""
+"""Recipes: the shipped ones hold the papers' numbers, a file of one's own is read or refused, and values can change."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from convert.training.recipes import changed, find_recipe, parse_changes
+from convert.systems import SYSTEMS
+from convert.training.recipes import RECIPES, changed, find_recipe, parse_changes, read_recipe
+from tests.paths import ROOT
+
+FOLDER = ROOT / "convert" / "recipes"
+
+
+def test_a_recipe_for_each_system_at_two_sizes() -> None:
+    names = {"coloc-edge", "coloc-paper", "etri-edge", "etri-paper", "two-step-edge", "two-step-paper"}
+    assert RECIPES.keys() == names == {path.stem for path in FOLDER.glob("*.toml")}
+    for name, recipe in RECIPES.items():
+        assert recipe.name == name
+        assert type(recipe.sizes) is SYSTEMS[recipe.system].sizes
+        assert type(recipe.losses) is SYSTEMS[recipe.system].losses
+
+
+def test_coloc_paper_is_what_the_paper_says() -> None:
+    recipe = find_recipe("coloc-paper")
+    training, sizes, stft = recipe.training, recipe.sizes, recipe.stft
+    # "Adam optimizer with default parameters except learning rate which we set to be 0.0005 [...] half a million
+    # batches of size 96" (section 3.6)
+    assert (training.optimizer, training.schedule, training.learning_rate) == ("adam", "constant", 0.0005)
+    assert (training.steps, training.batch_size) == (500_000, 96)
+    # "nfft = 1024, Hanning window and hop length of 960 and 480", "24kHz", "11 audio features of size t x 513", "5s
+    # audio chunks [...] 250 time bins" (section 3.6)
+    assert (stft.sample_rate_hz, stft.nfft, stft.window_samples, stft.hop_samples) == (24_000, 1024, 960, 480)
+    assert (sizes.frames, sizes.bands, sizes.maps) == (250, 513, 11)
+    # "changed the number of filters in convolutional blocks from 64 to 128" (section 3.5); the rest is the baseline's
+    assert sizes.filters == (128, 128, 128)
+    assert (sizes.gru_units, sizes.dense_units, sizes.dropout) == (128, 128, 0.05)
+    assert (sizes.frequency_pools, sizes.frames_per_label) == ((4, 4, 2), 5)
+    augmentation = recipe.augmentation
+    assert augmentation.rotated_share == 0.25  # "every fourth audio-meta pair" (section 3.6)
+    assert augmentation.perturbation_deg == 5.0  # "azimuth and elevation by 5 degrees" (section 3.3)
+    # "a random number between 0.5 and 1.5" (section 3.6)
+    np.testing.assert_allclose(augmentation.level_db, 20 * np.log10([0.5, 1.5]), atol=0.03)
+    others = asdict(augmentation).keys() - {"rotated_share", "perturbation_deg", "level_db", "speed", "hearings"}
+    assert {name: getattr(augmentation, name) for name in others} == dict.fromkeys(others, 0)
+    assert (augmentation.speed, recipe.losses.pair_power) == ((1.0, 1.0), 0.0)
+    assert recipe.device["max_overlap"] == 3  # "we constrained to N = 3" (section 3.4)
+
+
+def test_etri_paper_is_what_the_paper_says() -> None:
+    recipe = find_recipe("etri-paper")
+    sizes, stft, losses = recipe.sizes, recipe.stft, recipe.losses
+    # "2048 nfft, 0.02s window length, and 0.01s hop length", "200 frames", "256 mel bins" (section 2)
+    assert (stft.nfft, stft.window_samples, stft.hop_samples) == (2048, 480, 240)
+    assert stft.window_samples / stft.sample_rate_hz == 0.02
+    assert (sizes.frames, sizes.bands, recipe.features.bands) == (200, 256, 256)
+    # "the overlap is set to 50 frames (0.5s)" (section 2)
+    assert recipe.device == {"window_labels": 20, "hop_labels": 15}
+    assert sizes.sad_filters == sizes.sed_filters == sizes.doae_filters == (32, 64, 64, 128)
+    assert (sizes.convolutions, sizes.trellis_units, sizes.doae_masks) == (2, 256, False)
+    assert (losses.sad, losses.sed, losses.doa, losses.masked) == ("soft_f", "soft_f", "sinusoidal", True)
+    assert (losses.f_over, losses.sed_beta) == ("class", 1.0)
+    assert (recipe.training.optimizer, recipe.training.schedule, recipe.training.cycles) == ("ranger", "cosine", 5)
+    assert recipe.augmentation.speed == (0.8, 1.25)  # "time stretch data augmentation" (section 7), without a range
+    assert (recipe.augmentation.level_db, recipe.augmentation.rotated_share) == ((0.0, 0.0), 0.0)
+
+
+def test_two_step_paper_is_what_the_paper_says() -> None:
+    recipe = find_recipe("two-step-paper")
+    training, sizes, stft = recipe.training, recipe.sizes, recipe.stft
+    # Step 2: "32 batch size. We use AdamW with an initial learning rate of 1.5e-3, [...] followed by a linear decay"
+    # (section 3.1)
+    assert (training.optimizer, training.learning_rate, training.schedule) == ("adamw", 1.5e-3, "linear")
+    assert (training.batch_size, training.steps) == (32, 100_000)
+    # "a hop length of 0.02s and a window size of 0.04s to audio signals sampled at 24 kHz", "64 mel filter banks",
+    # "5-second clips" (section 3.1)
+    assert (stft.sample_rate_hz, stft.hop_samples, stft.window_samples) == (24_000, 480, 960)
+    assert (sizes.bands, sizes.frames, recipe.device["window_labels"]) == (64, 250, 50)
+    assert (sizes.tracks, sizes.doa_hidden, sizes.sed_hidden) == (6, 64, 64)
+    # ATST-SED: 7 convolutions, 12 blocks of 768 with 12 heads, a GRU of 2 layers of 128
+    assert sizes.sed_filters == (16, 32, 64, 128, 128, 128, 128)
+    assert (sizes.sed_transformer_depth, sizes.sed_transformer_width, sizes.sed_transformer_heads) == (12, 768, 12)
+    assert (sizes.sed_gru_layers, sizes.sed_gru_units, sizes.sed_patch_frames) == (2, 128, 2)
+    # CST-former: 3 convolutions of 64, 2 blocks with 8 heads
+    assert (sizes.fusion_filters, sizes.fusion_blocks, sizes.fusion_heads) == ((64, 64, 64), 2, 8)
+    assert (sizes.norm, sizes.fusion_activation, sizes.fusion_gated_head) == ("layer", "gelu", False)
+    assert sizes.doa_filters == (128,) and (sizes.doa_heads, sizes.doa_head_filters) == (8, 128)
+    assert not recipe.losses.by_frame
+    assert (recipe.augmentation.level_db, recipe.augmentation.rotated_share) == ((0.0, 0.0), 0.0)
+
+
+def test_what_the_shipped_bundles_were_trained_with() -> None:
+    coloc, etri, two_step = (find_recipe(f"{name}-edge") for name in ("coloc", "etri", "two-step"))
+    for recipe in (coloc, etri, two_step):
+        assert (recipe.sizes.bands, recipe.training.optimizer, recipe.training.learning_rate) == (64, "adam", 1e-3)
+        augmentation = recipe.augmentation
+        assert (augmentation.level_db, augmentation.rotated_share) == ((-15.0, 10.0), 1.0)
+        assert (augmentation.equalizer_db, augmentation.silence_share) == (2.0, 0.1)
+        assert (augmentation.masked_frames, augmentation.masked_bands) == (20, 6)
+    assert (coloc.augmentation.decoy_share, coloc.losses.pair_power) == (0.3, 0.5)
+    assert (coloc.sizes.filters, coloc.sizes.gru_units, coloc.device["look_ahead_labels"]) == ((32, 64, 128), 96, 5)
+    assert (etri.augmentation.speed, etri.sizes.doae_masks) == ((0.8, 1.25), True)
+    assert (two_step.augmentation.hearings, two_step.sizes.tracks) == (2, 3)
+
+
+OWN = """
+name = "mine"
+system = "coloc"
+[sizes]
+bands = 32
+filters = [4, 4, 8]
+[features]
+kind = "logmel_iv"
+bands = 32
+[training]
+learning_rate = 1
+[device]
+look_ahead_labels = 2
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """The path of a recipe of one's own."""
+    path = tmp_path / "mine.toml"
+    path.write_text(OWN)
+    return path
+
+
+def test_a_recipe_of_ones_own_has_defaults_for_what_it_leaves_out(own: Path) -> None:
+    recipe = find_recipe(str(own))
+    assert (recipe.name, recipe.sizes.filters, recipe.sizes.gru_units) == ("mine", (4, 4, 8), 96)
+    assert (recipe.training.learning_rate, recipe.training.steps) == (1.0, 8000)
+    assert recipe.device == {"look_ahead_labels": 2}
+    assert recipe.stft == find_recipe("coloc-edge").stft
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "mine"', "", "got name None, wanted a string"),
+        ('"coloc"', '"colloc"', "system: got 'colloc', wanted one of coloc, etri, two_step"),
+        ("bands = 32\nfilters", "bands = 16\nfilters", "got features.bands 32, wanted 16, as sizes.bands"),
+        ("filters = [4, 4, 8]", "filters = [4, 4]", "sizes: filters: got .*, wanted a list of 3"),
+        ("filters", "filter", "sizes: got unknown key 'filter', wanted one of frames"),
+        ("[training]\nlearning_rate = 1", "[training]\nsteps = 0", "training: got steps 0"),
+        ("[device]", "[devices]", "got unknown key 'devices', wanted one of name, system, sizes"),
+        ("[device]\nlook_ahead_labels = 2", "", ""),
+        ("[sizes]", "[sizes", "not valid TOML"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_one_line(old: str, new: str, message: str, own: Path) -> None:
+    assert old in OWN
+    own.write_text(OWN.replace(old, new))
+    if not message:
+        assert read_recipe(own).device == {}
+        return
+    with pytest.raises(ValueError, match=f"mine.toml: .*{message}") as caught:
+        read_recipe(own)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"model: got 'nope', wanted one of coloc-edge, .* or the path of a \.toml file"
+    ):
+        find_recipe("nope")
+    with pytest.raises(ValueError, match=r"nope\.toml: No such file"):
+        find_recipe(str(tmp_path / "nope.toml"))
 
 
 def test_what_is_named_changes_and_the_rest_stays() -> None:

@@ -8,21 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from convert.data.augment import Augmentation, augmented
 from convert.data.cache import Chunk, FeatureCache
 from convert.data.tracks import SLOTS, stack_tracks
-from convert.systems.coloc.batches import (
-    EDGE_AUGMENTATION,
-    Augmentation,
-    augmented,
-    batch_maker,
-    classifier_example,
-    localizer_example,
-)
+from convert.systems.batches import Sampling
+from convert.systems.coloc.batches import batch_maker, classifier_example, localizer_example
+from convert.training.recipes import find_recipe
 from edge.frontend.maps import FEATURES
 from edge.frontend.quantities import FLOOR_DB
 from edge.geometry import angle_between_deg, azimuth_elevation_deg, unit_vector
 
 LABELS, EMPTY = 10, 2
+EDGE_AUGMENTATION = find_recipe("coloc-edge").augmentation
 PLAIN = Augmentation(level_db=(0.0, 0.0), rotated_share=0.0, perturbation_deg=0.0)
 
 
@@ -46,11 +43,11 @@ def cache(make_cache: Callable[..., FeatureCache]) -> FeatureCache:
 @pytest.mark.parametrize("stage", ["localizer", "classifier"])
 def test_a_batch_follows_from_seed_and_step(cache: FeatureCache, stage: str) -> None:
     def batch(seed: int, step: int) -> list[np.ndarray]:
-        inputs, target = batch_maker(stage, cache, EDGE_AUGMENTATION, LABELS, 6, seed)(step)
+        inputs, target = batch_maker(stage, cache, Sampling(EDGE_AUGMENTATION, LABELS, 6, seed))(step)
         return [*inputs.values(), target]
 
     first = batch(1, 5)
-    maker = batch_maker(stage, cache, EDGE_AUGMENTATION, LABELS, 6, 1)
+    maker = batch_maker(stage, cache, Sampling(EDGE_AUGMENTATION, LABELS, 6, 1))
     maker(7)  # what was asked before does not matter
     inputs, target = maker(5)
     for left, right in zip(first, [*inputs.values(), target], strict=True):
@@ -61,7 +58,7 @@ def test_a_batch_follows_from_seed_and_step(cache: FeatureCache, stage: str) -> 
 
 @pytest.mark.parametrize(("stage", "slots", "target_shape"), [("localizer", 3, (4, 4)), ("classifier", 1, ())])
 def test_shapes(cache: FeatureCache, stage: str, slots: int, target_shape: tuple[int, ...]) -> None:
-    inputs, target = batch_maker(stage, cache, EDGE_AUGMENTATION, LABELS, 6, 0)(0)
+    inputs, target = batch_maker(stage, cache, Sampling(EDGE_AUGMENTATION, LABELS, 6, 0))(0)
     assert {name: (value.shape, value.dtype) for name, value in inputs.items()} == {
         "features": ((6, 50, 8, 7), np.float32),
         "directions": ((6, LABELS, slots, 3), np.float32),
@@ -72,9 +69,9 @@ def test_shapes(cache: FeatureCache, stage: str, slots: int, target_shape: tuple
 
 
 def test_a_scene_shorter_than_a_window_is_an_error(cache: FeatureCache) -> None:
-    batch_maker("localizer", cache, PLAIN, 15, 1, 0)(0)
+    batch_maker("localizer", cache, Sampling(PLAIN, 15, 1, 0))(0)
     with pytest.raises(ValueError, match="got a scene of 15 label frames, wanted at least 16"):
-        batch_maker("localizer", cache, PLAIN, 16, 1, 0)
+        batch_maker("localizer", cache, Sampling(PLAIN, 16, 1, 0))
 
 
 @pytest.mark.parametrize("perturbation_deg", [0.0, 5.0])

@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 from keras import ops
 
-from convert.quantize.ladder import KerasNet
+from convert.quantize.keras_net import KerasNet
 from convert.systems.coloc.nets import (
-    EDGE_SIZES,
     ENCODER_CHANNELS,
-    PAPER_SIZES,
-    CrnnSizes,
     build_classifier,
     build_encoder,
     build_localizer,
     build_trainable,
 )
+from convert.systems.coloc.sizes import CrnnSizes
 from convert.training.recipes import RECIPES
 from edge.frontend.maps import FEATURES
 from edge.nets.net import Past
@@ -29,6 +27,8 @@ from edge.systems.coloc.settings import ColocSettings
 from edge.systems.coloc.window import ColocWindow
 from edge.systems.label_stepper import LabelStepper
 from edge.types import FeatureFrames, Spectra
+
+EDGE_SIZES, PAPER_SIZES = (RECIPES[name].sizes for name in ("coloc-edge", "coloc-paper"))
 
 TINY = CrnnSizes(frames=50, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4)
 

@@ -12,13 +12,12 @@ import pytest
 from convert.quantize.converter import pinned, to_tflite
 from convert.quantize.ladder import KerasNet, check_net
 from convert.systems.coloc.nets import (
-    EDGE_SIZES,
     ENCODER_CHANNELS,
-    CrnnSizes,
     build_classifier,
     build_encoder,
     build_localizer,
 )
+from convert.systems.coloc.sizes import CrnnSizes
 from convert.systems.coloc.step_nets import build_recurrence, build_steps
 from convert.systems.recording_net import RecordingNet
 from edge.audio.wav import read_wav
@@ -290,7 +289,7 @@ def sounds(bands: int) -> list[np.ndarray]:
     return [(each - mean) / (deviation + 1e-3) for each in maps]
 
 
-@pytest.fixture(scope="module", params=[SIZES, EDGE_SIZES], ids=["tiny", "edge"])
+@pytest.fixture(scope="module", params=[SIZES, CrnnSizes()], ids=["tiny", "edge"])
 def int8_convolutions(request: pytest.FixtureRequest, unsettle: Unsettle) -> tuple[bytes, bytes, list[np.ndarray]]:
     """Front and blocks of a localizer in int8, and the clips by which they were calibrated."""
     sizes, clips = request.param, sounds(request.param.bands)

@@ -10,17 +10,14 @@ import pytest
 
 from convert.data.cache import FeatureCache
 from convert.data.tracks import SLOTS, label_tracks
-from convert.systems.etri.batches import (
-    AS_RECORDED,
-    EDGE_AUGMENTATION,
-    PAPER_AUGMENTATION,
-    batch_maker,
-    stage_target,
-)
+from convert.systems.batches import AS_RECORDED, Sampling
+from convert.systems.etri.batches import batch_maker, stage_target
+from convert.training.recipes import find_recipe
 from edge.frontend.maps import FEATURES, FeatureSettings
 from edge.geometry import unit_vector
 from edge.scoring.annotations import Label
 
+EDGE_AUGMENTATION, PAPER_AUGMENTATION = (find_recipe(name).augmentation for name in ("etri-edge", "etri-paper"))
 LABELS, BANDS, NAMES = 8, 6, ("hiss", "tone", "bark")
 CLASSES = len(NAMES)
 MAPS = {"sad": slice(0, 3), "sed": slice(0, 3), "doae": slice(3, 13)}
@@ -53,10 +50,10 @@ def cache(make_cache: Callable[..., FeatureCache]) -> FeatureCache:
 @pytest.mark.parametrize("stage", MAPS)
 def test_a_batch_follows_from_seed_and_step(cache: FeatureCache, stage: str) -> None:
     def batch(seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        inputs, target = batch_maker(stage, cache, EDGE_AUGMENTATION, LABELS, 4, seed)(step)
+        inputs, target = batch_maker(stage, cache, Sampling(EDGE_AUGMENTATION, LABELS, 4, seed))(step)
         return inputs["features"], target
 
-    maker = batch_maker(stage, cache, EDGE_AUGMENTATION, LABELS, 4, 1)
+    maker = batch_maker(stage, cache, Sampling(EDGE_AUGMENTATION, LABELS, 4, 1))
     maker(7)  # what was asked before does not matter
     inputs, target = maker(5)
     assert {name: (value.shape, value.dtype) for name, value in inputs.items()} == {
@@ -71,7 +68,7 @@ def test_a_batch_follows_from_seed_and_step(cache: FeatureCache, stage: str) -> 
 
 @pytest.mark.parametrize("stage", MAPS)
 def test_as_recorded_a_batch_is_normalised_chunks_with_the_maps_of_the_net(cache: FeatureCache, stage: str) -> None:
-    inputs, target = batch_maker(stage, cache, AS_RECORDED, LABELS, 20, 0)(0)
+    inputs, target = batch_maker(stage, cache, Sampling(AS_RECORDED, LABELS, 20, 0))(0)
     maps = 4.0 * inputs["features"] + 2.0
     starts = 8 * (maps[:, 0, 0, 0] - cache.maps[0, 0, MAPS[stage]][0])
     assert len(set(starts)) > 5
@@ -128,14 +125,14 @@ def test_stretched_labels_follow_the_maps(cache: FeatureCache) -> None:
     loudness = -170.0 + 2 * (np.arange(300) / 5 - 0.5)  # in the middle of a label frame, its azimuth
     loud = np.broadcast_to(loudness[:, None, None].astype(np.float32), (300, BANDS, 13))
     moving = replace(cache, maps=loud / 2, tracks=tracks, mean=0 * cache.mean, deviation=cache.deviation / 8)
-    inputs, target = batch_maker("doae", moving, PAPER_AUGMENTATION, LABELS, 30, 0)(0)
+    inputs, target = batch_maker("doae", moving, Sampling(PAPER_AUGMENTATION, LABELS, 30, 0))(0)
     heard = inputs["features"][..., 0, 9].reshape(30, LABELS, 5)  # an intensity: no level reaches it
     told = 180 * target[..., 0]
     np.testing.assert_allclose(told, heard.mean(axis=-1) + 0.2, atol=1.5)
     steps = np.diff(heard.reshape(30, -1), axis=1)[:, 3]  # 0.4 per frame as recorded
     assert 0.8 * 0.4 - 1e-3 <= steps.min() < 0.35
     assert 0.45 < steps.max() <= 1.25 * 0.4 + 1e-3
-    recorded, _ = batch_maker("doae", moving, AS_RECORDED, LABELS, 30, 0)(0)
+    recorded, _ = batch_maker("doae", moving, Sampling(AS_RECORDED, LABELS, 30, 0))(0)
     np.testing.assert_allclose(np.diff(recorded["features"][..., 0, 9], axis=1), 0.4, atol=1e-3)
 
 
@@ -143,7 +140,7 @@ def test_stretched_labels_follow_the_maps(cache: FeatureCache) -> None:
 def test_digital_silence_is_silence_in_the_targets(cache: FeatureCache, stage: str) -> None:
     always = replace(cache, tracks=label_tracks([Label(frame, 0, 0, 10.0, 0.0) for frame in range(60)], 60, CLASSES))
     quiet = replace(AS_RECORDED, silence_share=1.0)
-    inputs, target = batch_maker(stage, always, quiet, LABELS, 20, 0)(0)
+    inputs, target = batch_maker(stage, always, Sampling(quiet, LABELS, 20, 0))(0)
     log_maps = 3 if stage != "doae" else 4
     levels = 4.0 * inputs["features"][..., :log_maps].reshape(20, LABELS, -1) + 2.0
     silent = np.all(levels == -100.0, axis=-1)
@@ -154,25 +151,25 @@ def test_digital_silence_is_silence_in_the_targets(cache: FeatureCache, stage: s
 def test_rotation_turns_the_targets_of_doae_and_leaves_those_of_sed(cache: FeatureCache) -> None:
     turned = replace(AS_RECORDED, rotated_share=1.0)
     still = label_tracks([Label(frame, 1, 0, 30.0, 20.0) for frame in range(60)], 60, CLASSES)
-    _, target = batch_maker("doae", replace(cache, tracks=still), turned, LABELS, 100, 0)(0)
+    _, target = batch_maker("doae", replace(cache, tracks=still), Sampling(turned, LABELS, 100, 0))(0)
     azimuth, elevation, active = np.split(target[:, 0], 3, axis=-1)
     assert active[:, 1].all()
     assert set(np.rint(180 * azimuth[:, 1])) == {30, -30, 60, -60, 120, -120, 150, -150}
     assert set(np.rint(180 * elevation[:, 1])) == {20, -20}
     plain, rotated = (
-        batch_maker("sed", replace(cache, tracks=still), s, LABELS, 4, 0)(0) for s in (AS_RECORDED, turned)
+        batch_maker("sed", replace(cache, tracks=still), Sampling(s, LABELS, 4, 0))(0) for s in (AS_RECORDED, turned)
     )
     np.testing.assert_array_equal(plain[1][0], rotated[1][0])
 
 
 def test_a_scene_too_short_to_be_stretched_is_an_error(cache: FeatureCache) -> None:
-    batch_maker("sed", cache, AS_RECORDED, 20, 1, 0)(0)
-    batch_maker("sed", cache, PAPER_AUGMENTATION, 16, 1, 0)(0)
+    batch_maker("sed", cache, Sampling(AS_RECORDED, 20, 1, 0))(0)
+    batch_maker("sed", cache, Sampling(PAPER_AUGMENTATION, 16, 1, 0))(0)
     with pytest.raises(ValueError, match="got a scene of 20 label frames, wanted at least 22 in each"):
-        batch_maker("sed", cache, PAPER_AUGMENTATION, 17, 1, 0)
+        batch_maker("sed", cache, Sampling(PAPER_AUGMENTATION, 17, 1, 0))
 
 
 def test_phases_are_not_stretched(cache: FeatureCache) -> None:
     phases = replace(cache, features=FeatureSettings("logpower_phase_iv", 513))
     with pytest.raises(ValueError, match=r"got speed \(0.8, 1.25\) for logpower_phase_iv, wanted \(1.0, 1.0\)"):
-        batch_maker("sed", phases, PAPER_AUGMENTATION, LABELS, 1, 0)
+        batch_maker("sed", phases, Sampling(PAPER_AUGMENTATION, LABELS, 1, 0))

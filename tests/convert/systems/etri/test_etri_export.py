@@ -14,12 +14,14 @@ from convert.data.augment import Augmentation
 from convert.losses import EtriLosses
 from convert.quantize import ladder
 from convert.quantize.export import export_random
-from convert.quantize.ladder import KerasNet
-from convert.systems.etri import system as etri
-from convert.systems.etri.nets import EtriSizes
-from convert.training.recipes import RECIPES, Recipe, find_recipe
-from convert.training.run import Run, open_run
-from convert.training.trainer import TrainSettings, read_log
+from convert.quantize.keras_net import KerasNet
+from convert.systems.etri import examples as etri_examples
+from convert.systems.etri.sizes import EtriSizes
+from convert.systems.etri.system import ETRI
+from convert.systems.recipe import Recipe, TrainSettings
+from convert.training.csv_log import read_log
+from convert.training.recipes import RECIPES, find_recipe
+from convert.training.run_folder import Run, open_run
 from edge.arrays.profile import load_array
 from edge.audio.sources import open_source
 from edge.events.decoder import DecodeSettings
@@ -71,7 +73,7 @@ def run(recipe: Recipe, folder: Path) -> Run:
 
 
 def test_every_stage_is_trained_and_scored(run: Run) -> None:
-    assert tuple(run.file.training) == etri.STAGES
+    assert tuple(run.file.training) == ETRI.stages
     for stage, score in (("sad", "dev_f_percent"), ("sed", "dev_f_percent"), ("doae", "dev_doa_deg")):
         rows = read_log(run.folder / f"{stage}.csv")
         assert [row["step"] for row in rows] == ["1", "2"]
@@ -88,8 +90,8 @@ def test_scenes_too_short_to_be_played_faster_are_refused_at_once(
 
 
 def test_examples_are_windows_of_the_maps_that_a_net_sees(run: Run) -> None:
-    examples = etri.examples(run, {}, 0.02, seed=0)
-    assert {name: len(each) for name, each in examples.items()} == dict.fromkeys(etri.STAGES, 4)
+    examples = run.examples({}, 0.02, seed=0)
+    assert {name: len(each) for name, each in examples.items()} == dict.fromkeys(ETRI.stages, 4)
     assert {name: each[0]["features"].shape for name, each in examples.items()} == {
         "sad": (40, 16, 3),
         "sed": (40, 16, 3),
@@ -100,7 +102,7 @@ def test_examples_are_windows_of_the_maps_that_a_net_sees(run: Run) -> None:
 def test_deployed_nets_answer_as_the_trained_ones(run: Run) -> None:
     trained = run.keras_nets()
     deployed = run.deployed_nets(trained)
-    for name, examples in etri.examples(run, {}, 0.01, seed=0).items():
+    for name, examples in run.examples({}, 0.01, seed=0).items():
         answer = "masks" if name == "doae" else "output"
         wanted, got = (KerasNet(nets[name])(**examples[0])[answer] for nets in (trained, deployed))
         np.testing.assert_allclose(got, wanted, atol=1e-5)
@@ -117,7 +119,7 @@ def test_filters_of_the_bundle_are_those_of_the_data(run: Run) -> None:
 def test_a_bundle_is_exported_and_runs_the_same_for_any_block_size(
     recipe: Recipe, folder: Path, scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(etri, "CALIBRATION_WINDOWS", 20)
+    monkeypatch.setattr(etri_examples, "CALIBRATION_WINDOWS", 20)
     monkeypatch.setitem(ladder.LEAST_SNR_DB, "int8", -100.0)
     monkeypatch.setattr(ladder, "MOST_F_LOST", 1.0)
     monkeypatch.setattr(ladder.RungCheck, "passed", True)  # nothing is heard after two steps
@@ -146,7 +148,7 @@ def answers(bundle: Bundle, wav: Path, size: int) -> list[tuple[int, bytes]]:
 
 @pytest.mark.slow
 def test_with_random_weights_everything_sounds(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(etri, "CALIBRATION_WINDOWS", 20)
+    monkeypatch.setattr(etri_examples, "CALIBRATION_WINDOWS", 20)
     export_random(replace(recipe, device={**recipe.device, "post_sed": False}), tmp_path / "random")
     bundle = load_bundle(str(tmp_path / "random"))
     nets = bundle.nets()
@@ -158,4 +160,4 @@ def test_with_random_weights_everything_sounds(recipe: Recipe, tmp_path: Path, m
 def test_recipes_fit_their_systems(name: str) -> None:
     recipe = find_recipe(name)
     assert recipe.stft.frames_per_label == recipe.sizes.frames_per_label
-    assert etri.net_settings(recipe.device) == {"window_labels": recipe.sizes.labels}
+    assert ETRI.net_settings(recipe.device) == {"window_labels": recipe.sizes.labels}

@@ -14,12 +14,16 @@ from convert.layers.blocks import fold_norms
 from convert.layers.poolnet import resized
 from convert.quantize.converter import to_tflite
 from convert.quantize.ladder import snr_db
-from convert.systems.etri.nets import EDGE_SIZES, PAPER_SIZES, EtriSizes, build_doae, build_sad, build_sed, with_angles
+from convert.systems.etri.nets import build_doae, build_sad, build_sed, with_angles
+from convert.systems.etri.sizes import EtriSizes
+from convert.training.recipes import find_recipe
 from edge.frontend.maps import FEATURES
 from edge.geometry import unit_vector
 from edge.nets.net import LiteRtNet
 from edge.systems.etri.masks import mask_directions
 from edge.systems.etri.window import NETS
+
+EDGE_SIZES, PAPER_SIZES = (find_recipe(name).sizes for name in ("etri-edge", "etri-paper"))
 
 Unsettle = Callable[[keras.Model, int], None]
 CLASSES = 3

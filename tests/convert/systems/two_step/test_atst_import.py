@@ -16,7 +16,12 @@ from keras import ops
 
 from convert.systems.two_step.atst import import_transformer, read_state, transformer_state
 from convert.systems.two_step.sed_net import build_sed
-from convert.systems.two_step.sizes import EDGE_SIZES, PAPER_SIZES, TwoStepSizes
+from convert.systems.two_step.sizes import TwoStepSizes
+from convert.training.recipes import find_recipe
+from convert.training.train_stages import begin_stage
+from convert.training.warm_start import WarmStart
+
+EDGE_SIZES, PAPER_SIZES = (find_recipe(name).sizes for name in ("two-step-edge", "two-step-paper"))
 
 WIDTH, HEADS, BANDS, PATCHES = 12, 3, 64, 10
 SIZES = replace(
@@ -137,6 +142,22 @@ def test_the_branch_answers_as_the_authors_net(net: keras.Model, positions: int)
     placed = theirs[:PATCHES] if positions >= PATCHES else stretched(theirs)
     mel = np.repeat(features.mean(axis=-1), 2, axis=0).T
     np.testing.assert_allclose(answer(net, features), by_numpy(mel, state, placed), atol=2e-3)
+
+
+def test_training_begins_with_a_checkpoint(net: keras.Model, tmp_path: Path) -> None:
+    """`seld-convert train --pretrained`."""
+    recipe = replace(find_recipe("two-step-edge"), sizes=SIZES)
+    path = tmp_path / "atst.npz"
+    np.savez(path, **checkpoint())
+    (begun,) = begin_stage("sed", recipe, 3, WarmStart(pretrained=path))
+    import_transformer(net, SIZES, checkpoint())
+    for layer in net.layers:
+        if layer.name.startswith(("patches", "positions", "transformer")):
+            for left, right in zip(layer.get_weights(), begun.get_layer(layer.name).get_weights(), strict=True):
+                np.testing.assert_array_equal(left, right)
+    np.savez(path, **checkpoint(depth=1))
+    with pytest.raises(ValueError, match=r"atst\.npz: got a checkpoint without blocks\.1"):
+        begin_stage("sed", recipe, 3, WarmStart(pretrained=path))
 
 
 def test_of_the_net_only_the_transformer_changes(net: keras.Model) -> None:

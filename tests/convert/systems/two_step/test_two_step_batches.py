@@ -10,19 +10,16 @@ import pytest
 
 from convert.data.cache import FeatureCache
 from convert.data.tracks import label_tracks
-from convert.systems.two_step.batches import (
-    AS_RECORDED,
-    EDGE_AUGMENTATION,
-    PAPER_AUGMENTATION,
-    batch_maker,
-    stage_target,
-)
+from convert.systems.batches import AS_RECORDED, Sampling
+from convert.systems.two_step.batches import batch_maker, stage_target
 from convert.systems.two_step.reorder import reorder
+from convert.training.recipes import find_recipe
 from edge.frontend.maps import FEATURES, FeatureSettings
 from edge.geometry import unit_vector
 from edge.scoring.annotations import Label
 from edge.systems.two_step.window import DOA_MAPS, SED_MAPS
 
+EDGE_AUGMENTATION, PAPER_AUGMENTATION = (find_recipe(name).augmentation for name in ("two-step-edge", "two-step-paper"))
 LABELS, BANDS, TRACKS, NAMES = 8, 6, 3, ("hiss", "tone", "bark")
 CLASSES = len(NAMES)
 MAPS = {"doa": DOA_MAPS, "sed": SED_MAPS}
@@ -53,17 +50,17 @@ def cache(make_cache: Callable[..., FeatureCache]) -> FeatureCache:
 
 def made(stage: str, cache: FeatureCache, settings: object = AS_RECORDED, size: int = 20, seed: int = 0) -> tuple:
     """Features and targets of the first batch."""
-    inputs, target = batch_maker(stage, cache, settings, LABELS, TRACKS, size, seed)(0)
+    inputs, target = batch_maker(stage, cache, Sampling(settings, LABELS, size, seed), TRACKS)(0)
     return inputs["features"], target
 
 
 @pytest.mark.parametrize("stage", MAPS)
 def test_a_batch_follows_from_seed_and_step(cache: FeatureCache, stage: str) -> None:
     def batch(seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        inputs, target = batch_maker(stage, cache, EDGE_AUGMENTATION, LABELS, TRACKS, 4, seed)(step)
+        inputs, target = batch_maker(stage, cache, Sampling(EDGE_AUGMENTATION, LABELS, 4, seed), TRACKS)(step)
         return inputs["features"], target
 
-    maker = batch_maker(stage, cache, EDGE_AUGMENTATION, LABELS, TRACKS, 4, 1)
+    maker = batch_maker(stage, cache, Sampling(EDGE_AUGMENTATION, LABELS, 4, 1), TRACKS)
     maker(7)  # what was asked before does not matter
     inputs, target = maker(5)
     width = len(FEATURES["two_step"][1][MAPS[stage]])
@@ -170,4 +167,4 @@ def test_level_reaches_all_log_maps(cache: FeatureCache) -> None:
 
 def test_a_scene_shorter_than_a_window_is_an_error(cache: FeatureCache) -> None:
     with pytest.raises(ValueError, match="got a scene of 20 label frames, wanted at least 21 in each"):
-        batch_maker("doa", cache, PAPER_AUGMENTATION, 21, TRACKS, 1, 0)
+        batch_maker("doa", cache, Sampling(PAPER_AUGMENTATION, 21, 1, 0), TRACKS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,23 @@ from convert.cli import main
 from convert.data.augment import Augmentation
 from convert.data.folders import TRAIN_SPLITS, find_data
 from convert.losses import TwoStepLosses
-from convert.processes import conversations
 from convert.quantize import ladder
 from convert.quantize.export import export_random
-from convert.quantize.ladder import KerasNet
+from convert.quantize.keras_net import KerasNet
 from convert.scenes.capsules import encode
+from convert.systems.batches import AS_RECORDED, Sampling
+from convert.systems.recipe import Recipe, TrainSettings
 from convert.systems.recording_net import RecordingNet
-from convert.systems.two_step import system as two_step
-from convert.systems.two_step.batches import AS_RECORDED, fusion_batch_maker
-from convert.systems.two_step.recordings import windows_of
+from convert.systems.two_step import examples as two_step_examples
+from convert.systems.two_step.batches import fusion_batch_maker
+from convert.systems.two_step.examples import STEP_1
+from convert.systems.two_step.recordings import filled_windows, window_maps, window_spectra
 from convert.systems.two_step.sizes import TwoStepSizes
-from convert.systems.two_step.windows import INPUTS, fusion_windows, load_windows, step_1
-from convert.training.recipes import RECIPES, Recipe, find_recipe
-from convert.training.run import Run, open_run
-from convert.training.trainer import TrainSettings, read_log
+from convert.systems.two_step.system import TWO_STEP
+from convert.systems.two_step.windows import INPUTS, fusion_windows, load_windows, step_1_answers
+from convert.training.csv_log import read_log
+from convert.training.recipes import RECIPES, find_recipe
+from convert.training.run_folder import Run, open_run
 from edge.arrays.profile import load_array
 from edge.audio.sources import open_source
 from edge.events.decoder import DecodeSettings
@@ -100,7 +102,7 @@ def run(recipe: Recipe, folder: Path) -> Run:
 
 
 def test_every_stage_is_trained_and_scored(run: Run) -> None:
-    assert tuple(run.file.training) == two_step.STAGES
+    assert tuple(run.file.training) == TWO_STEP.stages
     for stage, score in (("doa", "dev_found_percent"), ("sed", "dev_f_percent"), ("fusion", "dev_f20_percent")):
         rows = read_log(run.folder / f"{stage}.csv")
         assert [row["step"] for row in rows] == ["1", "2"]
@@ -123,14 +125,15 @@ def test_windows_hold_what_the_devices_loop_gives_the_fusion_net(run: Run, array
     noise = np.random.default_rng(0).normal(0.0, 0.1, (60_000, 4)).astype(np.float32)
     bundle = Bundle(run.manifest("float32"), {}, run.cache.mean, run.cache.deviation)
     fusion = RecordingNet(KerasNet(models["fusion"]))
-    nets = {name: KerasNet(models[name]) for name in two_step.STEP_1} | {"fusion": fusion}
+    nets = {name: KerasNet(models[name]) for name in STEP_1} | {"fusion": fusion}
     overrides = {"hop_labels": SIZES.labels, "sure": 1e-6}  # side by side, and all are asked about
     pipeline = build_pipeline(bundle, profile, build_system(bundle, overrides=overrides, nets=nets, array=profile))
     list(pipeline.push(AudioBlock(noise, 0)))
     encoded = encode(noise, profile, microphones=True)
-    hear = partial(windows_of, recipe=run.recipe, extractor=bundle.extractor())
+    spectra = window_spectra(encoded, run.recipe)
+    maps = window_maps(spectra, run.recipe.sizes, bundle.extractor())
     beams = BeamMaps(profile, run.recipe.stft, bundle.extractor())
-    (windows,) = conversations(partial(hear, beams=beams), [encoded], partial(step_1, models), 1)
+    windows = filled_windows(spectra, maps, step_1_answers(models, maps), run.recipe.sizes, beams)
     assert len(windows) == 3 and len(fusion.examples) >= 2
     for window, asked in zip(windows, fusion.examples, strict=False):
         for name in INPUTS:
@@ -139,32 +142,32 @@ def test_windows_hold_what_the_devices_loop_gives_the_fusion_net(run: Run, array
 
 def test_processes_make_the_same_windows(run: Run, scenes_folder: Path) -> None:
     assert run.cache.folder is not None
-    nets = {name: net for name in two_step.STEP_1 for net in run.nets_of(name)}
+    nets = {name: net for name in STEP_1 for net in run.nets_of(name)}
     (folder,) = find_data([str(scenes_folder)], TRAIN_SPLITS)
     cache = replace(run.cache, recordings=folder.recordings)
     made = []
     for jobs in (1, 2):
         (run.cache.folder / "windows.json").unlink()
-        made.append(np.array(fusion_windows(run.recipe, nets, cache, TINY.augmentation, jobs)))
+        made.append(np.array(fusion_windows(run.recipe, nets, cache, jobs)))
     assert len(made[0]) > 2
     for name in made[0].dtype.names or ():
         np.testing.assert_allclose(made[0][name].astype(float), made[1][name].astype(float), atol=2e-3)
 
 
 def test_windows_of_other_nets_are_made_anew_from_the_recordings(run: Run) -> None:
-    nets = {name: net for name in two_step.STEP_1 for net in run.nets_of(name)}
-    before = np.array(fusion_windows(run.recipe, nets, run.cache, TINY.augmentation)[:2])
+    nets = {name: net for name in STEP_1 for net in run.nets_of(name)}
+    before = np.array(fusion_windows(run.recipe, nets, run.cache)[:2])
     assert before["sed"].any()
     nets["sed"].set_weights([np.zeros_like(weight) for weight in nets["sed"].get_weights()])
     with pytest.raises(ValueError, match="got no windows of these nets"):
-        fusion_windows(run.recipe, nets, run.cache, TINY.augmentation)  # which an opened run has not
+        fusion_windows(run.recipe, nets, run.cache)  # which an opened run has not
 
 
 def test_features_and_beams_are_masked_alike(run: Run) -> None:
     assert run.cache.folder is not None
     windows = load_windows(run.recipe, run.cache.folder)
     plain, masked = (
-        fusion_batch_maker(windows, run.cache, settings, 16, INPUTS, seed=3)(0)
+        fusion_batch_maker(windows, run.cache, Sampling(settings, SIZES.labels, 16, seed=3), INPUTS)(0)
         for settings in (AS_RECORDED, replace(AS_RECORDED, masked_frames=10, masked_bands=6))
     )
     np.testing.assert_array_equal(plain[1], masked[1])
@@ -179,7 +182,7 @@ def test_features_and_beams_are_masked_alike(run: Run) -> None:
 def test_deployed_nets_answer_as_the_trained_ones(run: Run) -> None:
     trained = run.keras_nets()
     deployed = run.deployed_nets(trained)
-    for name, examples in two_step.examples(run, {}, 0.01, seed=0).items():
+    for name, examples in run.examples({}, 0.01, seed=0).items():
         wanted, got = (KerasNet(nets[name])(**examples[0])["output"] for nets in (trained, deployed))
         np.testing.assert_allclose(got, wanted, atol=1e-5)
 
@@ -188,7 +191,7 @@ def test_deployed_nets_answer_as_the_trained_ones(run: Run) -> None:
 def test_a_bundle_is_exported_and_runs_the_same_for_any_block_size(
     recipe: Recipe, folder: Path, scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(two_step, "CALIBRATION_WINDOWS", 20)
+    monkeypatch.setattr(two_step_examples, "CALIBRATION_WINDOWS", 20)
     monkeypatch.setitem(ladder.LEAST_SNR_DB, "int8", -100.0)
     monkeypatch.setattr(ladder, "MOST_F_LOST", 1.0)
     monkeypatch.setattr(ladder.RungCheck, "passed", True)  # nothing is heard after two steps
@@ -220,7 +223,7 @@ def answers(bundle: Bundle, wav: Path, size: int) -> list[tuple[int, bytes]]:
 def test_with_random_weights_everything_sounds(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fuse_beams: bool
 ) -> None:
-    monkeypatch.setattr(two_step, "CALIBRATION_WINDOWS", 20)
+    monkeypatch.setattr(two_step_examples, "CALIBRATION_WINDOWS", 20)
     sizes = replace(SIZES, fuse_beams=fuse_beams)
     export_random(replace(recipe, sizes=sizes), tmp_path / "random")
     bundle = load_bundle(str(tmp_path / "random"))
@@ -239,4 +242,4 @@ def test_with_random_weights_everything_sounds(
 def test_recipes_fit_their_systems(name: str) -> None:
     recipe = find_recipe(name)
     assert recipe.stft.frames_per_label == recipe.sizes.frames_per_label
-    assert two_step.net_settings(recipe.device) == {"window_labels": recipe.sizes.labels}
+    assert TWO_STEP.net_settings(recipe.device) == {"window_labels": recipe.sizes.labels}

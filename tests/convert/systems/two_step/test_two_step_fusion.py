@@ -15,8 +15,11 @@ from convert.layers.poolnet import resized
 from convert.quantize.converter import to_tflite
 from convert.quantize.ladder import snr_db
 from convert.systems.two_step.fusion_net import Depthwise, as_map, as_patches, build_fusion, gated, spatial_acoustic
-from convert.systems.two_step.sizes import EDGE_SIZES, PAPER_SIZES, TwoStepSizes
+from convert.systems.two_step.sizes import TwoStepSizes
+from convert.training.recipes import find_recipe
 from edge.nets.net import LiteRtNet
+
+EDGE_SIZES, PAPER_SIZES = (find_recipe(name).sizes for name in ("two-step-edge", "two-step-paper"))
 
 Unsettle = Callable[[keras.Model, int], None]
 Examples = dict[str, np.ndarray]

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from convert.systems.two_step.sizes import EDGE_SIZES, PAPER_SIZES
+from convert.training.recipes import find_recipe
+
+EDGE_SIZES, PAPER_SIZES = (find_recipe(name).sizes for name in ("two-step-edge", "two-step-paper"))
 
 
 def test_the_sizes_of_the_paper() -> None:

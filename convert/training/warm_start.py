@@ -1,8 +1,9 @@
-"""What a training may begin with: the weights, statistics and classes of a shipped bundle or of another run."""
+"""A shipped bundle or another run -> the weights, statistics and classes that a training begins with."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -12,8 +13,20 @@ from convert.data.cache import INDEX, STATISTICS, FeatureCache, load_cache
 from edge.nets.bundle import find_bundle, read_manifest
 
 
+@dataclass(frozen=True, slots=True)
+class WarmStart:
+    """What nets begin with instead of random weights. The first that is given counts, in the order of the fields."""
+
+    start: Path | None = None  # a run or shipped weights of the same recipe
+    pretrained: Path | None = None  # a published checkpoint, for a stage that has an importer
+    teacher: Path | None = None  # a run or shipped weights of CoLoC, whose convolutions are taken as far as they fit
+
+
+RANDOM_WEIGHTS = WarmStart()
+
+
 def shipped_weights() -> dict[str, Path]:
-    """Folders of the Keras weights behind the shipped bundles, by name: where training can go on from."""
+    """The folders of the Keras weights behind the shipped bundles, by the bundle's name."""
     root = Path(str(resources.files("convert"))) / "weights"
     return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{STATISTICS}"))}
 
@@ -27,7 +40,7 @@ def find_start(name: str) -> Path:
 
 
 def start_classes(start: Path) -> tuple[str, ...]:
-    """The classes that the weights in `start` know."""
+    """The class names of the weights in `start`. Raises ValueError if it is neither a run nor shipped weights."""
     index = start / "cache" / INDEX
     if index.is_file():
         return tuple(json.loads(index.read_text())["described"]["class_names"])
@@ -37,7 +50,18 @@ def start_classes(start: Path) -> tuple[str, ...]:
 
 
 def adopt_statistics(cache: Path, start: Path) -> FeatureCache:
-    """Give a cache the statistics that the weights in `start`, a run or shipped weights, were trained with."""
+    """Give a feature cache the statistics that the weights in `start` were trained with.
+
+    Args:
+        cache: A cache on disk; its statistics are overwritten.
+        start: A run or shipped weights.
+
+    Returns:
+        The cache, opened anew.
+
+    Raises:
+        ValueError: `start` has no statistics, or they are those of other features.
+    """
     found = [path for path in (start / STATISTICS, start / "cache" / STATISTICS) if path.is_file()]
     if not found:
         raise ValueError(f"{start}: got no {STATISTICS}, wanted a training run or shipped weights")

@@ -1,4 +1,4 @@
-"""A training run: its recipe, data and nets, as they are needed for conversion and evaluation."""
+"""A folder in which `seld-convert train` has worked -> recipe, data and nets, for conversion and evaluation."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ import numpy as np
 
 from convert.data.cache import FeatureCache, load_cache
 from convert.data.tracks import SLOTS
-from convert.systems import SYSTEMS, TrainableSystem
-from convert.training.recipes import Recipe, changed, find_recipe
-from convert.training.run_file import RunFile, read_run
-from convert.training.trained import load_stage
+from convert.systems import find_system
+from convert.systems.interface import Examples, KerasNets, TrainableSystem
+from convert.systems.recipe import Recipe
+from convert.training.run_json import RunFile, read_run, run_recipe
+from convert.training.weights import load_stage, weights_path
 from edge.frontend.maps import FEATURES
 from edge.nets.bundle import FORMAT, Manifest
+from edge.nets.net import Net
 
 RANDOM_CLASSES = 13
-RANDOM_LABELS = 200
+RANDOM_LABELS = 200  # of each of two recordings
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A folder in which `seld-convert train` has worked: weights, logs, feature cache, `run.json`."""
+    """A training run: weights, logs, feature cache, `run.json`."""
 
     folder: Path
     recipe: Recipe
@@ -33,24 +35,34 @@ class Run:
 
     @property
     def system(self) -> TrainableSystem:
-        """What knows how its nets are put together."""
-        return SYSTEMS[self.recipe.system]
+        """The system of the recipe."""
+        return find_system(self.recipe.system)
 
-    def nets_of(self, stage: str) -> tuple[keras.Model, ...]:
-        """The trained nets of a stage."""
+    def nets_of(self, stage: str) -> KerasNets:
+        """The trained nets of a stage. Raises ValueError if their weights are missing or do not fit."""
         return load_stage(stage, self.recipe, self._classes, self.folder)
 
     def keras_nets(self) -> dict[str, keras.Model]:
-        """Every net of the bundle in Keras."""
-        nets = (net for stage in self.system.STAGES for net in self.nets_of(stage))
+        """Every net of the bundle in Keras, by name. Raises ValueError if weights are missing or do not fit."""
+        nets = (net for stage in self.system.stages for net in self.nets_of(stage))
         return self.system.device_nets(self.recipe, {net.name: net for net in nets})
 
     def deployed_nets(self, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
-        """The same in the form for the converter."""
+        """Nets of `keras_nets` in their form for the converter."""
         return self.system.deployed_nets(self.recipe, nets, self._classes)
 
+    def examples(self, nets: Mapping[str, Net], share: float, seed: int) -> Examples:
+        """Inputs of all nets as the device will feed them, for calibration and for checks.
+
+        Args:
+            nets: Every net of the bundle.
+            share: Of as many examples as calibration takes.
+            seed: What they are drawn by.
+        """
+        return self.system.examples(self.recipe, self.cache, nets, share, seed)
+
     def manifest(self, precision: str) -> Manifest:
-        """What the bundle says of itself, without its nets and scores."""
+        """The manifest of the bundle, without its nets and scores."""
         recipe = self.recipe
         return Manifest(
             format=FORMAT,
@@ -73,25 +85,28 @@ class Run:
 
 
 def open_run(folder: Path) -> Run:
-    """Open a run. Raises ValueError if it is none."""
-    file = read_run(folder)
-    return Run(folder, changed(find_recipe(file.model), file.changes), load_cache(folder / "cache"), file)
+    """Open a run. Raises ValueError if the folder is none."""
+    return Run(folder, run_recipe(folder), load_cache(folder / "cache"), read_run(folder))
 
 
 def random_run(recipe: Recipe, folder: Path) -> Run:
-    """A run of random weights and random data, in a folder that gets the weights: for what only its speed matters.
+    """A run of random weights and random data, for benchmarks of which only the speed matters.
 
     Its nets find something everywhere, so that all tracks are live.
+
+    Args:
+        recipe: That of the nets.
+        folder: Where the weights are written.
     """
     rng = np.random.default_rng(0)
     names = tuple(f"class_{index}" for index in range(RANDOM_CLASSES))
     keras.utils.set_random_seed(0)
-    system = SYSTEMS[recipe.system]
-    for stage in system.STAGES:
+    system = find_system(recipe.system)
+    for stage in system.stages:
         nets = system.build(stage, recipe, len(names))
         system.make_live(nets)
         for net in nets:
-            net.save_weights(folder / f"{net.name}.weights.h5")
+            net.save_weights(weights_path(folder, net.name))
     labels, shape = 2 * RANDOM_LABELS, (recipe.features.bands, len(FEATURES[recipe.features.kind][1]))
     tracks = np.zeros((SLOTS, labels, 4), np.float32)
     tracks[..., 0] = 1.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.systems.etri.dev import direction_error_deg
-from convert.training.dev import f_score
+from convert.systems.etri.dev_scores import direction_error_deg
+from convert.systems.scores import f_score
 
 
 def test_f_counts_answers_above_one_half() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from convert.training.run_file import RunFile, read_run, write_run
-from convert.training.trainer import TrainSettings
+from convert.systems.recipe import TrainSettings
+from convert.training.run_json import RunFile, read_run, write_run
 
 STAGES = ("localizer", "classifier")
 SOURCES = [{"source": "a", "licence": "CC0", "clips": 3}]

@@ -1,4 +1,4 @@
-"""The training loop: resuming is as if nothing had happened; checkpoints, log, schedule."""
+"""The training loop: a training that was cut goes on as if nothing had happened; averages, scores, snapshots."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 from keras import ops
 
+from convert.systems.recipe import TrainSettings
+from convert.training.csv_log import read_log
+from convert.training.schedule import learning_rate
 from convert.training.snapshots import load_snapshot
-from convert.training.trainer import TrainSettings, add_row, cycle_ends, fit, learning_rate, read_log
+from convert.training.task import TrainingTask
+from convert.training.trainer import fit
 
 SETTINGS = TrainSettings(steps=6, batch_size=4, warmup_steps=2, average_momentum=0.8, checkpoint_steps=3, seed=3)
 
@@ -38,10 +42,10 @@ def squared(target: object, predicted: object) -> object:
 
 
 def trained(
-    folder: Path, settings: TrainSettings = SETTINGS, make: Callable = batch, **options: Any
+    folder: Path, settings: TrainSettings = SETTINGS, make: Callable = batch, score: Any = None, **options: Any
 ) -> list[np.ndarray]:
     model = net()
-    fit(model, squared, make, settings, folder, "net", **options)
+    fit(TrainingTask(model, squared, make, score), settings, folder, "net", **options)
     return model.get_weights()
 
 
@@ -167,7 +171,7 @@ def test_scores_come_with_the_first_checkpoint_after_so_many_steps_and_at_the_en
 ) -> None:
     settings = replace(SETTINGS, steps=5, checkpoint_steps=checkpoint_steps, dev_steps=dev_steps)
     drawn: list[int] = []
-    trained(tmp_path, settings, score=score, draw=lambda: drawn.append(int(rows(tmp_path)[-1]["step"])))
+    trained(tmp_path, settings, score=score, on_scores=lambda: drawn.append(int(rows(tmp_path)[-1]["step"])))
     found = rows(tmp_path)
     assert drawn == scored
     assert [int(row["step"]) for row in found if row["dev_loss"]] == scored
@@ -178,16 +182,6 @@ def test_scores_come_with_the_first_checkpoint_after_so_many_steps_and_at_the_en
         "steps_per_s",
         "dev_loss",
     ]  # what is not known is left out
-
-
-def test_a_log_takes_new_columns_and_replaces_what_was_not_before(tmp_path: Path) -> None:
-    path = tmp_path / "net.csv"
-    assert read_log(path) == []
-    for row in ({"step": "2", "loss": "1"}, {"step": "4", "loss": "2"}, {"step": "6", "loss": "3"}):
-        add_row(path, row)
-    add_row(path, {"step": "4", "loss": "5", "dev_loss": "6"})
-    assert read_log(path) == [{"step": "2", "loss": "1", "dev_loss": ""}, {"step": "4", "loss": "5", "dev_loss": "6"}]
-    assert [path.name for path in tmp_path.iterdir()] == ["net.csv"]
 
 
 def test_progress_is_a_line_per_checkpoint_where_there_is_no_terminal(
@@ -206,7 +200,7 @@ def test_it_learns(tmp_path: Path, optimizer: str, rate: float) -> None:
     inputs = keras.Input((3,), name="x")
     linear = keras.Model({"x": inputs}, keras.layers.Dense(1)(inputs))
     settings = replace(SETTINGS, steps=100, learning_rate=rate, checkpoint_steps=50, optimizer=optimizer)
-    fit(linear, squared, batch, settings, tmp_path, "net")
+    fit(TrainingTask(linear, squared, batch), settings, tmp_path, "net")
     first, last = (float(row["loss"]) for row in rows(tmp_path))
     assert last < 0.1 * first
     np.testing.assert_allclose(linear.get_weights()[0], 1.0, atol=0.1)  # the target is the sum of the inputs
@@ -215,11 +209,11 @@ def test_it_learns(tmp_path: Path, optimizer: str, rate: float) -> None:
 def test_the_checkpoint_of_another_net_is_refused(tmp_path: Path) -> None:
     trained(tmp_path, replace(SETTINGS, steps=1))
     with pytest.raises(ValueError, match=r"net\.npz: got .*\(3, 5\), wanted \(3, 6\): another net's\?"):
-        fit(net(6), squared, batch, SETTINGS, tmp_path, "net")
+        fit(TrainingTask(net(6), squared, batch), SETTINGS, tmp_path, "net")
     inputs = keras.Input((3,), name="x")
     smaller = keras.Model({"x": inputs}, keras.layers.Dense(1)(inputs))
     with pytest.raises(ValueError, match=r"net\.npz: got \d+ variables, wanted \d+: another net's\?"):
-        fit(smaller, squared, batch, SETTINGS, tmp_path, "net")
+        fit(TrainingTask(smaller, squared, batch), SETTINGS, tmp_path, "net")
 
 
 def test_an_error_in_a_batch_comes_out(tmp_path: Path) -> None:
@@ -230,38 +224,6 @@ def test_an_error_in_a_batch_comes_out(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="got no such batch"):
         trained(tmp_path, make=breaks)
-
-
-def test_the_schedule() -> None:
-    settings = TrainSettings(steps=1000, warmup_steps=100, learning_rate=0.5)
-    rates = [learning_rate(step, settings) for step in range(1000)]
-    assert rates[0] == pytest.approx(0.005)
-    np.testing.assert_allclose(np.diff(rates[:100]), 0.005)
-    assert rates[99] == rates[100] == max(rates) == 0.5
-    assert rates[550] == pytest.approx(0.5 * (0.01 + 0.99 * 0.5))
-    assert np.all(np.diff(rates[100:]) <= 0)
-    assert learning_rate(1000, settings) == learning_rate(5000, settings) == pytest.approx(0.005)
-    constant = replace(settings, schedule="constant")
-    assert [learning_rate(step, constant) for step in (0, 50, 100, 999)] == [0.005, pytest.approx(0.255), 0.5, 0.5]
-
-
-def test_the_schedule_in_cycles() -> None:
-    settings = TrainSettings(steps=1000, warmup_steps=100, learning_rate=0.5, cycles=3)
-    assert cycle_ends(settings) == (333, 666, 1000)
-    rates = np.array([learning_rate(step, settings) for step in range(1000)])
-    np.testing.assert_allclose(np.diff(rates[:100]), 0.005)
-    for begin, end in ((100, 333), (333, 666), (666, 1000)):
-        assert rates[begin] == 0.5
-        assert rates[(begin + end) // 2] == pytest.approx(0.5 * (0.01 + 0.99 * 0.5), rel=0.02)
-        assert rates[end - 1] == pytest.approx(0.005, rel=0.01)
-        assert np.all(np.diff(rates[begin:end]) < 0)
-    once = replace(settings, cycles=1)
-    assert rates[:101].tolist() == [learning_rate(step, once) for step in range(101)]
-    assert learning_rate(1000, settings) == learning_rate(5000, settings) == pytest.approx(0.005)
-    longer = replace(settings, warmup_steps=400)  # than a cycle
-    rates = np.array([learning_rate(step, longer) for step in range(1000)])
-    assert rates.max() == rates[399] == rates[666] == 0.5
-    assert rates.min() > 0
 
 
 def test_the_averaged_weights_at_the_end_of_each_cycle_are_kept(tmp_path: Path) -> None:
@@ -304,22 +266,3 @@ def test_the_schedule_is_followed(tmp_path: Path, warmup_steps: int) -> None:
     after = trained(tmp_path, replace(SETTINGS, steps=1, warmup_steps=warmup_steps, average_momentum=0.0))
     moved = np.abs(after[0] - before[0])  # the first kernel
     assert moved.max() == pytest.approx(SETTINGS.learning_rate / warmup_steps, rel=0.02)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"steps": 0},
-        {"batch_size": 0},
-        {"checkpoint_steps": 0},
-        {"dev_steps": 0},
-        {"seed": -1},
-        {"cycles": 0},
-        {"cycles": 8001},
-        {"optimizer": "sgd"},
-    ],
-)
-def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
-    ((name, value),) = wrong.items()
-    with pytest.raises(ValueError, match=rf"got .*{name} {value!r}"):
-        TrainSettings(**wrong)

@@ -1,4 +1,4 @@
-"""`run.json` of a training run: which model, made of what, and how each stage was trained."""
+"""`run.json` and `recipe.toml` of a training run: which model, made of what, and how each stage was trained."""
 
 from __future__ import annotations
 
@@ -7,25 +7,31 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convert.training.trainer import TrainSettings
+from convert.systems.recipe import Recipe, TrainSettings
+from convert.training.recipes import RECIPE_SUFFIX, changed, find_recipe, read_recipe
 from edge.settings import build
 
 RUN_FILE = "run.json"
+RECIPE_FILE = f"recipe{RECIPE_SUFFIX}"  # a copy of the user's own recipe; a run of a shipped recipe has none
 
 
 @dataclass(frozen=True, slots=True)
 class RunFile:
-    """What `run.json` says."""
+    """The contents of `run.json`."""
 
     model: str  # name of the recipe
     sources: list[dict[str, Any]]  # what the data were made of: rows of source, licence, clips
     training: dict[str, TrainSettings]  # schedule of each stage that was trained
     changes: dict[str, Any] = field(default_factory=dict)  # of the recipe, see `recipes.changed`
-    arrays: tuple[str, ...] = ("foa",)  # of the recordings, the most heard first
+    arrays: tuple[str, ...] = ("foa",)  # of the recordings, the most frequent first
 
 
 def write_run(folder: Path, run: RunFile) -> None:
-    """Write `run.json` into a run. Stages of the same model that were trained there before keep their schedule."""
+    """Write `run.json` into a run. Stages of the same model that were trained there before keep their schedule.
+
+    Raises:
+        ValueError: There is a `run.json` that `write_run` did not write.
+    """
     path = folder / RUN_FILE
     before = read_run(folder) if path.is_file() else run
     training = (before.training if before.model == run.model else {}) | run.training
@@ -41,7 +47,7 @@ def write_run(folder: Path, run: RunFile) -> None:
 
 
 def read_run(folder: Path) -> RunFile:
-    """Read `run.json`. Raises ValueError if there is none in the folder, or something else than `write_run` writes."""
+    """Read `run.json`. Raises ValueError if there is none in the folder, or one that `write_run` did not write."""
     path = folder / RUN_FILE
     if not path.is_file():
         raise ValueError(f"{folder}: got no {RUN_FILE}, wanted a folder that `seld-convert train` wrote")
@@ -54,3 +60,25 @@ def read_run(folder: Path) -> RunFile:
         raise ValueError(f"{path}: got something else, wanted JSON with model, training and sources") from None
     schedules = {stage: build(TrainSettings, each, f"{path}: training: {stage}") for stage, each in training.items()}
     return RunFile(str(model), sources, schedules, changes, arrays)
+
+
+def keep_recipe(folder: Path, model: str) -> None:
+    """Copy the recipe of a run into its folder if it is the user's own file, so that the run can be read without it.
+
+    Args:
+        folder: The run.
+        model: Name of a shipped recipe or path of a recipe.
+    """
+    copy = folder / RECIPE_FILE
+    if model.endswith(RECIPE_SUFFIX):
+        text = Path(model).read_text(encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text, encoding="utf-8")
+    else:
+        copy.unlink(missing_ok=True)
+
+
+def run_recipe(folder: Path) -> Recipe:
+    """The recipe of a run with the changes that were made to it. Raises ValueError if the folder is no run."""
+    run, own = read_run(folder), folder / RECIPE_FILE
+    return changed(read_recipe(own) if own.is_file() else find_recipe(run.model), run.changes)

@@ -9,11 +9,12 @@ import pytest
 from convert.data.build_cache import build_cache
 from convert.data.cache import load_cache
 from convert.data.folders import find_data
-from convert.systems.coloc.system import STAGES
-from convert.training.recipes import RECIPES, Recipe
-from convert.training.stages import train_stages
-from convert.training.start import adopt_statistics, find_start, shipped_weights, start_classes
-from convert.training.trained import load_stage
+from convert.systems.coloc.examples import STAGES
+from convert.systems.recipe import Recipe
+from convert.training.recipes import RECIPES
+from convert.training.train_stages import train_stages
+from convert.training.warm_start import WarmStart, adopt_statistics, find_start, shipped_weights, start_classes
+from convert.training.weights import load_stage
 from edge.nets.bundle import load_bundle
 
 
@@ -28,7 +29,7 @@ def test_training_begins_where_another_run_ended(
 ) -> None:
     still = replace(tiny_recipe, training=replace(tiny_recipe.training, steps=1, learning_rate=1e-9))
     cache = load_cache(trained_run / "cache")
-    train_stages(["localizer"], still, cache, tmp_path / "from_run", trained_run)
+    train_stages(["localizer"], still, cache, tmp_path / "from_run", warm_start=WarmStart(trained_run))
     train_stages(["localizer"], still, cache, tmp_path / "from_nothing")
     folders = (trained_run, tmp_path / "from_run", tmp_path / "from_nothing")
     wanted, begun, fresh = (weights(still, folder) for folder in folders)

@@ -11,13 +11,13 @@ import pytest
 
 from convert.data.cache import FeatureCache
 from convert.data.tracks import SLOTS, stack_tracks
-from convert.losses import focal_cross_entropy, set_localizer_loss
 from convert.systems.coloc.batches import localizer_example
-from convert.systems.coloc.dev import classifier_scores, dev_score, localizer_scores
-from convert.systems.coloc.nets import build_trainable
-from convert.systems.coloc.system import build
-from convert.training import dev
-from convert.training.recipes import Recipe
+from convert.systems.coloc.dev_scores import classifier_scores, localizer_scores
+from convert.systems.coloc.system import COLOC
+from convert.systems.interface import TrainingData
+from convert.systems.recipe import Recipe
+from convert.training import dev_score
+from convert.training.task import training_task
 from edge.geometry import unit_vector
 
 LABELS = 12
@@ -76,7 +76,7 @@ def test_the_classifier_s_scores_of_known_answers() -> None:
 def test_chunks_are_the_same_each_time_and_as_recorded(
     stage: str, tiny_recipe: Recipe, make_cache: Callable[..., FeatureCache], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dev, "CHUNKS", 8)
+    monkeypatch.setattr(dev_score, "CHUNKS", 8)
     tracks = np.zeros((SLOTS, 40, 4), np.float32)
     tracks[0, ::2, :3] = unit_vector(30.0, 0.0)
     tracks[..., 3] = 2 - (tracks[..., 0] != 0)
@@ -87,12 +87,13 @@ def test_chunks_are_the_same_each_time_and_as_recorded(
         features=replace(tiny_recipe.features, bands=8),
     )
     keras.utils.set_random_seed(0)
-    model = build_trainable(*build(stage, recipe, 2))
-    loss = set_localizer_loss(SLOTS) if stage == "localizer" else focal_cross_entropy
+    data = TrainingData(recipe, cache, 0, lambda stage: ())
+    task = training_task(COLOC, stage, COLOC.build(stage, recipe, 2), data, cache)
+    model, score = task.model, task.score
+    assert score is not None
     asked: list[dict[str, np.ndarray]] = []
     predict = model.predict_on_batch
     monkeypatch.setattr(model, "predict_on_batch", lambda inputs: asked.append(inputs) or predict(inputs))
-    score = dev_score(stage, loss, recipe, cache)
     assert score(model) == score(model)
     assert len(asked) == 4  # 8 chunks in batches of 4, twice
     for first, second in zip(asked[:2], asked[2:], strict=True):

@@ -1,0 +1,79 @@
+"""Chunks of a feature cache -> training batches: augmentation, and what a stage makes of each chunk.
+
+A batch is a pure function of the cache, the seed and the step number, so that a resumed training sees the same batches
+as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from convert.data.augment import ALL_MAPS, Augmentation, augmented, check_sampling, sample
+from convert.data.cache import Chunk, FeatureCache
+from convert.systems.interface import Batch, BatchFunction
+from convert.systems.recipe import Recipe
+from edge.types import FloatArray
+
+AS_RECORDED = Augmentation(level_db=(0.0, 0.0), rotated_share=0.0, perturbation_deg=0.0)  # for development data
+Example = Callable[[Chunk, np.random.Generator], tuple[dict[str, FloatArray], FloatArray]]
+"""An augmented chunk -> inputs by name and the target, without the batch axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How batches are drawn from a feature cache."""
+
+    augmentation: Augmentation
+    labels: int  # label frames of a chunk
+    batch_size: int
+    seed: int
+
+
+def training_sampling(recipe: Recipe, seed: int) -> Sampling:
+    """The sampling that a recipe asks for in training."""
+    return Sampling(recipe.augmentation, recipe.sizes.labels, recipe.training.batch_size, seed)
+
+
+def calibration_sampling(recipe: Recipe, count: int, seed: int) -> Sampling:
+    """One batch of `count` chunks as a device may receive them: at any level and rotation, without masks or silence."""
+    augmentation = replace(recipe.augmentation, silence_share=0.0, masked_frames=0, masked_bands=0, speed=(1.0, 1.0))
+    return Sampling(augmentation, recipe.sizes.labels, count, seed)
+
+
+def batches_of(example: Example, cache: FeatureCache, sampling: Sampling, maps: slice = ALL_MAPS) -> BatchFunction:
+    """A function from the step number to the batch of that step.
+
+    Args:
+        example: What a stage makes of a chunk. To be pickled, it is a function of a module or a `partial` of one.
+        cache: Where the chunks come from.
+        sampling: How they are drawn.
+        maps: Those of the cache's maps that the stage takes.
+
+    Returns:
+        The function. It can be called in any order, and be pickled if `example` can.
+
+    Raises:
+        ValueError: A recording of the cache is shorter than a chunk, or its maps cannot be stretched in time.
+    """
+    check_sampling(cache, sampling.labels, sampling.augmentation)
+    return partial(_batch, example, cache, sampling, maps)
+
+
+def _batch(example: Example, cache: FeatureCache, sampling: Sampling, maps: slice, step: int) -> Batch:
+    rng = np.random.default_rng([sampling.seed, step])
+    inputs: dict[str, FloatArray] = {}
+    targets = np.empty(0, np.float32)
+    for index in range(sampling.batch_size):
+        chunk = sample(cache, sampling.labels, sampling.augmentation, rng, maps)
+        values, target = example(augmented(chunk, cache, sampling.augmentation, rng, maps), rng)
+        if not inputs:
+            inputs = {name: np.empty((sampling.batch_size, *value.shape), np.float32) for name, value in values.items()}
+            targets = np.empty((sampling.batch_size, *target.shape), np.float32)
+        for name, value in values.items():
+            inputs[name][index] = value
+        targets[index] = target
+    return inputs, targets

@@ -1,0 +1,67 @@
+"""A recipe: everything but the data that makes a model what it is. `convert.training.recipes` reads it from TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from convert.data.augment import Augmentation
+from edge.events.decoder import DecodeSettings
+from edge.frontend.maps import FeatureSettings
+from edge.frontend.stft import StftSettings
+
+OPTIMIZER_NAMES = ("adam", "adamw", "ranger")
+SCHEDULES = ("cosine", "linear", "constant")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How long and how fast a stage is trained. Raises ValueError for values that cannot work."""
+
+    steps: int = 8000
+    batch_size: int = 32
+    learning_rate: float = 1e-3  # the highest value of the schedule
+    warmup_steps: int = 200
+    clip_norm: float = 1.0  # of each gradient
+    average_momentum: float = 0.998  # of the moving average of the weights, which is what is kept
+    checkpoint_steps: int = 200
+    dev_steps: int = 1000  # scores and curves come with the first checkpoint after this many steps, and at the end
+    seed: int = 0
+    schedule: str = "cosine"  # of the learning rate, one of `SCHEDULES`: see `convert.training.schedule`
+    optimizer: str = "adam"  # one of `OPTIMIZER_NAMES`
+    cycles: int = 1  # of the schedule; with more than one, the weights at the end of each are kept
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZER_NAMES:
+            raise ValueError(f"got optimizer {self.optimizer!r}, wanted one of {', '.join(OPTIMIZER_NAMES)}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"got schedule {self.schedule!r}, wanted one of {', '.join(SCHEDULES)}")
+        if not 1 <= self.cycles <= max(self.steps, 1):
+            raise ValueError(f"got cycles {self.cycles}, wanted 1 to {self.steps}, as many as there are steps")
+        least = min(self.steps, self.batch_size, self.checkpoint_steps, self.dev_steps)
+        if least < 1 or self.seed < 0:
+            raise ValueError(
+                f"got steps {self.steps}, batch_size {self.batch_size}, checkpoint_steps {self.checkpoint_steps}, "
+                f"dev_steps {self.dev_steps}, seed {self.seed}, wanted at least 1, 1, 1, 1 and 0"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything but the data that makes a model what it is. Raises ValueError if the numbers of bands differ."""
+
+    name: str
+    system: str  # a name that `convert.systems.find_system` knows
+    sizes: Any  # of the nets: the dataclass `sizes` of the system, with `frames`, `bands` and `labels`
+    augmentation: Augmentation
+    losses: Any  # the dataclass `losses` of the system
+    features: FeatureSettings
+    training: TrainSettings = field(default_factory=TrainSettings)
+    stft: StftSettings = field(default_factory=StftSettings)
+    device: Mapping[str, Any] = field(default_factory=dict)  # settings of the device's system, for the bundle
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+
+    def __post_init__(self) -> None:
+        if self.features.bands != self.sizes.bands:
+            raise ValueError(f"got features.bands {self.features.bands}, wanted {self.sizes.bands}, as sizes.bands")

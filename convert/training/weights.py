@@ -1,0 +1,96 @@
+"""Weights that training left in a folder -> the nets of a stage, or the first convolutions of another net.
+
+The paper of two-step begins with an SED net that others have trained on far more data than it has. The convolutions of
+CoLoC, trained on log-mel and intensity maps, are such a start for the DOA and the fusion net, which take the same maps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from convert.systems import find_system
+from convert.systems.interface import KerasNets
+from convert.systems.recipe import Recipe
+from convert.training.recipes import find_recipe
+from convert.training.run_json import RUN_FILE, run_recipe
+from convert.training.warm_start import start_classes
+
+TEACHERS = {"doa": "localizer", "fusion": "classifier"}  # stage of two-step -> stage of CoLoC
+
+
+def weights_path(folder: Path, net: str) -> Path:
+    """The file of the weights of a net in a run or among shipped weights."""
+    return folder / f"{net}.weights.h5"
+
+
+def load_stage(stage: str, recipe: Recipe, classes: int, folder: Path) -> KerasNets:
+    """The nets of a stage with the weights that training left in a folder.
+
+    Raises:
+        ValueError: The folder holds no weights of these nets.
+    """
+    nets = find_system(recipe.system).build(stage, recipe, classes)
+    for net in nets:
+        path = weights_path(folder, net.name)
+        if not path.is_file():
+            raise ValueError(f"{path}: got no such file, wanted weights that `seld-convert train` wrote")
+        try:
+            net.load_weights(path)
+        except (ValueError, KeyError, OSError) as error:
+            raise ValueError(f"{path}: not weights of this net: {' '.join(str(error).split())}") from None
+    return nets
+
+
+def teach(stage: str, net: keras.Model, teacher_folder: Path) -> int:
+    """Give a net of stage `doa` or `fusion` the convolutions of a trained CoLoC.
+
+    Args:
+        stage: A stage with no entry in `TEACHERS` is left as it is.
+        net: Its first convolutions are changed as far as they fit.
+        teacher_folder: A run or shipped weights of CoLoC.
+
+    Returns:
+        How many convolutions fitted.
+
+    Raises:
+        ValueError: The folder holds no weights of CoLoC.
+    """
+    if stage not in TEACHERS:
+        return 0
+    is_run = (teacher_folder / RUN_FILE).is_file()
+    recipe = run_recipe(teacher_folder) if is_run else find_recipe(teacher_folder.name)
+    *_, teacher = load_stage(TEACHERS[stage], recipe, len(start_classes(teacher_folder)), teacher_folder)
+    return adopt_convolutions(net, teacher)
+
+
+def adopt_convolutions(net: keras.Model, teacher: keras.Model) -> int:
+    """Copy the first convolutions of `teacher` and their norms to those of `net`.
+
+    Layers are named `NAME_conv` and `NAME_norm`. Input maps that only `net` has get zeros. Convolutions from the first
+    pair on that differs in shape stay as they are.
+
+    Returns:
+        How many convolutions fitted.
+    """
+    adopted = 0
+    for own, other in zip(_convolutions(net), _convolutions(teacher), strict=False):
+        kernel, bias = other.get_weights()
+        shape = own.kernel.shape
+        further = shape[2] - kernel.shape[2]
+        if shape[:2] != kernel.shape[:2] or shape[3] != kernel.shape[3] or further < 0 or (adopted and further):
+            break
+        own.set_weights([np.pad(kernel, [(0, 0), (0, 0), (0, further), (0, 0)]), bias])
+        _norm_behind(net, own).set_weights(_norm_behind(teacher, other).get_weights())
+        adopted += 1
+    return adopted
+
+
+def _convolutions(net: keras.Model) -> list[keras.layers.Conv2D]:
+    return [layer for layer in net.layers if isinstance(layer, keras.layers.Conv2D) and layer.name.endswith("_conv")]
+
+
+def _norm_behind(net: keras.Model, convolution: keras.layers.Layer) -> keras.layers.Layer:
+    return net.get_layer(convolution.name.removesuffix("_conv") + "_norm")
