@@ -29,7 +29,6 @@ with open(sys.argv[1], "rb") as file:
     while raw := file.read(4 * 4 * 4800):
         sys.stdout.buffer.write(HEADER.pack(len(raw), False, time.monotonic()) + raw)
         sys.stdout.flush()
-        time.sleep(0.02)
 sys.stdin.read()
 """
 
@@ -102,13 +101,14 @@ def test_it_is_the_life_that_a_block_has(executed, tmp_path, monkeypatch):
     (tmp_path / "recorder.py").write_text(RECORDER)
     played = (sys.executable, str(tmp_path / "recorder.py"), str(tmp_path / "scene.raw"))
     monkeypatch.setattr(microphone, "RECORDER", played)
+    monkeypatch.setattr(microphone, "QUEUE_S", 60.0)  # holds all of it, so that a slow machine loses nothing
     monkeypatch.setattr(mqtt, "CLOSE_S", 0.1)
 
     bundle, array = load_bundle("coloc-edge"), load_array("open_tetra")
     pipeline = build_pipeline(bundle, array, build_system(bundle))
     settings = MqttSettings(host="127.0.0.1", port=1, outbox=str(tmp_path / "outbox"))  # nobody listens there
     sink = mqtt.MqttSink(settings, None, DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names))
-    with open_source("mic", array.channels, 24000, native_rate_hz=48000) as source:
+    with open_source("mic", array.channels, 24000, native_rate_hz=48000, deadline_s=60.0) as source:
         switch.set()
         run(until(source, 7.0, 24000), pipeline, [sink])
         sink.close()

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 import shlex
+import tomllib
 
 import pytest
 
@@ -144,6 +145,13 @@ def test_a_wrong_command_is_noticed(tmp_path):
     page.write_text("    seld-edge run --sauce mic\n")
     with pytest.raises(pytest.fail.Exception, match="--sauce"):
         test_every_command_is_one(page)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
+def test_every_extra_that_is_installed_exists(document):
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for extras in re.findall(r"(?:seld-edge|'\.|none-any\.whl)\[([\w,]+)\]", text_of(document)):
+        assert set(extras.split(",")) <= known.keys()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
