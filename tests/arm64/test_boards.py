@@ -40,9 +40,11 @@ def both(here, there, name, read):
     return [read((folder / name).read_text()) for folder in (here, there)]
 
 
-def test_the_tests_of_the_device_pass(board):
+@pytest.mark.parametrize("which", ["not block", pytest.param("block", marks=pytest.mark.long)])
+def test_the_tests_of_the_device_pass(board, which):
+    """All of TESTS, in two parts: those over many sizes of blocks take as long as the others."""
     files = [ROOT / "tests" / "edge" / name for name in TESTS]
-    done = board.python("-m", "pytest", *QUICKLY, "-k", WITHOUT, *files)
+    done = board.python("-m", "pytest", *QUICKLY, "-k", f"{WITHOUT} and {which}", *files)
     assert done.returncode == 0 and "[100%]" in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]
 
 

@@ -15,6 +15,8 @@ from edge.scoring.annotations import read_annotations
 from tests.edge.command_line import LOW, SELD_EDGE, events, is_about, refused, without_introduction
 from tests.paths import ROOT
 
+UNHURRIED = "[budget]\nstep_ms = 10000\n"  # the quality stays, however busy the machine is
+
 
 def test_one_line_is_all_that_a_process_says(tmp_path, tiny_bundle, wav):
     """No notes of the interpreter, no traceback, no warnings at exit."""
@@ -94,8 +96,11 @@ sys.exit(edge.cli.main())
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_closes_what_is_open_and_ends_well(tiny_bundle, sounds, tmp_path, number):
     """Live from stdin, which stays open: a first sound, then a second that lasts when the signal comes."""
+    (tmp_path / "a.toml").write_text(UNHURRIED)
     args = [
         "run",
+        "--config",
+        str(tmp_path / "a.toml"),
         "--source",
         "-",
         "--model",
@@ -124,7 +129,7 @@ def test_a_signal_closes_what_is_open_and_ends_well(tiny_bundle, sounds, tmp_pat
 
 def test_what_systemd_is_told_of_a_process(tiny_bundle, sounds, tmp_path):
     """Ready after the first answer, alive with the steps; settings read anew between; stopping in the end."""
-    (tmp_path / "a.toml").write_text('source = "-"\nsinks = ["null"]\n')
+    (tmp_path / "a.toml").write_text('source = "-"\nsinks = ["null"]\n' + UNHURRIED)
     pcm = np.clip(np.rint(sounds * 32768), -32768, 32767).astype("<i2").tobytes()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
@@ -138,7 +143,7 @@ def test_what_systemd_is_told_of_a_process(tiny_bundle, sounds, tmp_path):
             told = [systemd.recv(4096).decode()]
             while not told[-1].startswith("STATUS="):
                 told.append(systemd.recv(4096).decode())
-            (tmp_path / "a.toml").write_text('source = "-"\nsinks = ["jsonl:-"]\n[decode]\non = 0.6\n')
+            (tmp_path / "a.toml").write_text('source = "-"\nsinks = ["jsonl:-"]\n[decode]\non = 0.6\n' + UNHURRIED)
             child.send_signal(signal.SIGHUP)
             child.stdin.write(pcm[:9600])
             child.stdin.close()
