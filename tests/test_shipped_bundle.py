@@ -1,4 +1,4 @@
-"""The bundle that comes with the package, on sounds of the project's own making."""
+"""The bundles that come with the package, on synthesized sounds."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ DIRECTIONS = [(azimuth, elevation) for elevation in (-40, -10, 20, 50) for azimu
 SOUNDS = ("telephone", "music", "dog_bark", "water_tap")  # those that need no espeak-ng
 
 
-OFF_DEG = {"TwoStep": (12.0, 35.0)}  # median and 90 % of the errors: the least trained of the three
+OFF_DEG = {"TwoStep": (12.0, 35.0)}  # median and 90 % of the errors; the least trained of the three
 SCENE = Path(__file__).parents[1] / "edge" / "demo" / "scene.wav"
 STREAMING = [name for name, folder in shipped_bundles().items() if set(NETS) <= set(read_manifest(folder).nets)]
 
@@ -63,7 +63,7 @@ def plane_wave(name, azimuth_deg, elevation_deg, seed):
     return samples.astype(np.float32)
 
 
-def test_a_plane_wave_comes_out_where_it_came_from(pipeline):
+def test_a_plane_wave_keeps_its_direction(pipeline):
     errors = []
     for number, (azimuth, elevation) in enumerate(DIRECTIONS):
         wave = plane_wave(SOUNDS[number % len(SOUNDS)], azimuth, elevation, number)
@@ -88,7 +88,7 @@ def test_silence_gives_no_events(pipeline):
     assert heard(pipeline, np.zeros((6 * 24000, 4), np.float32)) == []
 
 
-def test_the_nets_have_no_float_tensor_and_repeat_themselves(bundle):
+def test_the_nets_have_no_float_tensor_and_are_deterministic(bundle):
     rng = np.random.default_rng(0)
     for net in bundle.nets().values():
         assert not [kind for kind in net.tensor_types() if kind.startswith("float")]
@@ -100,7 +100,7 @@ def test_the_nets_have_no_float_tensor_and_repeat_themselves(bundle):
 
 
 class Rows:
-    """In place of a recurrence: what it would be given."""
+    """Takes the place of a recurrence and returns its input."""
 
     def __call__(self, past=None, *, shared_labels):
         return {"output": shared_labels}
@@ -111,8 +111,8 @@ class Rows:
 
 @pytest.mark.parametrize("stage", ["localizer", "classifier"])
 @pytest.mark.parametrize("name", STREAMING or [pytest.param("", marks=pytest.mark.skip("no bundle has step nets"))])
-def test_the_convolutions_of_the_demo_scene_do_not_depend_on_how_it_is_cut(convolved, name, stage):
-    """Bit by bit: at once, in blocks of any number of label frames, and one by one as on the device."""
+def test_the_convolutions_do_not_depend_on_the_block_size(convolved, name, stage):
+    """Bit by bit, in blocks of any number of label frames, and one by one as on the device."""
     bundle = load_bundle(name)
     scene, _ = read_wav(SCENE)
     stft, extractor = Stft(bundle.manifest.stft, 4), bundle.extractor()

@@ -155,8 +155,8 @@ def build_system(
     threads: int = 1,
     overrides: Mapping[str, Any] | None = None,
     nets: Mapping[str, Net] | None = None,
-    array: ArrayProfile | None = None,
     clock: StageClock | None = None,
+    array: ArrayProfile | None = None,
 ) -> System:
     """Build the system of a bundle.
 
@@ -165,8 +165,8 @@ def build_system(
         threads: Of the bundle's own nets.
         overrides: Settings of the system that replace those of the bundle.
         nets: Nets by name that replace those of the bundle: the same nets in Keras, say.
-        array: The array that is listened to; one that delivers FOA if not given.
         clock: Measures the stages of the system, and of the pipeline that it becomes part of.
+        array: The array that is listened to; one that delivers FOA if not given.
 
     Raises:
         ValueError: No system has the name that the bundle states, or the bundle does not fit it.

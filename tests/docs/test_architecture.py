@@ -84,12 +84,12 @@ def test_it_is_the_life_that_a_block_has(executed, tmp_path, monkeypatch):
     """A few seconds from a played recorder to the outbox of MQTT: which files of edge work on the way."""
     pytest.importorskip("paho.mqtt.client", reason="needs paho-mqtt")
     import numpy as np
-    from edge.outputs.device_info import DeviceInfo
 
     from edge.arrays.profile import load_array
     from edge.audio.sources import open_source
     from edge.nets.bundle import load_bundle
     from edge.outputs import mqtt
+    from edge.outputs.device_info import DeviceInfo
     from edge.outputs.mqtt_link import MqttSettings
     from edge.runtime.pipeline import build_pipeline, build_system, run
 

@@ -6,9 +6,9 @@ from dataclasses import fields
 from datetime import UTC, datetime
 
 import pytest
-from edge.outputs.device_info import DeviceInfo
 
 from edge.events.records import event_record
+from edge.outputs.device_info import DeviceInfo
 from edge.outputs.home_assistant import Topics, discovery_topic
 from edge.outputs.sinks import open_sink
 from edge.runtime.governor import GovernorStats

@@ -25,7 +25,7 @@ class Scene:
     """A stream of label frames in which known sounds sound, and fake nets that answer from that knowledge.
 
     `sounds` maps the number of a label frame to its sounds: class, azimuth, elevation. The scene of a system is a
-    subclass; it states its STFT, its fake nets, its number of slots, and how spectra encode the label frame number.
+    subclass; it states its STFT, its fake nets, its number of slots, and how spectra encode the number of a label.
     """
 
     def __init__(self, sounds="mixed"):

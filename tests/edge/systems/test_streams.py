@@ -1,4 +1,4 @@
-"""What the loops of all systems have in common, in label frames."""
+"""Streams of label frames through every system."""
 
 from functools import partial
 
@@ -29,13 +29,13 @@ def scene(loop, scene_of):
 
 @pytest.fixture
 def system(scene, loop):
-    """A function from other settings than the usual ones to a system that hears the scene."""
+    """A function from settings that differ from the defaults to a system with the nets of the scene."""
     mode = loop.partition("-")[2]
     return partial(scene.system, mode=mode) if mode else scene.system
 
 
 @pytest.mark.parametrize("resumed", [25, 100, 3])
-def test_a_gap_closes_the_stream_and_begins_another(scene, system, resumed):
+def test_a_gap_ends_the_stream_and_begins_another(scene, system, resumed):
     labels = [*range(17), *range(resumed, resumed + 45)]
     scene.check(scene.answers(system(), labels), labels)
 
@@ -53,14 +53,14 @@ def test_reset_and_finish_equal_a_new_system(scene, system, loop):
         used.reset()
 
 
-def test_finish_goes_on_where_it_ended(scene, system):
+def test_the_stream_goes_on_after_finish(scene, system):
     used = system()
     assert list(used.finish()) == []
     scene.check(scene.answers(used, range(13)), range(13))
     scene.check(scene.answers(used, range(13, 20)), range(13, 20))
 
 
-def test_answers_stay_as_they_are_while_the_next_ones_are_computed(scene, system):
+def test_answers_are_not_changed_by_later_steps(scene, system):
     used = system(window_labels=8, hop_labels=2, max_overlap=3)
     kept = [
         (answer, answer.activity.copy(), answer.direction.copy())

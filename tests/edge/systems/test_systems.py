@@ -43,7 +43,7 @@ def test_events_and_rows_around_a_gap_do_not_depend_on_the_blocks(sounds, cut, b
     assert heard(got) == [("low", 1.0, 1.5), ("high", 3.0, 4.0)]
 
 
-def test_reset_makes_the_pipeline_new(sounds, made):
+def test_reset_equals_a_new_pipeline(sounds, made):
     fresh = run_through(made(), [AudioBlock(sounds, 0)])
     pipeline = made()
     list(pipeline.push(AudioBlock(sounds[:40_000], 0)))

@@ -1,4 +1,4 @@
-"""What both modes of CoLoC have in common, and how a bundle chooses one."""
+"""Properties of both modes of CoLoC, and how a bundle chooses one."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def test_streams_of_any_length_are_answered_label_by_label(scene_of, mode):
 @pytest.mark.parametrize(
     ("threshold", "found"), [(0.5, [3, 4, 5, 6, 7]), (0.25, [1, 2, 3, 4, 5, 6, 7]), (0.75, [5, 6, 7])]
 )
-def test_the_threshold_is_on_the_length(scene_of, mode, threshold, found):
+def test_the_threshold_applies_to_the_length_of_a_vector(scene_of, mode, threshold, found):
     lengths = [0.1, 0.3, 0.45, 0.55, 0.7, 0.8, 0.9, 1.0]
     scene = scene_of("one", lambda label, n: lengths[label])
     system = scene.system(mode=mode, max_overlap=1, threshold=threshold)
@@ -73,7 +73,7 @@ def built(bundle, nets, **overrides):
         {"look_ahead_labels": 101},
     ],
 )
-def test_settings_that_make_no_sense(changes):
+def test_settings_out_of_range_are_refused(changes):
     with pytest.raises(ValueError, match=r"^got .*, wanted "):
         ColocSettings(**changes)
 
@@ -116,7 +116,7 @@ def test_settings_can_be_overridden_and_are_checked(tiny_bundle):
         build_pipeline(bundle, load_array("foa"), build_system(bundle), {"onn": 0.5})
 
 
-def test_every_tensor_that_a_mode_uses_is_looked_for(tiny_bundle, mode):
+def test_every_tensor_that_a_mode_uses_is_checked(tiny_bundle, mode):
     bundle = load_bundle(str(tiny_bundle))
     nets, good = dict(bundle.nets()), bundle.manifest.nets
     for name in {"window": coloc_window.NETS, "streaming": coloc_streaming.NETS}[mode]:
@@ -128,8 +128,8 @@ def test_every_tensor_that_a_mode_uses_is_looked_for(tiny_bundle, mode):
                     built(replace(bundle, manifest=manifest), nets, mode=mode)
 
 
-def test_nets_of_another_kind_take_the_place_of_the_bundles_own(scene_of, tiny_bundle, mode):
-    """As the ladder does with Keras' nets, in a bundle that has no files yet."""
+def test_other_nets_can_replace_those_of_the_bundle(scene_of, tiny_bundle, mode):
+    """As Keras nets do during quantization, in a bundle that has no files yet."""
     whole = load_bundle(str(tiny_bundle))
     bundle = replace(whole, manifest=replace(whole.manifest, nets={}), flatbuffers={})
     system = build_system(bundle, nets=scene_of("mixed").nets, overrides={"mode": mode})
@@ -144,7 +144,7 @@ def tiny_pipeline(tiny_bundle, mode):
     return build_pipeline(bundle, load_array("foa"), build_system(bundle, overrides={"mode": mode}))
 
 
-def test_the_tiny_bundle_in_int8_hears_the_same(tiny_bundle, sounds, cut, block_samples, mode):
+def test_the_tiny_bundle_in_int8_finds_the_same_events(tiny_bundle, sounds, cut, block_samples, mode):
     pipeline = tiny_pipeline(tiny_bundle, mode)
     got = run_through(pipeline, cut(sounds, block_samples))
     assert heard(got) == [("low", 1.0, 2.0), ("high", 3.0, 4.0)]
@@ -154,7 +154,7 @@ def test_the_tiny_bundle_in_int8_hears_the_same(tiny_bundle, sounds, cut, block_
     assert run_through(pipeline, [AudioBlock(sounds, 0)]) == got
 
 
-def test_features_that_come_late_are_refused(tiny_bundle, mode):
+def test_features_with_look_ahead_are_refused(tiny_bundle, mode):
     bundle = load_bundle(str(tiny_bundle))
     late = FeatureSettings("etri", bundle.manifest.features.bands)
     statistics = np.ones((late.bands, 13), np.float32)
@@ -164,8 +164,8 @@ def test_features_that_come_late_are_refused(tiny_bundle, mode):
         built(replace(bundle, manifest=replace(bundle.manifest, nets={})), nets, mode=mode)
 
 
-def test_a_plane_wave_from_anywhere_comes_out_of_the_loop_where_it_came_from(tiny_bundle, plane_wave, mode):
-    """Through features, int8 nets, loop and decoder: within the steps of int8 and a little."""
+def test_a_plane_wave_keeps_its_direction_through_the_pipeline(tiny_bundle, plane_wave, mode):
+    """Through features, int8 nets, system and decoder, within little more than the steps of int8."""
     pipeline, noise = tiny_pipeline(tiny_bundle, mode), low_noise(24000)
     for direction in around(20):
         pipeline.reset()

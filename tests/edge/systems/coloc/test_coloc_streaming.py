@@ -20,12 +20,12 @@ def streaming(scene, look_ahead=5, **changes):
 
 
 def delay_of(look_ahead):
-    """Label frames that one pass waits for."""
+    """Delay of one pass in label frames."""
     return CONVOLUTION_LABELS + look_ahead
 
 
 def runs_of_the_first_pass(sounding, labels):
-    """Of its recurrence: it answers about two label frames at a time, but for those that follow a sound."""
+    """Runs of its recurrence, which answers about two label frames at a time, except for those that follow a sound."""
     runs = label = 0
     while label < labels:
         runs, label = runs + 1, label + (1 if label - 1 in sounding else 2)
@@ -44,7 +44,7 @@ def test_any_look_ahead_answers_label_by_label(scene_of, look_ahead, length, mos
 
 
 @pytest.mark.parametrize("sounds", ["nothing", "one", "two", "three", "mixed"])
-def test_whatever_sounds_is_answered(scene_of, sounds):
+def test_any_number_of_directions_is_answered(scene_of, sounds):
     scene = scene_of(sounds)
     for most in (1, 2, 3):
         scene.check(scene.answers(streaming(scene, max_overlap=most), range(40)), range(40))
@@ -52,8 +52,7 @@ def test_whatever_sounds_is_answered(scene_of, sounds):
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 12)), min_size=1, max_size=12), st.integers(0, 5))
-def test_sources_come_and_go_after_pauses_of_any_length(scene_of, runs, look_ahead):
-    """Passes begin and end with what they are asked about: nothing is lost where they do."""
+def test_passes_that_stop_and_start_again_lose_nothing(scene_of, runs, look_ahead):
     counts = [count for count, length in runs for _ in range(length)]
     scene = scene_of(lambda label: [scene_of.compass[(label // 3 + n) % 4] for n in range(counts[label])])
     answers = scene.answers(streaming(scene, look_ahead, max_overlap=3), range(len(counts)))
@@ -62,7 +61,7 @@ def test_sources_come_and_go_after_pauses_of_any_length(scene_of, runs, look_ahe
 
 @pytest.mark.parametrize("most", [1, 2, 3])
 @pytest.mark.parametrize("look_ahead", [0, 1, 5])
-def test_each_answer_comes_when_the_latency_is_over(scene_of, look_ahead, most):
+def test_each_answer_comes_exactly_after_the_latency(scene_of, look_ahead, most):
     scene = scene_of("mixed")
     system = streaming(scene, look_ahead, max_overlap=most)
     waits = round(system.latency_s / scene.stft.label_s)
@@ -78,7 +77,7 @@ def test_the_default_latency_is_two_and_a_half_seconds(scene_of):
     assert system.latency_s == pytest.approx(2.5)  # three passes, one after the other, of 0.3 + 0.5 s; and a label
 
 
-def test_after_the_stream_there_is_silence(scene_of):
+def test_the_end_of_a_stream_is_padded_with_silence(scene_of):
     scene = scene_of("mixed")
     scene.answers(streaming(scene), range(6))
     heard = [scene.numbers(inputs["features"])[0] for inputs in scene.inputs("localizer_front")]
@@ -88,7 +87,7 @@ def test_after_the_stream_there_is_silence(scene_of):
 # What is computed
 
 
-def test_every_label_frame_is_convolved_once_whoever_asks(scene_of):
+def test_every_label_frame_is_convolved_once_for_all_passes(scene_of):
     scene = scene_of("three")
     scene.answers(streaming(scene, max_overlap=3), range(50), finish=False)
     for stage, heard in (("localizer", range(50)), ("classifier", range(50 - 3 * delay_of(5)))):
@@ -96,7 +95,7 @@ def test_every_label_frame_is_convolved_once_whoever_asks(scene_of):
 
 
 def calls_by_step(scene, system, labels):
-    """What each net was asked in each step: by name, a list of (step, inputs, past)."""
+    """Calls of each net by name: a list of (step, inputs, state before)."""
     calls = {name: [] for name in scene.nets}
     for label in labels:
         scene.calls.clear()
@@ -121,7 +120,7 @@ def pushed(call):
         ([20, 40], 12, [(19, 24), (39, 44)]),
     ],
 )
-def test_a_further_pass_runs_only_as_far_as_the_one_before_found_something(scene_of, sounding, told, runs):
+def test_a_further_pass_runs_only_where_the_pass_before_found_something(scene_of, sounding, told, runs):
     scene, look_ahead = scene_of(lambda label: scene_of.compass[:1] if label in sounding else []), 2
     delay = delay_of(look_ahead)
     calls = calls_by_step(scene, streaming(scene, look_ahead, max_overlap=2), range(70))
@@ -143,7 +142,7 @@ def test_a_further_pass_runs_only_as_far_as_the_one_before_found_something(scene
     ("sounding", "heard"),
     [([], []), ([0], range(6)), ([20], range(19, 26)), ([20, 27], [*range(19, 26), *range(26, 33)])],
 )
-def test_the_front_of_the_classifier_begins_again_with_the_label_before(scene_of, sounding, heard):
+def test_the_front_of_the_classifier_restarts_with_the_label_frame_before(scene_of, sounding, heard):
     scene = scene_of(lambda label: scene_of.compass[:1] if label in sounding else [])
     calls = calls_by_step(scene, streaming(scene, look_ahead=2), range(70))["classifier_front"]
     assert [scene.numbers(inputs["features"])[0] for _, inputs, _ in calls] == list(heard)
@@ -151,7 +150,7 @@ def test_the_front_of_the_classifier_begins_again_with_the_label_before(scene_of
     assert fresh == [max(0, label - 1) for label in sounding]
 
 
-def test_live_tracks_alone_are_classified_each_by_a_pass_of_its_own(scene_of):
+def test_only_live_tracks_are_classified_each_by_its_own_pass(scene_of):
     scene = scene_of(lambda label: scene_of.compass[: 3 if label >= 40 else 1])
     calls = calls_by_step(scene, streaming(scene, look_ahead=2, max_overlap=3), range(80))["classifier_blocks"]
     asked = [sum(step == label for step, _, _ in calls) for label in range(80)]
@@ -159,8 +158,8 @@ def test_live_tracks_alone_are_classified_each_by_a_pass_of_its_own(scene_of):
     assert asked == [0] * (delay + 1) + [1] * 39 + [3] * (40 - delay)
 
 
-def test_conditions_are_zeros_before_the_stream_and_never_after(scene_of):
-    """As the window is padded. Elsewhere the nets of the scene refuse all but the means of what is known."""
+def test_conditions_are_zeros_only_before_the_stream(scene_of):
+    """As a window is padded. The nets of the scene refuse all other conditions but means of known directions."""
     scene = scene_of("mixed")
     scene.answers(streaming(scene, max_overlap=3), range(10, 30))
     at_the_start = 0
@@ -187,7 +186,7 @@ def test_directions_are_encoded_once_for_each_stage(scene_of):
 # Levels
 
 
-def test_levels_are_fewer_tracks_then_fewer_recurrences(scene_of):
+def test_levels_have_fewer_tracks_then_fewer_recurrences(scene_of):
     assert streaming(scene_of(), max_overlap=3).levels == (
         "3 tracks",
         "2 tracks",
@@ -208,7 +207,7 @@ def test_lower_levels_name_fewer_directions(scene_of, level, tracks):
 
 
 def test_at_the_lowest_level_one_run_of_a_recurrence_answers_about_two_labels(scene_of):
-    """With all of the look-ahead for the first, and one label less for the second."""
+    """The first has the whole look-ahead, the second one label frame less."""
     look_ahead, heard = 4, 60
     scene = scene_of("one")
     system = streaming(scene, look_ahead, max_overlap=1)
@@ -236,7 +235,7 @@ def test_with_no_look_ahead_a_recurrence_answers_about_one_label(scene_of):
 
 @settings(max_examples=80)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9)), min_size=1, max_size=20), st.integers(0, 3))
-def test_levels_that_change_in_mid_stream_lose_and_double_nothing(scene_of, runs, look_ahead):
+def test_changes_of_level_lose_nothing_and_repeat_nothing(scene_of, runs, look_ahead):
     scene, delay = scene_of("three"), delay_of(look_ahead)
     system = streaming(scene, look_ahead, max_overlap=3)
     levels = [min(level, len(system.levels) - 1) for level, length in runs for _ in range(length)]
@@ -256,7 +255,7 @@ def test_levels_that_change_in_mid_stream_lose_and_double_nothing(scene_of, runs
         assert count >= 1
 
 
-def test_after_a_change_of_level_the_stream_goes_on_as_it_would_have(scene_of):
+def test_full_quality_returns_after_a_change_of_level(scene_of):
     scene = scene_of("three")
     system = streaming(scene, look_ahead=1, max_overlap=3)
     answers = []
@@ -273,7 +272,7 @@ def test_after_a_change_of_level_the_stream_goes_on_as_it_would_have(scene_of):
 # Passes have pasts of their own
 
 
-def test_what_one_stream_left_behind_does_not_reach_the_next(scene_of):
+def test_states_of_one_stream_do_not_reach_the_next(scene_of):
     scene = scene_of("three")
     system = streaming(scene, max_overlap=3)
     scene.answers(system, range(40), finish=False)

@@ -21,7 +21,7 @@ def window(scene, first, labels):
 
 
 class Replaced:
-    """A net that answers with whatever a function of its inputs says."""
+    """A net that answers with a function of its inputs."""
 
     def __init__(self, answer):
         self._answer = answer
@@ -66,7 +66,7 @@ def test_all_directions_are_found_one_after_the_other(scene_of, sounds, most):
         ("three", 2, 2, 2, 2),
     ],
 )
-def test_the_loop_stops_as_soon_as_a_step_finds_nothing(scene_of, sounds, most, asked, encoded, classified):
+def test_the_loop_stops_after_a_pass_that_finds_nothing(scene_of, sounds, most, asked, encoded, classified):
     scene = scene_of(sounds)
     scene.system(window_labels=8, hop_labels=8, max_overlap=most).infer(window(scene, 0, 8))
     assert scene.count("localizer") == asked
@@ -80,7 +80,7 @@ def test_one_frame_with_another_source_keeps_the_loop_going(scene_of):
     assert scene.count("localizer") == 3 and scene.count("classifier") == 2
 
 
-def test_embeddings_are_the_origin_then_the_mean_of_what_is_known(scene_of):
+def test_embeddings_are_the_origin_then_means_of_known_directions(scene_of):
     scene = scene_of("mixed")
     scene.system(window_labels=8, hop_labels=8, max_overlap=3).infer(window(scene, 0, 8))
     first, second, third = (inputs["embedding"] - scene.origin for inputs in scene.inputs("localizer"))
@@ -92,8 +92,8 @@ def test_embeddings_are_the_origin_then_the_mean_of_what_is_known(scene_of):
         assert_allclose(third[label], [0] * 4 if mean is None else [*mean, 1], atol=1e-6)
 
 
-def test_the_origin_is_encoded_not_taken_for_zero(scene_of):
-    """The embedding of the origin may be anything: it is what empty frames are given in every step."""
+def test_the_embedding_of_the_origin_is_not_assumed_to_be_zero(scene_of):
+    """Label frames without a direction are given the embedding of the origin in every pass, whatever it is."""
     seen = []
 
     def localize(features, embedding):
@@ -111,8 +111,8 @@ def test_the_origin_is_encoded_not_taken_for_zero(scene_of):
     assert_allclose(seen[2], [[10.5, 10.5, 10], [10, 10, 10], [10, 10, 10], [10, 10, 10]])
 
 
-def test_what_is_named_after_the_set_was_complete_is_not_read(scene_of):
-    """A frame that was empty once stays empty, whatever the localizer says there in later steps (section 2.3)."""
+def test_directions_named_after_the_set_was_complete_are_ignored(scene_of):
+    """Once the localizer names nothing in a label frame, its later answers there do not count (section 2.3)."""
     answers = iter(
         [
             [[0.9, 0, 0], [0.9, 0, 0], [0.0, 0, 0], [0.4, 0, 0]],
@@ -167,7 +167,7 @@ def test_windows_of_any_size_answer_label_by_label(scene_of, hop, sides, length,
 
 
 @pytest.mark.parametrize("sizes", [(50, 10), (10, 2), (7, 7), (9, 1)])
-def test_an_answer_comes_no_later_than_the_latency_says(scene_of, sizes):
+def test_no_answer_comes_later_than_the_latency(scene_of, sizes):
     scene = scene_of("mixed")
     system = scene.system(window_labels=sizes[0], hop_labels=sizes[1])
     waited = []
@@ -185,7 +185,7 @@ def test_the_default_latency_is_three_seconds(scene_of):
     assert system.latency_s == pytest.approx(3.0)
 
 
-def test_before_and_after_the_stream_there_is_silence(scene_of):
+def test_windows_are_padded_with_silence_before_and_after_the_stream(scene_of):
     scene = scene_of("mixed")
     scene.answers(scene.system(window_labels=8, hop_labels=4), range(6))
     numbers = [scene.numbers(inputs["features"]) for inputs in scene.inputs("localizer")]
@@ -200,7 +200,7 @@ def test_windows_overlap_as_the_settings_say(scene_of):
     assert numbers == [[SILENCE, SILENCE, *range(6)], list(range(2, 10)), list(range(6, 14))]
 
 
-def test_after_a_gap_nothing_of_before_is_heard(scene_of):
+def test_windows_after_a_gap_hold_nothing_from_before(scene_of):
     scene = scene_of("mixed")
     system = scene.system(window_labels=8, hop_labels=4)
     scene.answers(system, range(14), finish=False)

@@ -51,7 +51,7 @@ def test_windows_of_any_size_answer_label_by_label(data):
     scene.check(scene.answers(system, range(length)), range(length), slots)
 
 
-def test_after_a_gap_nothing_of_before_is_heard():
+def test_windows_after_a_gap_hold_nothing_from_before():
     scene = Scene()
     system = scene.system(window_labels=8, hop_labels=4)
     scene.answers(system, range(14), finish=False)
@@ -63,7 +63,7 @@ def test_after_a_gap_nothing_of_before_is_heard():
 # Windows
 
 
-def test_before_and_after_the_stream_there_is_silence():
+def test_windows_are_padded_with_silence_before_and_after_the_stream():
     scene = Scene("nothing")
     scene.answers(scene.system(window_labels=8, hop_labels=4), range(6))
     assert scene.windows("sad") == [[SILENCE, SILENCE, *range(6)], [2, 3, 4, 5, *[SILENCE] * 4]]
@@ -94,13 +94,13 @@ def test_by_default_windows_of_200_frames_share_50():
 # The nets, one after the other
 
 
-def test_silence_costs_one_net_a_window():
+def test_in_silence_one_net_runs_for_each_window():
     scene = Scene("nothing")
     scene.check(scene.answers(scene.system(), range(150)), range(150))
     assert scene.count("sad") == 5 and scene.count("sed") == scene.count("doae") == 0
 
 
-def test_the_others_run_where_sad_finds_something_in_what_is_answered():
+def test_sed_and_doae_run_where_sad_finds_something_in_the_answered_part():
     scene = Scene(lambda label: [BELL] if label in (3, 21) else [])
     answers = scene.answers(scene.system(window_labels=10, hop_labels=6, **QUICK), range(36))
     scene.check(answers, range(36))
@@ -113,7 +113,7 @@ def test_the_others_run_where_sad_finds_something_in_what_is_answered():
 
 
 @pytest.mark.parametrize(("threshold", "found"), [(0.5, [5, 6]), (0.35, [3, 4, 5, 6]), (0.7, [6])])
-def test_what_sad_finds_is_above_its_threshold(threshold, found):
+def test_the_threshold_of_sad(threshold, found):
     scene = Scene("one")
     scene.nets["sad"] = Replaced(scene, "sad", lambda number: [number / 8 if 0 <= number < 7 else 0.0])
     answers = scene.answers(scene.system(sad_threshold=threshold, **QUICK), range(60))
@@ -122,13 +122,13 @@ def test_what_sad_finds_is_above_its_threshold(threshold, found):
     assert scene.count("sad") == 2 and scene.count("sed") == 1
 
 
-def test_sed_is_heard_only_where_sad_finds_something():
+def test_sed_counts_only_where_sad_finds_something():
     scene = Scene("seldom")  # elsewhere all classes would sound, says SED
     scene.check(scene.answers(scene.system(**QUICK), range(60)), range(60))
     assert scene.count("sed") == 2
 
 
-def test_where_sed_finds_no_class_nobody_asks_where_it_is():
+def test_doae_is_not_asked_where_sed_finds_no_class():
     scene = Scene("one")
     scene.nets["sed"] = Replaced(scene, "sed", lambda number: [0.4, 0.3, 0.2, 0.1])
     activity = np.concatenate([answer.activity for answer in scene.answers(scene.system(), range(60))])
@@ -170,12 +170,12 @@ def test_stages_are_timed_by_name():
 @pytest.mark.parametrize("ahead", [0, 2])
 @pytest.mark.parametrize("sizes", [(40, 30), (10, 2), (7, 7), (9, 1), (10, 7)])
 @pytest.mark.parametrize("post", [QUICK, {"sad_median_labels": 3, "sed_median_labels": {"bell": 5}, "path_labels": 7}])
-def test_an_answer_comes_no_later_than_the_latency_says(ahead, sizes, post):
+def test_no_answer_comes_later_than_the_latency(ahead, sizes, post):
     scene = Scene()
     scene.check_latency(scene.system(ahead, window_labels=sizes[0], hop_labels=sizes[1], **post))
 
 
-def test_an_impulse_is_heard_no_later_than_the_latency_says_and_once_as_late():
+def test_the_longest_delay_of_an_impulse_is_the_latency():
     waited = []
     changes = {"window_labels": 8, "hop_labels": 5, "path_labels": 3}
     for impulse in range(30):
@@ -194,14 +194,14 @@ def test_an_impulse_is_heard_no_later_than_the_latency_says_and_once_as_late():
 
 
 def test_the_default_latency():
-    """Features one label frame, 3.5 s of the window, two nets, half of a path."""
+    """One label frame for the features, 3.5 s for the window, one step each for two nets, half of a path."""
     assert Scene().system().latency_s == pytest.approx(0.1 + 3.5 + 0.2 + 1.0)
 
 
 # Quality
 
 
-def test_lower_levels_are_longer_hops():
+def test_lower_levels_have_longer_hops():
     scene = Scene("nothing")
     assert scene.system().levels == ("windows every 3.0 s", "windows every 4.0 s")
     assert scene.system(hop_labels=40).levels == ("windows every 4.0 s",)
@@ -237,13 +237,13 @@ def test_the_strongest_classes_come_first_and_each_has_its_own_direction():
     assert not alone[2].any() and not where[2].any()
 
 
-def test_slots_are_as_many_as_may_sound_at_once():
+def test_there_is_a_slot_for_each_class_that_may_sound_at_once():
     for slots in (1, 2, 3):
         scene = Scene(lambda label: [DOOR, DOG, BELL])
         scene.check(scene.answers(scene.system(max_overlap=slots), range(50)), range(50), slots)
 
 
-def test_angles_beyond_the_zenith_are_the_zenith():
+def test_elevations_above_90_degrees_are_clipped():
     scene = Scene(lambda label: [(0, 30.0, 110.0)])
     (direction,) = {
         tuple(each)
@@ -255,7 +255,7 @@ def test_angles_beyond_the_zenith_are_the_zenith():
 
 @settings(max_examples=40)
 @given(st.integers(0, 10**6), st.booleans(), st.booleans())
-def test_whatever_the_nets_say_slots_are_unit_vectors_of_one_class(seed, post_sed, post_doa):
+def test_for_any_output_a_slot_has_one_class_and_a_unit_vector(seed, post_sed, post_doa):
     scene, rng = Scene(), np.random.default_rng(seed)
     for name, width in (("sad", 1), ("sed", len(NAMES)), ("doae", 2 * len(NAMES))):
         low = -1.0 if name == "doae" else 0.0
@@ -272,7 +272,7 @@ def decoded(answers, **changes):
     return sorted(events_of(items), key=lambda event: event.name)
 
 
-def test_two_classes_at_once_are_two_events_where_they_are():
+def test_two_classes_at_once_are_two_events_with_their_own_directions():
     scene = Scene(lambda label: [DOG] * (10 <= label < 50) + [BELL] * (20 <= label < 70))
     bell, dog = decoded(scene.answers(scene.system(), range(80)))
     assert (bell.name, bell.onset_s, bell.offset_s) == ("bell", 2.0, 7.0)
@@ -288,7 +288,7 @@ def test_two_classes_at_one_place_are_two_events():
     assert (voice.name, voice.onset_s, voice.offset_s) == ("voice", 2.0, 6.0)
 
 
-def test_a_source_that_moves_over_the_seam_is_one_event():
+def test_a_source_that_crosses_180_degrees_is_one_event():
     scene = Scene(lambda label: [(1, (150.0 + 2.0 * label + 180.0) % 360.0 - 180.0, 0.0)] if 5 <= label < 45 else [])
     answers = scene.answers(scene.system(), range(60))
     (event,) = decoded(answers)
@@ -300,7 +300,7 @@ def test_a_source_that_moves_over_the_seam_is_one_event():
 # The whole pipeline
 
 
-def test_a_plane_wave_from_anywhere_comes_out_of_the_loop_where_it_came_from(plane_wave):
+def test_a_plane_wave_keeps_its_direction_through_the_pipeline(plane_wave):
     pipeline, noise = analytic_pipeline(), low_noise(24000)
     for direction in around(12):
         pipeline.reset()

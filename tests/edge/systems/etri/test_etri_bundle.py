@@ -34,12 +34,12 @@ from tests.edge.etri_scene import BANDS, bundle
         {"path_deg": 0.0},
     ],
 )
-def test_settings_that_make_no_sense(changes):
+def test_settings_out_of_range_are_refused(changes):
     with pytest.raises(ValueError, match=r"^got .*, wanted "):
         EtriSettings(**changes)
 
 
-def test_a_bundle_is_told_by_its_system_and_its_settings_can_be_overridden():
+def test_a_bundle_names_its_system_and_its_settings_can_be_overridden():
     nets = dict.fromkeys(NETS)
     system = build_system(bundle(), nets=nets)
     assert isinstance(system, Etri)
@@ -53,7 +53,7 @@ def test_a_bundle_is_told_by_its_system_and_its_settings_can_be_overridden():
         build_system(bundle(), nets=nets, overrides={"path_labels": 4})
 
 
-def test_a_bundle_that_does_not_fit_says_what_is_missing():
+def test_a_bundle_that_does_not_fit_is_refused_with_the_reason():
     with pytest.raises(ValueError, match=r"^tiny: got nets doae, sad, wanted also sed$"):
         build_system(bundle(), nets=dict.fromkeys(("sad", "doae")))
     nets = dict.fromkeys(NETS)
@@ -67,7 +67,7 @@ def test_a_bundle_that_does_not_fit_says_what_is_missing():
         build_system(bundle(settings={"sed_median_labels": {"cat": 3}}), nets=nets)
 
 
-def test_every_tensor_is_looked_for():
+def test_every_tensor_is_checked():
     good = bundle().manifest.nets
     for name, kind in itertools.product(NETS, ("inputs", "outputs")):
         for described in ({}, {key: [*shape[:-1], 7] for key, shape in good[name][kind].items()}):

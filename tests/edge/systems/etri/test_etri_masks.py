@@ -14,17 +14,17 @@ LEFT, UP = unit_vector(90.0, 0.0), unit_vector(0.0, 60.0)
 
 
 def maps_of(directions):
-    """Unit vectors (frames, bands, 3) as active intensity, and other maps that say something else."""
+    """Maps with unit vectors (frames, bands, 3) as active intensity, and other values in the other maps."""
     maps = np.random.default_rng(0).normal(size=(FRAMES, BANDS, 10)).astype(np.float32)
     maps[..., INTENSITY] = directions[..., [1, 2, 0]]
     return maps
 
 
-def test_the_intensity_is_where_it_is_looked_for():
+def test_the_maps_of_intensity_are_those_of_the_features():
     assert FEATURES["etri"][1][DOAE_MAPS][INTENSITY] == ("active_y", "active_z", "active_x")
 
 
-def test_each_class_is_where_its_places_point():
+def test_the_direction_of_a_class_is_that_of_the_intensity_in_its_mask():
     directions = np.broadcast_to(LEFT, (FRAMES, BANDS, 3)).copy()
     directions[:, BANDS // 2 :] = UP
     masks = np.zeros((FRAMES // 2, BANDS // 2, CLASSES), np.float32)
@@ -36,12 +36,12 @@ def test_each_class_is_where_its_places_point():
     assert_allclose(found[:, 1], np.broadcast_to(UP, (LABELS, 3)), atol=1e-5)
 
 
-def test_where_a_class_is_nowhere_there_is_no_direction():
+def test_an_empty_mask_gives_no_direction():
     masks = np.zeros((FRAMES // 2, BANDS // 2, CLASSES), np.float32)
     assert not mask_directions(masks, maps_of(np.broadcast_to(LEFT, (FRAMES, BANDS, 3))), LABELS).any()
 
 
-def test_a_mean_reaches_as_far_to_either_side():
+def test_the_running_mean_is_centred():
     directions = np.broadcast_to(LEFT, (FRAMES, BANDS, 3)).copy()
     directions[FRAMES // 2 :] = -LEFT
     masks = np.ones((FRAMES // 2, BANDS // 2, CLASSES), np.float32)

@@ -17,7 +17,7 @@ LABEL_S = 0.1
 
 
 def pushed(settings, answers, ends=(), post=None):
-    """What comes of answers (SAD, SED, directions) that are pushed in pieces which end at `ends`."""
+    """Results for answers of the nets (SAD, SED, directions) that are pushed in pieces which end at `ends`."""
     post = post or PostProcessing(settings, NAMES, LABEL_S)
     edges = [0, *sorted(ends), len(answers[0])]
     pieces = [post.push(*(each[begin:end] for each in answers)) for begin, end in itertools.pairwise(edges)]
@@ -25,7 +25,7 @@ def pushed(settings, answers, ends=(), post=None):
 
 
 def wild(seed, labels):
-    """Answers at random: stretches of activity that flicker, directions that wander, jump and are missing."""
+    """Random answers: activity that flickers, directions that wander, jump and are missing."""
     rng = np.random.default_rng(seed)
     sad = rng.random(labels) ** rng.uniform(0.2, 2)
     sed = np.repeat(rng.random((labels // 4 + 1, len(NAMES))), 4, axis=0)[:labels] * 0.8
@@ -78,7 +78,7 @@ all_settings = st.builds(
 
 @settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(0, 50), st.lists(st.integers(0, 50), max_size=40), all_settings)
-def test_how_the_answers_are_cut_does_not_matter(seed, labels, ends, changes):
+def test_answers_may_be_pushed_in_pieces_of_any_length(seed, labels, ends, changes):
     answers = wild(seed, labels)
     activity, direction = pushed(changes, answers)
     assert activity.shape == (labels, len(NAMES)) and direction.shape == (labels, len(NAMES), 3)
@@ -90,7 +90,7 @@ def test_how_the_answers_are_cut_does_not_matter(seed, labels, ends, changes):
 
 @settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 50), all_settings)
-def test_whatever_comes_what_is_active_has_a_probability_and_a_direction(seed, labels, changes):
+def test_active_classes_always_have_a_probability_and_a_direction(seed, labels, changes):
     sad, sed, direction = wild(seed, labels)
     rng = np.random.default_rng(seed)
     edges = np.array([[0, 0, 1], [0, 0, -1], [-1, 0, 0], [1, 0, 0], [-1, -1e-8, 0]], np.float32)
@@ -127,7 +127,7 @@ def test_answers_come_exactly_the_delay_later(changes, delay):
 
 
 @pytest.mark.parametrize("changes", [PLAIN, EtriSettings(), filters(post_doa=True)])
-def test_reset_and_finish_make_it_new(changes):
+def test_reset_and_finish_equal_new_post_processing(changes):
     answers = wild(4, 50)
     fresh = pushed(changes, answers)
     post = PostProcessing(changes, NAMES, LABEL_S)
@@ -138,7 +138,7 @@ def test_reset_and_finish_make_it_new(changes):
             assert_array_equal(one, other)
 
 
-def test_answers_stay_as_they_are_while_the_next_ones_are_computed():
+def test_answers_are_not_changed_by_later_steps():
     answers = wild(6, 60)
     post = PostProcessing(filters(post_doa=True, path_labels=5), NAMES, LABEL_S)
     kept = []
@@ -150,7 +150,7 @@ def test_answers_stay_as_they_are_while_the_next_ones_are_computed():
         assert_array_equal(direction, direction_then)
 
 
-def test_lengths_are_of_known_classes():
+def test_filters_of_unknown_classes_are_refused():
     with pytest.raises(ValueError, match=r"^got sed_median_labels of 'cat', wanted only bell, dog, door$"):
         PostProcessing(EtriSettings(sed_median_labels={"cat": 3}), NAMES, LABEL_S)
 
@@ -179,8 +179,8 @@ def test_activity_is_that_of_medians_over_the_whole_sequence(seed, labels, chang
     assert_array_equal(pushed(changes, (sad, sed, direction))[0], wanted)
 
 
-def test_wild_answers_are_active_now_and_then():
-    """The properties above are not about nothing."""
+def test_random_answers_contain_activity():
+    """Otherwise the properties above would be trivial."""
     shares = [np.mean(pushed(filters(post_doa=True), wild(seed, 60))[0] > 0) for seed in range(20)]
     assert 0.05 < np.mean(shares) < 0.5
 
@@ -206,21 +206,21 @@ def drawn(activity):
         (5, "xxx.......xx", "xxx........."),  # before the stream and after it there is silence
     ],
 )
-def test_a_filter_drops_what_is_short_and_bridges_what_is_short(length, before, after):
+def test_a_filter_drops_short_activity_and_bridges_short_pauses(length, before, after):
     changes = filters(sad_median_labels=1, sed_median_labels={"bell": length})
     assert drawn(pushed(changes, sequence(before))[0]) == after
     assert drawn(pushed(replace(changes, post_sed=False), sequence(before))[0]) == before
 
 
-def test_a_filter_of_sad_does_so_for_all_classes():
+def test_the_filter_of_sad_applies_to_all_classes():
     sad, sed, direction = sequence("x" * 12)
     sad[[0, 1, 4, 8]] = 0.1
     assert drawn(pushed(filters(sad_median_labels=1, sed_median_labels={}), (sad, sed, direction))[0]) == "..xx.xxx.xxx"
     assert drawn(pushed(filters(sad_median_labels=3, sed_median_labels={}), (sad, sed, direction))[0]) == "..xxxxxxxxxx"
 
 
-def test_what_sed_says_in_silence_counts_nowhere():
-    """SED has not learnt silence (section 4.2): its filter is to hear nothing of what it says there."""
+def test_answers_of_sed_in_silence_are_ignored():
+    """SED is not trained on silence (section 4.2), so its filter must not see its answers there."""
     sad, sed, direction = sequence("xxxxxx......")
     sad[2:] = 0.1
     changes = filters(sad_median_labels=1, sed_median_labels={"bell": 5})
@@ -229,14 +229,14 @@ def test_what_sed_says_in_silence_counts_nowhere():
     assert drawn(pushed(changes, (sad, sed, direction))[0]) == "xxx........."
 
 
-def test_where_sad_finds_nothing_or_no_direction_is_known_no_filter_makes_anything_active():
+def test_filters_add_no_activity_in_silence_or_without_a_direction():
     sad, sed, direction = sequence("xxxxxxxxxxxx")
     sad[4], direction[7] = 0.1, 0.0
     changes = filters(sad_median_labels=1, sed_median_labels={"bell": 5})
     assert drawn(pushed(changes, (sad, sed, direction))[0]) == "xxxx.xx.xxxx"
 
 
-def test_the_probability_of_what_is_active_is_the_median():
+def test_an_active_class_has_the_median_probability():
     sad, sed, direction = sequence("xxxxx")
     sed[:, 0] = [0.9, 0.6, 0.1, 0.7, 0.8]
     activity, _ = pushed(filters(sad_median_labels=1, sed_median_labels={"bell": 3}), (sad, sed, direction))
@@ -252,7 +252,7 @@ def path(labels, azimuth=0.0, elevation=0.0, azimuth_deg_s=0.0, elevation_deg_s=
 
 
 def noisy(direction, deg, seed=0):
-    """Directions moved by about `deg` each way."""
+    """Directions turned by random angles of about `deg`."""
     moved = direction + np.tan(np.deg2rad(deg)) * np.random.default_rng(seed).normal(size=direction.shape)
     return (moved / np.linalg.norm(moved, axis=-1, keepdims=True)).astype(np.float32)
 
@@ -266,7 +266,7 @@ def with_outliers(direction, share, seed=0):
 
 @pytest.mark.parametrize("azimuth", [0.0, 170.0, -179.0, 90.0])
 @pytest.mark.parametrize("speed", [0.0, 10.0, -10.0, 20.0, -20.0, 40.0, -40.0])
-def test_a_steady_path_is_left_as_it_is(azimuth, speed):
+def test_a_steady_path_is_not_changed(azimuth, speed):
     for elevation in (0.0, -40.0):
         turning = speed / np.cos(np.deg2rad(elevation))  # of azimuth: the speed is that of the source
         true = path(70, azimuth, elevation, azimuth_deg_s=turning)
@@ -274,7 +274,7 @@ def test_a_steady_path_is_left_as_it_is(azimuth, speed):
 
 
 @pytest.mark.parametrize("speed", [10.0, -20.0])
-def test_a_source_may_climb(speed):
+def test_the_elevation_of_a_source_may_change(speed):
     true = path(40, 20.0, -np.sign(speed) * 30.0, elevation_deg_s=speed)
     assert_allclose(corrected(true), true, atol=1e-5)
     before = noisy(true, 8.0)
@@ -283,7 +283,7 @@ def test_a_source_may_climb(speed):
 
 @pytest.mark.parametrize("speed", [0.0, 20.0, -40.0])
 @pytest.mark.parametrize("azimuth", [30.0, 179.0])
-def test_noise_is_less_after_than_before(azimuth, speed):
+def test_the_correction_reduces_noise(azimuth, speed):
     true = path(60, azimuth, 10.0, azimuth_deg_s=speed / np.cos(np.deg2rad(10.0)))
     before = noisy(true, 8.0)
     after = corrected(before)
@@ -291,7 +291,7 @@ def test_noise_is_less_after_than_before(azimuth, speed):
     assert angle_between_deg(after, true).max() < 12.0
 
 
-def test_one_in_four_directions_may_be_anywhere():
+def test_one_in_four_directions_may_be_an_outlier():
     for speed in (0.0, 20.0):
         true = path(60, -170.0, azimuth_deg_s=speed)
         before = with_outliers(true, 0.25)
@@ -299,27 +299,27 @@ def test_one_in_four_directions_may_be_anywhere():
         assert angle_between_deg(corrected(before), true).max() < 3.0
 
 
-def test_other_speeds_than_the_given_are_no_worse_than_before():
+def test_sources_at_other_speeds_are_not_made_worse():
     for speed in (15.0, 30.0, 55.0):
         true = path(60, azimuth_deg_s=speed)
         before = noisy(true, 8.0)
         assert angle_between_deg(corrected(before), true).mean() < 0.7 * angle_between_deg(before, true).mean()
 
 
-def test_only_the_given_speeds_count():
+def test_only_the_given_speeds_are_fitted():
     true = path(60, azimuth_deg_s=40.0)
     off_deg = angle_between_deg(corrected(true, speeds_deg_s=(0.0, 10.0)), true)
     assert off_deg[20:40].max() < 1.0  # in the middle of its window a wrong speed does not matter
     assert off_deg[0] > 10.0
 
 
-def test_a_source_that_jumps_is_not_dragged():
+def test_a_source_that_jumps_is_not_smeared():
     true = np.concatenate([path(30, 40.0), path(30, -60.0)])
     assert np.sum(angle_between_deg(corrected(true), true) > 1.0) <= 2
 
 
-def test_stretches_know_nothing_of_each_other():
-    """A pause of one label frame divides them."""
+def test_stretches_of_activity_are_corrected_separately():
+    """A pause of one label frame separates them."""
     sad, sed, direction = always(np.concatenate([path(10, 40.0), path(10, 60.0)]))
     sed[10] = 0.0
     activity, after = pushed(EtriSettings(), (sad, sed, direction))
@@ -328,7 +328,7 @@ def test_stretches_know_nothing_of_each_other():
     assert_allclose(after[heard, 0], direction[heard, 0], atol=1e-5)
 
 
-def test_classes_know_nothing_of_each_other():
+def test_classes_are_corrected_separately():
     sad, sed, direction = always(noisy(path(40, 40.0), 10.0))
     sed[5:30, 2] = 0.7
     direction[:, 2] = noisy(path(40, -60.0, azimuth_deg_s=20.0), 10.0, seed=1)
@@ -338,7 +338,7 @@ def test_classes_know_nothing_of_each_other():
         assert_array_equal(pushed(EtriSettings(), (sad, one, direction))[1][5:30, alone], together[5:30, alone])
 
 
-def test_what_keeps_to_no_path_stays_as_it_is():
+def test_directions_far_from_every_path_are_not_changed():
     anywhere = noisy(path(60), 89.0)
     assert np.mean(np.all(corrected(anywhere, path_deg=10.0) == anywhere, axis=-1)) > 0.9
     assert np.mean(np.all(corrected(anywhere, path_deg=180.0) == anywhere, axis=-1)) < 0.1
@@ -347,7 +347,7 @@ def test_what_keeps_to_no_path_stays_as_it_is():
 @pytest.mark.parametrize(
     ("side", "up", "kept"), [(20.0, 0.0, True), (0.0, 20.0, True), (12.0, 12.0, True), (9.0, 9.0, False)]
 )
-def test_how_far_off_a_path_directions_are_is_an_angle_on_the_sphere(side, up, kept):
+def test_the_distance_from_a_path_is_an_angle_on_the_sphere(side, up, kept):
     """Two of three directions are `side` and `up` from the third, at 60 degrees of elevation."""
     turns = np.tile([-1.0, 0.0, 1.0], 14)
     before = unit_vector(side / np.cos(np.deg2rad(60.0)) * turns, 60.0 + up * turns).astype(np.float32)
@@ -355,12 +355,12 @@ def test_how_far_off_a_path_directions_are_is_an_angle_on_the_sphere(side, up, k
     assert np.all(after[10:-10] == before[10:-10]) == kept
 
 
-def test_without_the_correction_directions_stay_as_they_are():
+def test_without_the_correction_directions_are_not_changed():
     anywhere = noisy(path(60), 20.0)
     assert_array_equal(corrected(anywhere, post_doa=False), anywhere)
 
 
-def test_a_single_label_frame_stays_where_it_is():
+def test_the_direction_of_a_single_label_frame_is_not_changed():
     for azimuth, elevation in ((30.0, 40.0), (180.0, 0.0), (0.0, 90.0)):
         alone = path(1, azimuth, elevation)
         assert_allclose(corrected(alone), alone, atol=1e-6)
@@ -368,8 +368,8 @@ def test_a_single_label_frame_stays_where_it_is():
 
 @settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.sampled_from([0.0, 10.0, -20.0, 33.0]), st.floats(0.0, 30.0))
-def test_no_path_is_nearer(seed, reach, speed, noise_deg):
-    """Of all paths through any place at any of the speeds (on the horizon, where azimuth is all there is)."""
+def test_no_other_path_is_nearer(seed, reach, speed, noise_deg):
+    """Compared with all paths at any of the speeds, on the horizon, where the elevation is constant."""
     rng = np.random.default_rng(seed)
     labels = 2 * reach + 1
     azimuth = rng.uniform(-180, 180) + speed * LABEL_S * np.arange(labels) + rng.uniform(-noise_deg, noise_deg, labels)
@@ -384,7 +384,7 @@ def test_no_path_is_nearer(seed, reach, speed, noise_deg):
     assert costs[-1] <= costs[:-1].min() + 1e-3
 
 
-def test_speeds_go_either_way_and_the_slow_ones_come_first():
+def test_rates_have_both_signs_and_slow_ones_come_first():
     assert steady_rates((40.0, 0.0, 10.0, 10.0)) == [0.0, 10.0, -10.0, 40.0, -40.0]
 
 

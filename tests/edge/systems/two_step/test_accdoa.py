@@ -10,13 +10,13 @@ from edge.systems.two_step.accdoa import decode_accdoa, steered
 
 
 def angle_deg(a, b):
-    """As the baseline has it, in float64."""
+    """Angle between two vectors as in the baseline, in float64."""
     cosine = np.dot(a, b) / np.sqrt(np.dot(a, a) * np.dot(b, b))
     return np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0)))
 
 
 def baseline(tracks, threshold, unify_deg):
-    """The rule of the DCASE 2022 baseline for three vectors of one class: what is written down of them."""
+    """The rule of the DCASE 2022 baseline for three vectors of one class -> the vectors of its sources."""
     first, second, third = tracks
     on = [np.linalg.norm(each) > threshold for each in tracks]
 
@@ -34,7 +34,7 @@ def baseline(tracks, threshold, unify_deg):
 
 
 def expected(frame, threshold, unify_deg):
-    """Found in one label frame (3 tracks, 3 axes, classes): (class, vector), the strongest first."""
+    """Sources of one label frame (3 tracks, 3 axes, classes) as (class, vector), the strongest first."""
     found = [
         (index, vector)
         for index in range(frame.shape[2])
@@ -44,7 +44,7 @@ def expected(frame, threshold, unify_deg):
 
 
 def clear(output, threshold, unify_deg):
-    """Whether rounding decides nothing: neither what is active nor what is near."""
+    """Whether rounding decides neither which tracks are active nor which are near."""
     vectors = output.astype(np.float64).transpose(0, 3, 1, 2).reshape(-1, 3, 3)
     lengths = np.linalg.norm(vectors, axis=2)
     if np.abs(lengths - threshold).min() < 1e-4:
@@ -103,7 +103,7 @@ def test_tracks_that_nearly_agree_are_decoded_as_the_baseline_does(seed, spread_
     check(output)
 
 
-def test_one_source_by_three_tracks_is_one():
+def test_three_near_tracks_are_one_source():
     output = np.zeros((1, 3, 3, 2), np.float32)
     output[0, :, :, 1] = 0.9 * degrees((30, -20), (33, -20), (27, -20))
     activity, direction = decode_accdoa(output, 3)
@@ -111,7 +111,7 @@ def test_one_source_by_three_tracks_is_one():
     assert_allclose(direction[0], [unit_vector(30, -20), np.zeros(3), np.zeros(3)], atol=1e-3)
 
 
-def test_two_of_a_class_stay_two_and_a_chain_is_one():
+def test_distant_tracks_stay_two_sources_and_a_chain_of_near_ones_is_one():
     output = np.zeros((2, 3, 3, 1), np.float32)
     output[0, :, :, 0] = degrees((0, 0), (100, 0), (8, 0)) * [[0.8], [0.7], [0.6]]
     output[1, :, :, 0] = degrees((0, 0), (28, 0), (14, 0))  # the ends are 28 degrees apart
@@ -169,7 +169,7 @@ def test_a_direction_turns_toward_the_nearest_sure_track():
     st.floats(0, 90),
     st.floats(0, 1),
 )
-def test_steered_directions_are_as_long_as_before_and_nearer_to_a_track(given_vectors, tracks, most_deg, share):
+def test_steering_keeps_lengths_and_moves_directions_nearer_to_a_track(given_vectors, tracks, most_deg, share):
     lengths = np.linalg.norm(given_vectors, axis=2, keepdims=True)
     direction = np.where(lengths > 0.1, given_vectors / np.maximum(lengths, 0.1), np.float32(0.0))
     turned = steered(direction, tracks, 0.5, most_deg, share)

@@ -34,8 +34,8 @@ def test_windows_of_any_size_answer_label_by_label(data):
     scene.check(scene.answers(scene.system(**changes), range(length)), range(length), slots)
 
 
-def test_after_a_gap_nothing_of_before_is_heard():
-    """Nor by the beams: the fusion net would refuse them."""
+def test_windows_after_a_gap_hold_nothing_from_before():
+    """The fusion net of the scene would also refuse beams from before."""
     scene = Scene()
     system = scene.system(window_labels=8, hop_labels=4)
     scene.answers(system, range(14), finish=False)
@@ -61,13 +61,13 @@ def test_windows_overlap_as_the_settings_say_with_silence_before_and_after(hop, 
     assert scene.windows("doa") == scene.windows("sed") == scene.windows("fusion") == windows
 
 
-def test_silence_costs_one_net_a_window():
+def test_in_silence_one_net_runs_for_each_window():
     scene = Scene("nothing")
     scene.check(scene.answers(scene.system(), range(150)), range(150))
     assert scene.count("doa") == 15 and scene.count("sed") == scene.count("fusion") == 0
 
 
-def test_the_others_run_where_doa_is_sure_in_what_is_answered():
+def test_sed_and_fusion_run_where_doa_is_sure_in_the_answered_part():
     scene = Scene(lambda label: [BELL] if label in (3, 21) else [])
     scene.check(scene.answers(scene.system(window_labels=10, hop_labels=6), range(36)), range(36))
     assert scene.count("doa") == 6
@@ -76,8 +76,8 @@ def test_the_others_run_where_doa_is_sure_in_what_is_answered():
 
 
 @pytest.mark.parametrize(("sure", "heard"), [(0.5, [6, 7]), (0.45, [4, 5, 6, 7]), (0.65, [])])
-def test_doa_is_sure_of_a_track_that_is_longer_than_the_setting(sure, heard):
-    """Any of them. What is asked about a window is believed, also about the label frame where DOA was not sure."""
+def test_doa_is_sure_of_tracks_longer_than_the_setting(sure, heard):
+    """One such track is enough. The answer about the window then counts also where DOA was not sure."""
     scene = Scene("one")
     scene.tracks_at = lambda number: ((0.1, 0.1, 0.1), (0.0, 0.0, 0.1), (0.0, -min(number, 6) / 10, 0.0))
     activity, _ = joined(scene.answers(scene.system(window_labels=2, hop_labels=2, sure=sure), range(8)))
@@ -85,7 +85,7 @@ def test_doa_is_sure_of_a_track_that_is_longer_than_the_setting(sure, heard):
 
 
 def recorded(scene, monkeypatch):
-    """Beams are among the calls of the scene."""
+    """Record the beams among the calls of the scene."""
 
     class Recorded(Beamformer):
         def __call__(self, bins, vectors):
@@ -95,7 +95,7 @@ def recorded(scene, monkeypatch):
     monkeypatch.setattr("edge.systems.two_step.beams.Beamformer", Recorded)
 
 
-def test_the_nets_and_beams_of_a_window_take_a_step_each(monkeypatch):
+def test_each_net_and_the_beams_of_a_window_have_their_own_step(monkeypatch):
     scene = Scene("one")
     recorded(scene, monkeypatch)
     scene.answers(scene.system(window_labels=10, hop_labels=6), range(30), finish=False)
@@ -104,7 +104,7 @@ def test_the_nets_and_beams_of_a_window_take_a_step_each(monkeypatch):
 
 
 @pytest.mark.parametrize("hop", [4, 5, 9])
-def test_with_hops_of_four_labels_and_more_no_step_asks_twice(monkeypatch, hop):
+def test_with_hops_of_four_labels_or_more_each_step_does_one_thing(monkeypatch, hop):
     scene = Scene()
     recorded(scene, monkeypatch)
     scene.answers(scene.system(window_labels=9, hop_labels=hop), range(60), finish=False)
@@ -129,7 +129,7 @@ def test_stages_are_timed_by_name():
 
 @pytest.mark.parametrize("fused", [(), ("doa",), ("beams",), ("sed",), ("beams", "sed"), ("doa", "sed")])
 def test_what_the_fusion_net_does_not_take_is_not_computed(monkeypatch, fused):
-    """It refuses what it was not promised."""
+    """The fusion net of the scene refuses inputs that it does not take."""
     scene = Scene(fused=fused)
     recorded(scene, monkeypatch)
     scene.check(scene.answers(scene.system(window_labels=10, hop_labels=6), range(30)), range(30))
@@ -154,12 +154,12 @@ def test_beams_are_those_of_the_array():
 
 
 @pytest.mark.parametrize("sizes", [(50, 10), (10, 2), (7, 7), (9, 1), (10, 7)])
-def test_an_answer_comes_no_later_than_the_latency_says(sizes):
+def test_no_answer_comes_later_than_the_latency(sizes):
     scene = Scene("seldom")
     scene.check_latency(scene.system(window_labels=sizes[0], hop_labels=sizes[1]))
 
 
-def test_lower_levels_are_longer_hops():
+def test_lower_levels_have_longer_hops():
     scene = Scene("nothing")
     assert scene.system(window_labels=40, hop_labels=40).levels == ("windows every 4.0 s",)
     system = scene.system()
@@ -184,7 +184,7 @@ def test_a_change_of_level_loses_nothing_and_repeats_nothing(hop, changes):
 
 
 @pytest.mark.parametrize(("threshold", "found"), [(0.5, [5, 6]), (0.35, [3, 4, 5, 6]), (0.7, [6])])
-def test_the_threshold_is_on_the_length(threshold, found):
+def test_the_threshold_applies_to_the_length_of_a_vector(threshold, found):
     scene = Scene("one")
     scene.accdoa_at = lambda number: np.full((3, 3, len(NAMES)), max(number, 0) % 7 / 8 / np.sqrt(3))
     activity, direction = joined(scene.answers(scene.system(threshold=threshold, max_overlap=1), range(7)))
@@ -192,8 +192,8 @@ def test_the_threshold_is_on_the_length(threshold, found):
     assert_allclose(direction[found, 0], np.full((len(found), 3), np.sqrt(1 / 3)), atol=1e-6)
 
 
-def test_tracks_of_a_class_that_are_near_are_one_and_slots_are_as_many_as_may_sound():
-    """The same class from 0 and 20 degrees."""
+def test_near_tracks_of_a_class_are_one_source():
+    """One class from 0 and 20 degrees; the number of slots is `max_overlap`."""
     scene = Scene("one")
     vectors = np.stack([0.9 * unit_vector(0.0, 0.0), np.zeros(3), 0.8 * unit_vector(20.0, 0.0)])
     scene.accdoa_at = lambda number: vectors[..., None] * np.eye(len(NAMES))[2]
@@ -206,8 +206,8 @@ def test_tracks_of_a_class_that_are_near_are_one_and_slots_are_as_many_as_may_so
         assert angle_deg == pytest.approx(9.4 if unify_deg > 20 else 0.0, abs=0.1)
 
 
-def test_directions_are_steered_by_those_of_doa():
-    """The fusion net hears something at 0 degrees, the DOA net at 20: in the label frames where it is sure."""
+def test_directions_are_steered_by_the_tracks_of_doa():
+    """The fusion net names 0 degrees; the DOA net names 20, and is sure in the first label frames only."""
     scene = Scene("one")
     sure, not_sure = (tuple((length * unit_vector(20.0, 0.0)).tolist()) for length in (0.8, 0.4))
     nothing = (0.0, 0.0, 0.0)
@@ -223,7 +223,7 @@ def test_directions_are_steered_by_those_of_doa():
 
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 3))
-def test_whatever_the_nets_say_slots_are_unit_vectors_of_one_class(seed, slots):
+def test_for_any_output_a_slot_has_one_class_and_a_unit_vector(seed, slots):
     def say(number, width):
         rng = np.random.default_rng([seed, number + 1, width])
         return (rng.uniform(-1.2, 1.2, (3, 3, width)) * rng.integers(0, 2, (3, 1, width))).round(rng.integers(0, 4))

@@ -21,13 +21,13 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("name", [*NONSENSE, "hop_labels"])
-def test_settings_that_make_no_sense(name):
+def test_settings_out_of_range_are_refused(name):
     for value in NONSENSE.get(name, (0, 51)):
         with pytest.raises(ValueError, match=rf"^got .*{name} {value}, wanted "):
             TwoStepSettings(**{name: value})
 
 
-def test_a_bundle_is_told_by_its_system_and_its_settings_can_be_overridden():
+def test_a_bundle_names_its_system_and_its_settings_can_be_overridden():
     system = build_system(bundle(), nets=NO_NETS)
     assert isinstance(system, TwoStep)
     assert system.latency_s == pytest.approx(1.0 + 0.5 + 0.3)
@@ -52,7 +52,7 @@ def test_an_input_that_the_system_does_not_give_is_refused():
             build_system(bundle(changed(name, "inputs", "pitch", 20, 1)), nets=NO_NETS)
 
 
-def test_a_bundle_that_does_not_fit_says_what_is_missing():
+def test_a_bundle_that_does_not_fit_is_refused_with_the_reason():
     with pytest.raises(ValueError, match=r"^tiny: got nets doa, fusion, wanted also sed$"):
         build_system(bundle(), nets=dict.fromkeys(("fusion", "doa")))
     with pytest.raises(ValueError, match=r"^tiny: got features 'logmel_iv', wanted 'two_step'$"):
@@ -62,7 +62,7 @@ def test_a_bundle_that_does_not_fit_says_what_is_missing():
         build_system(bundle(), nets=NO_NETS, overrides={"window_labels": 30})
 
 
-def test_every_tensor_is_looked_for():
+def test_every_tensor_is_checked():
     for name, tensors in SHAPES.items():
         for kind, tensor in [(kind, tensor) for kind, shapes in tensors.items() for tensor in shapes]:
             shape = tensors[kind][tensor]

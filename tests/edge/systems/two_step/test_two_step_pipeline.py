@@ -30,7 +30,7 @@ def test_events_and_rows_do_not_depend_on_the_blocks(with_gap, block_samples):
     assert run_through(pipeline, with_gap(block_samples)) == whole  # floats and all
 
 
-def test_beams_that_look_elsewhere_are_quieter(with_gap):
+def test_beams_in_other_directions_are_quieter(with_gap):
     """The fusion net finds nothing if the beams look behind; without beams their direction does not matter."""
     behind = AnalyticNet(lambda features: analytic_located(features, sign=-1))
     assert heard(run_through(analytic_pipeline(doa=behind), with_gap(4096))) == []
@@ -40,7 +40,7 @@ def test_beams_that_look_elsewhere_are_quieter(with_gap):
 
 @pytest.mark.parametrize("array", ["foa", "em32_tetra", "open_tetra"])
 @pytest.mark.parametrize("direction", [(30, -20), (-110, 45)])
-def test_a_plane_wave_comes_out_of_the_loop_where_it_came_from(plane_wave, array, direction):
+def test_a_plane_wave_keeps_its_direction_through_the_pipeline(plane_wave, array, direction):
     """Through encoder, STFT, features, beams, system and decoder, from the signals of the capsules."""
     noise = low_noise(12000)
     samples, hz = plane_wave(noise, *direction), np.fft.rfftfreq(12000, 1 / 24000)
