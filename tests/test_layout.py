@@ -180,7 +180,7 @@ def test_a_module_in_no_room_is_found(tmp_path):
 def loaded_by(line):
     """Names of all modules that are there after a line of Python."""
     code = f"import sys\n{line}\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
     return set(done.stdout.split())
 
@@ -224,7 +224,7 @@ sys.exit(main(["models"]))
 
 
 def test_edge_runs_where_nothing_of_the_training_is_installed():
-    done = subprocess.run([sys.executable, "-c", BLOCKED], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", BLOCKED], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -32,7 +32,7 @@ def test_a_soak_too_short_for_samples_is_refused(bundle):
 
 
 def test_in_real_time_a_second_takes_a_second(bundle):
-    found = run_paced(bundle, 1, 0.7)
+    found = run_paced(bundle, 1, 0.7, step_ms=10_000.0)  # no step is late, however busy the machine is
     assert found.seconds == pytest.approx(0.7)
     assert found.wall_s >= 0.69
     assert found.cpu_percent > 0.0

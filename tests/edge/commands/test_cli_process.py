@@ -15,12 +15,14 @@ from edge.scoring.annotations import read_annotations
 from tests.edge.command_line import LOW, SELD_EDGE, events, is_about, refused, without_introduction
 from tests.paths import ROOT
 
+UNHURRIED = "[budget]\nstep_ms = 10000\n"  # the quality stays, however busy the machine is
+
 
 def test_one_line_is_all_that_a_process_says(tmp_path, tiny_bundle, wav):
     """No notes of the interpreter, no traceback, no warnings at exit."""
     (tmp_path / "a.wav").write_bytes(wav.read_bytes()[:-1])
     args = ["run", "--source", str(tmp_path / "a.wav"), "--model", str(tiny_bundle)]
-    done = subprocess.run([*SELD_EDGE, *args], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*SELD_EDGE, *args], capture_output=True, text=True, timeout=600)
     refused((done.returncode, done.stdout, done.stderr), r"a\.wav: truncated")
 
 
@@ -40,7 +42,7 @@ print(os.environ["OPENBLAS_NUM_THREADS"], len(os.listdir("/proc/self/task")))
         [sys.executable, "-c", code, str(tmp_path / "a.toml")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env=clean | environment,
     )
     told, threads = done.stdout.split()
@@ -84,7 +86,7 @@ sys.exit(edge.cli.main())
         [sys.executable, "-c", code, *args], stdout=write_end, stderr=subprocess.PIPE, text=True
     ) as child:
         os.close(write_end)
-        _, err = child.communicate(timeout=120)
+        _, err = child.communicate(timeout=600)
     wanted = "sink jsonl:-: Broken pipe" if command == "run" else "stdout: the reader has closed the pipe"
     refused((child.returncode, "", without_introduction(err) if command == "run" else err), wanted)
     if command == "run":
@@ -94,8 +96,11 @@ sys.exit(edge.cli.main())
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_closes_what_is_open_and_ends_well(tiny_bundle, sounds, tmp_path, number):
     """Live from stdin, which stays open: a first sound, then a second that lasts when the signal comes."""
+    (tmp_path / "a.toml").write_text(UNHURRIED)
     args = [
         "run",
+        "--config",
+        str(tmp_path / "a.toml"),
         "--source",
         "-",
         "--model",
@@ -114,7 +119,7 @@ def test_a_signal_closes_what_is_open_and_ends_well(tiny_bundle, sounds, tmp_pat
         child.send_signal(number)
         rest = child.stdout.read()
         err = child.stderr.read()
-        assert (child.wait(timeout=120), without_introduction(err.decode())) == (0, "")
+        assert (child.wait(timeout=600), without_introduction(err.decode())) == (0, "")
     low, high = events((first + rest).decode())
     is_about([low], LOW)
     assert (high["class"], high["onset_s"]) == ("high", 3.0) and 3.4 <= high["offset_s"] <= 3.9
@@ -124,11 +129,11 @@ def test_a_signal_closes_what_is_open_and_ends_well(tiny_bundle, sounds, tmp_pat
 
 def test_what_systemd_is_told_of_a_process(tiny_bundle, sounds, tmp_path):
     """Ready after the first answer, alive with the steps; settings read anew between; stopping in the end."""
-    (tmp_path / "a.toml").write_text('source = "-"\nsinks = ["null"]\n')
+    (tmp_path / "a.toml").write_text('source = "-"\nsinks = ["null"]\n' + UNHURRIED)
     pcm = np.clip(np.rint(sounds * 32768), -32768, 32767).astype("<i2").tobytes()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(60)
+        systemd.settimeout(600)
         args = ["run", "--config", str(tmp_path / "a.toml"), "--model", str(tiny_bundle)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
@@ -138,12 +143,12 @@ def test_what_systemd_is_told_of_a_process(tiny_bundle, sounds, tmp_path):
             told = [systemd.recv(4096).decode()]
             while not told[-1].startswith("STATUS="):
                 told.append(systemd.recv(4096).decode())
-            (tmp_path / "a.toml").write_text('source = "-"\nsinks = ["jsonl:-"]\n[decode]\non = 0.6\n')
+            (tmp_path / "a.toml").write_text('source = "-"\nsinks = ["jsonl:-"]\n[decode]\non = 0.6\n' + UNHURRIED)
             child.send_signal(signal.SIGHUP)
             child.stdin.write(pcm[:9600])
             child.stdin.close()
             err = child.stderr.read().decode()
-            assert (child.wait(timeout=60), child.stdout.read()) == (0, b"")
+            assert (child.wait(timeout=600), child.stdout.read()) == (0, b"")
         told.append(systemd.recv(4096).decode())
         while told[-1] == "WATCHDOG=1":
             told.append(systemd.recv(4096).decode())
@@ -184,7 +189,7 @@ def test_an_installed_package_adds_a_command(tmp_path, entry, wanted):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
 
     def seld(*words):
-        done = subprocess.run([*SELD_EDGE, *words], capture_output=True, text=True, timeout=120, env=environment)
+        done = subprocess.run([*SELD_EDGE, *words], capture_output=True, text=True, timeout=600, env=environment)
         return done.returncode, done.stdout, done.stderr
 
     if wanted[0] == 2:

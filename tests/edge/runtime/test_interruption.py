@@ -32,7 +32,7 @@ def test_a_signal_breaks_into_the_wait_for_samples(pipeline, sounds, cut, number
     with Interruption() as interruption:
         began = time.monotonic()
         run(interruption.until_stopped(hanging()), pipeline, [sink])
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 300  # and not for ever
     os.close(read_end)
     os.close(write_end)
     assert sink.events() == [("low", 1.0, 1.7)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.scoring.annotations import Label, read_annotations, write_annotations
 
 CLASSES = 13
-SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+SAME_FOLDER = settings(max_examples=60)
 
 
 def _read(folder: Path, text: str, classes: int = CLASSES) -> list[Label]:
