@@ -1,4 +1,4 @@
-"""Benchmarks: how long the device's loop takes, against a yardstick, against others, for hours.
+"""Benchmarks of the device's loop: its time against a yardstick and against other systems, and over hours.
 
 `python -m bench.MODULE` imports numpy at once, so the number of its BLAS threads is set here, before that.
 """

@@ -1,8 +1,9 @@
-"""Times measured here -> times on boards that are not at hand: predictions, and always called so.
+"""Times measured here -> times on boards that are not at hand; these are predictions, and always called so.
 
-MobileNetV2-224 int8 is the yardstick: its time on boards is published, its time here is measured in the same run, and
-the model is taken to need as many times as long as it there as here. What `seld-edge bench --json` prints on a board,
-put into `bench/reference`, replaces the prediction of its model, and the published time of the yardstick for others.
+MobileNetV2-224 int8 is the yardstick: its time on boards is published, and its time here is measured in the same run.
+The ratio between the times of model and yardstick is taken to be the same on the board. The output of
+`seld-edge bench --json` on a board, put into `bench/reference`, replaces the prediction of its model, and the published
+time of the yardstick for the other models.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from edge.device.board import load_board
 REFERENCE = Path(__file__).parent / "reference"
 STEP_BUDGET_MS = 100.0
 
-_YARDSTICK_MS = 3.15  # one thread of the machine that the factors below are to
+_YARDSTICK_MS = 3.15  # with one thread of the machine that the factors below relate to
 _ONE_THREAD = "one thread to four from ncnn's and TFLite's benchmarks"
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board and how much longer one thread of it takes for int8 convolutions, at least and at most."""
+    """A board, and by which factor one thread of it is slower at int8 convolutions."""
 
-    profile: str  # see edge/device/board.py
-    factor: tuple[float, float]
-    source: str
+    profile: str  # name of its profile: see edge/device/board.py
+    factor: tuple[float, float]  # the least and the most
+    source: str  # of the factor
 
     @property
     def name(self) -> str:
-        """Its record in the device tree begins so."""
+        """The beginning of its model in the device tree."""
         return load_board(self.profile).models[0]
 
 
@@ -46,7 +47,7 @@ BOARDS = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run on some machine came to, as far as boards are concerned."""
+    """The results of a bench on some machine that predictions need."""
 
     board: str
     model: str
@@ -59,7 +60,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class BoardTimes:
-    """What a model takes on a board, at least and at most."""
+    """The times of a model on a board, the least and the most."""
 
     board: str
     kind: str  # "prediction" or "measured"
@@ -70,7 +71,11 @@ class BoardTimes:
 
 
 def read_result(path: Path) -> Result:
-    """A run as `seld-edge bench --json` wrote it. Raises ValueError, one line with the path, if it is none."""
+    """Read the output of `seld-edge bench --json`.
+
+    Raises:
+        ValueError: the file cannot be read or holds something else; one line with its path.
+    """
     try:
         return result_of(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
@@ -80,7 +85,13 @@ def read_result(path: Path) -> Result:
 
 
 def result_of(report: dict[str, Any]) -> Result:
-    """The part of a report that predictions need. Raises KeyError, TypeError or ValueError if it is no report."""
+    """Extract from a report what predictions need.
+
+    Raises:
+        KeyError: the report lacks an entry.
+        TypeError: an entry is of another kind.
+        ValueError: an entry is not a number.
+    """
     return Result(
         str(report["machine"]["board"]),
         str(report["model"]),
@@ -93,14 +104,21 @@ def result_of(report: dict[str, Any]) -> Result:
 
 
 def read_references(folder: Path = REFERENCE) -> list[Result]:
-    """All runs on real boards that are there."""
+    """Read all results of real boards in a folder."""
     return [read_result(path) for path in sorted(folder.glob("*.json"))]
 
 
 def board_times(here: Result, references: Sequence[Result]) -> list[BoardTimes]:
-    """What the model takes on each board. Predictions are of one thread: with more, there are measurements only.
+    """Return the times of a model on each board.
 
-    The whole step is scaled like its nets. On a Pi 4, numpy's part is thought to be slower by about 10 only.
+    The whole step is scaled like its nets; on a Pi 4, the part of numpy is probably slower by a factor of 10 only.
+
+    Args:
+        here: the result of this machine.
+        references: results of real boards.
+
+    Returns:
+        One item for each board. Predictions hold for one thread; with more threads, only measured boards are listed.
     """
     return [times for board in BOARDS if (times := _on_board(board, here, references)) is not None]
 

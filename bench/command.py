@@ -1,4 +1,7 @@
-"""`seld-edge bench`: its words, and what they do. Nothing here imports numpy until it runs."""
+"""`seld-edge bench`: its options, and the function that runs it; numpy is imported only then.
+
+`edge` finds it by the entry point `seld_edge.commands` of the package.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,35 @@ if TYPE_CHECKING:
 
 
 def add_bench_parser(subparsers: Subparsers) -> None:
-    """Add the `bench` command and its options to a command line; `run_bench` does it."""
-    parser = subparsers.add_parser("bench", help="how long everything takes on this machine")
-    parser.add_argument("--model", metavar="NAME|DIR", help="bundle (default: the one that `models` marks)")
-    parser.add_argument("--threads", type=int, default=1, help="of the interpreter (default: %(default)s)")
-    parser.add_argument("--seconds", type=int, default=60, help="of audio for each loop (default: %(default)s)")
-    parser.add_argument("--peers", action="store_true", help="also other ways to do the same, side by side")
-    parser.add_argument("--float-model", metavar="DIR", help="with --peers: the same model in float32")
-    parser.add_argument("--realtime", type=float, metavar="SECONDS", help="also at the pace of a microphone")
-    parser.add_argument("--busy", type=int, metavar="N", help="with --realtime: N busy processes beside it for a third")
-    parser.add_argument("--step-ms", type=float, metavar="MS", help="with --realtime: budget of a step (default: 100)")
-    parser.add_argument("--soak", type=float, metavar="HOURS", help="also hours of audio at full speed: leaks, drift")
+    """Add the command and its options."""
+    parser = subparsers.add_parser("bench", help="measure how long everything takes on this machine")
+    parser.add_argument("--model", metavar="NAME|DIR", help="bundle to run (default: the one that `models` marks)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the interpreter (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=60, help="seconds of audio for each loop (default: %(default)s)")
+    parser.add_argument("--peers", action="store_true", help="also measure other systems, side by side")
+    parser.add_argument("--float-model", metavar="DIR", help="with --peers: bundle of the same model in float32")
+    parser.add_argument("--realtime", type=float, metavar="SECONDS", help="also run at the pace of a microphone")
+    parser.add_argument(
+        "--busy", type=int, metavar="N", help="with --realtime: start N busy processes for a third of the time"
+    )
+    parser.add_argument(
+        "--step-ms", type=float, metavar="MS", help="with --realtime: time budget of a step (default: 100)"
+    )
+    parser.add_argument(
+        "--soak", type=float, metavar="HOURS", help="also run hours of audio at full speed, to find leaks and drift"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw it; needs matplotlib")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the report; needs matplotlib")
     parser.set_defaults(run=run_bench)
 
 
 def run_bench(args: argparse.Namespace) -> int:
-    """Measure, print, draw; return 0. Raises ValueError for bad options, a bad bundle or a bad reference file."""
+    """Measure, print and draw; returns 0.
+
+    Raises:
+        ValueError: an option makes no sense, or a bundle or a reference file cannot be used.
+        OSError: the plot cannot be written.
+    """
     from bench.pace import run_paced
     from bench.peers import time_peers
     from bench.plot import check_matplotlib, write_plot
@@ -71,6 +85,6 @@ def run_bench(args: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    """What is under way, for somebody who waits at a terminal."""
+    """Print what is being measured, if somebody waits at a terminal."""
     if sys.stderr.isatty():
         print(line, file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
-"""A fresh process that does what `seld-edge run` does -> its start-up time and memory, with nothing else in it.
+"""A fresh process that does what `seld-edge run` does, and nothing else -> its start-up time and memory.
 
-`python -m bench.fresh MODEL THREADS` is that process; `start_up` starts it.
+`python -m bench.fresh MODEL THREADS` is this process; `start_up` starts it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StartUp:
-    """Of a process that has begun to listen."""
+    """What a process needs until it listens."""
 
     startup_s: float  # from its start to the end of the first step: Python, imports, nets
     rss_mb: float  # after the demo scene
 
 
 def start_up(model: str, threads: int) -> StartUp:
-    """Start the process and ask it. Raises ValueError with its last words if it fails."""
-    began_s = time.monotonic()  # one clock for all processes
+    """Start the process and read its answer.
+
+    Raises:
+        ValueError: it failed; with the last line of its stderr.
+    """
+    began_s = time.monotonic()  # the same clock in all processes
     words = [sys.executable, "-m", "bench.fresh", model, str(threads)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -34,7 +38,7 @@ def start_up(model: str, threads: int) -> StartUp:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Be that process."""
+    """Run as this process: listen to the demo scene, then print times and memory as JSON."""
     model, threads = sys.argv[1:] if argv is None else argv
     import edge.commands.live  # noqa: F401  what the command imports is part of its start-up time
     from bench.steps import exhaust

@@ -27,7 +27,7 @@ _THROTTLE_BITS = {
 
 
 def machine_record(root: Path = ROOT) -> dict[str, Any]:
-    """What it is, and what may make it slow. None where the machine does not say. root: for tests."""
+    """Describe the machine, and what may make it slow; None where the machine does not tell. Tests set `root`."""
     governor, most_khz = _read(root / _CPU / "scaling_governor"), _read(root / _CPU / "scaling_max_freq")
     return {
         "board": board_model(root) or _cpu_name(root),
@@ -47,7 +47,7 @@ def machine_record(root: Path = ROOT) -> dict[str, Any]:
 
 
 def throttling(root: Path = ROOT) -> list[str] | None:
-    """What the firmware of a Raspberry Pi says about its supply and heat, since it was started."""
+    """Return what the firmware of a Raspberry Pi reports about supply and heat since the start; None elsewhere."""
     value = _read(root / _THROTTLED)
     if value is None:
         return None

@@ -1,6 +1,7 @@
-"""Makes the nets in `bench/assets`: `python -m bench.make_assets [--out DIR]`. Needs the extra `convert`.
+"""Architectures with random weights -> the nets in `bench/assets`: `python -m bench.make_assets [--out DIR]`.
 
-Both have random weights: their answers mean nothing, their time is that of a trained net of the same shape.
+Needs the extra `convert`. The answers of the nets mean nothing; their times are those of trained nets of the same
+shape.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ SELDNET_FILTERS, SELDNET_UNITS, SELDNET_HEADS = 64, 128, 8
 
 
 def random_images(count: int) -> np.ndarray:
-    """Smooth colour fields with some noise (count, 224, 224, 3), -1 to 1 as the net wants them."""
+    """Return smooth colour fields with some noise (count, 224, 224, 3), from -1 to 1 as the net wants them."""
     random = np.random.default_rng(0)
     coarse = random.uniform(-1.0, 1.0, (count, 7, 7, 3)).repeat(32, axis=1).repeat(32, axis=2)
     return np.clip(coarse + random.normal(0.0, 0.2, (count, *IMAGE)), -1.0, 1.0).astype(np.float32)
 
 
 def mobilenet_v2() -> bytes:
-    """MobileNetV2-224 (Sandler et al. 2018) in int8.
+    """Return MobileNetV2-224 (Sandler et al. 2018) in int8 as a flatbuffer.
 
-    One pass in training mode sets the statistics of the batch norms: without them the activations of random weights
-    die away layer by layer, and every int8 scale with them.
+    One pass in training mode sets the statistics of the batch norms: without it the activations of random weights
+    shrink layer by layer, and all int8 scales with them.
     """
     keras.utils.set_random_seed(0)
     image = keras.Input(IMAGE, name="image")
@@ -52,7 +53,7 @@ def mobilenet_v2() -> bytes:
 
 
 def seldnet_model() -> keras.Model:
-    """The SELDnet that Realtime-SELD-Edge deploys on SALSA-Lite features: 0.885 M parameters, 0.181 G MACs.
+    """Build the SELDnet that Realtime-SELD-Edge deploys on SALSA-Lite features: 0.885 M parameters, 0.181 G MACs.
 
     It is the DCASE 2023 baseline: 3 x [Conv3x3, BN, ReLU, MaxPool], two bidirectional GRU layers, tanh, second half
     times first half, two blocks of self-attention with residual and layer norm, two dense layers; multi-ACCDOA output

@@ -1,7 +1,7 @@
-"""The interpreter's options side by side in one run: `python -m bench.options [--model NAME|DIR] [--json]`.
+"""Options of the interpreter -> the time of a step with each: `python -m bench.options [--model NAME|DIR] [--json]`.
 
-Threads, and XNNPACK: as it comes, with its latest features, and without it. numpy's BLAS has the threads that
-`OPENBLAS_NUM_THREADS` says, 1 if it says nothing; it counts for the stage `features`.
+The options are the number of threads, and XNNPACK by default, with its latest features, and off. The threads of numpy's
+BLAS, `OPENBLAS_NUM_THREADS` or 1, matter to the stage `features`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ PLAIN = "1 thread"
 
 
 def variants() -> dict[str, dict[str, Any]]:
-    """Arguments of `LiteRtNet` by what they are called. Raises ValueError for a runtime that has not all of them."""
+    """Return the arguments of `LiteRtNet` for each variant, by its name.
+
+    Raises:
+        ValueError: the installed runtime lacks some of them.
+    """
     if RUNTIME != "ai-edge-litert":
         raise ValueError(f"got {RUNTIME}, wanted ai-edge-litert: only it has these options")
     from ai_edge_litert.interpreter import OpResolverType
@@ -40,7 +44,7 @@ def variants() -> dict[str, dict[str, Any]]:
 
 
 def time_options(bundle: Bundle, seconds: int) -> dict[str, StepTimes]:
-    """Each variant for so many seconds of audio, in turn, all slots live."""
+    """Run each variant for a number of seconds of audio, in turn, with a source in every slot."""
     sound = demo_sound(bundle)
     loops = {
         name: TimedLoop(
@@ -57,7 +61,7 @@ def time_options(bundle: Bundle, seconds: int) -> dict[str, StepTimes]:
 
 
 def lines(times: Mapping[str, StepTimes]) -> list[str]:
-    """As a table, in ms per step."""
+    """Format the times as a table, in ms per step."""
     rows = [f"{'ms per step':<28}{'p50':>9}{'p95':>9}{'ratio':>9}{'features':>10}"]
     for name, each in times.items():
         ratio = each.step.p50_ms / times[PLAIN].step.p50_ms
@@ -67,10 +71,10 @@ def lines(times: Mapping[str, StepTimes]) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table."""
+    """Measure and print the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.options", description=__doc__)
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help="default: %(default)s")
-    parser.add_argument("--seconds", type=int, default=30, help="of audio for each (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=30, help="seconds of audio for each (default: %(default)s)")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     try:

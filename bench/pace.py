@@ -1,6 +1,6 @@
-"""The demo scene at the pace of a microphone -> how much of the processor it takes, and what is late or lost.
+"""The demo scene at the pace of a microphone -> load of the processor, late steps and lost samples.
 
-With busy processes beside it in the middle third: what the governor does, and how soon full quality is back.
+With busy processes beside it in the middle third: the decisions of the governor, and when full quality is back.
 """
 
 from __future__ import annotations
@@ -28,33 +28,38 @@ _BUSY = "while True: pass"
 
 @dataclass(frozen=True, slots=True)
 class LevelChange:
-    """What the governor did."""
+    """One decision of the governor."""
 
-    at_s: float  # of the run
+    at_s: float  # since the start of the run
     level: str
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What a run in real time came to."""
+    """The results of a run in real time."""
 
-    seconds: float  # of sound
+    seconds: float  # of audio
     wall_s: float
-    cpu_percent: float  # of one core, all threads together
+    cpu_percent: float  # of one core, for all threads together
     lost_samples: int
     step: Timing
-    late_steps: int  # not done within the budget after their sound was there
+    late_steps: int  # that were not done within the budget after their audio was there
     most_late_ms: float
     changes: tuple[LevelChange, ...]
-    busy: int  # processes beside it
-    busy_s: tuple[float, float]  # from when to when
-    full_after_s: float | None  # after they had ended, quality was full; None: it never was again
+    busy: int  # number of busy processes
+    busy_s: tuple[float, float]  # their start and end
+    full_after_s: float | None  # time from their end until quality was full; None if it never was again
 
 
 def run_paced(bundle: Bundle, threads: int, seconds: float, busy: int = 0, step_ms: float = 100.0) -> Pace:
-    """Play the demo scene in real time, for so many seconds (at least one step), through the microphone's queue.
+    """Play the demo scene in real time through the queue of a microphone.
 
-    `busy` processes that do nothing but work run in the middle third; `step_ms` is the budget of a step.
+    Args:
+        bundle: the model.
+        threads: of the interpreter.
+        seconds: of audio; at least one step is played.
+        busy: number of busy processes that run in the middle third.
+        step_ms: time budget of a step.
     """
     stft = bundle.manifest.stft
     system = build_system(bundle, threads, clock=StageClock(step_ms))
@@ -101,7 +106,7 @@ def run_paced(bundle: Bundle, threads: int, seconds: float, busy: int = 0, step_
 
 
 def _full_after_s(changes: list[LevelChange], best: str, busy_to_s: float) -> float | None:
-    """From the end of what disturbed to the last change, if that was to the best level; 0 if it was there before."""
+    """Time from the end of the disturbance to the last change, if that led to the best level; 0 if it was earlier."""
     if not changes:
         return 0.0
     return max(0.0, changes[-1].at_s - busy_to_s) if changes[-1].level == best else None

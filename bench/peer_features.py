@@ -1,8 +1,9 @@
-"""Features of the known real-time recipe: samples of four capsules (n, 4) -> maps (frames, bands, maps).
+"""Samples of four capsules (n, 4) -> maps (frames, bands, maps) of a published real-time system.
 
-Written anew from their definitions, and computed as librosa would: a centred transform of the whole window, one channel
-after the other, with frames in columns; dense products with the mel filters; an inverse transform per pair of channels.
-All is single precision, and librosa's own checks and copies are left out: that can only flatter the recipe.
+The features are written from their definitions and computed as librosa does: a centred transform of the whole window,
+one channel after the other, with frames in columns; dense products with the mel filters; an inverse transform per pair
+of channels. All is in single precision, and the checks and copies of librosa are left out, which only favours the
+published system.
 
 SALSA-Lite is of Nguyen et al., ICASSP 2022, and `thomeou/SALSA`. SALSA-Mel, MelGCC, all sizes and the window of 2 s
 every second are of "Real-Time Sound Event Localization and Detection: Deployment Challenges on Edge Devices" (2025) and
@@ -40,7 +41,7 @@ _WAVE_NUMBER = (  # phase of a wave per metre, by bin; 0 Hz counts as the first 
 
 
 def stft(channel: FloatArray, edges: Literal["reflect", "constant"] = "reflect") -> ComplexArray:
-    """Samples (n,) -> (bins, frames), as librosa: frames are columns of one strided view of the padded samples."""
+    """Transform samples (n,) to spectra (bins, frames); `edges` says how numpy pads both ends."""
     padded = np.pad(channel, NFFT // 2, mode=edges)
     columns = np.lib.stride_tricks.sliding_window_view(padded, NFFT)[::HOP].T
     spectra = np.empty((_BINS, columns.shape[1]), np.complex64, order="F")
@@ -49,7 +50,7 @@ def stft(channel: FloatArray, edges: Literal["reflect", "constant"] = "reflect")
 
 
 def mel_filters() -> FloatArray:
-    """Slaney's filters of unit area (bins, bands), from 50 Hz to half the sample rate; a band is contiguous."""
+    """Return Slaney's filters of unit area (bins, bands), from 50 Hz to half the sample rate, each band contiguous."""
     highest_hz = SAMPLE_RATE_HZ / 2.0
     edges_hz = mel_to_hz(np.linspace(hz_to_mel(LOWEST_HZ), hz_to_mel(highest_hz), BANDS + 2))
     bins_hz = np.linspace(0.0, highest_hz, _BINS)[:, None]
@@ -60,7 +61,7 @@ def mel_filters() -> FloatArray:
 
 
 def decibel(power: FloatArray, range_db: float | None = None) -> FloatArray:
-    """Power in dB, at most `range_db` below the loudest."""
+    """Convert power to dB, limited to `range_db` below the largest value."""
     level = np.float32(10.0) * np.log10(np.maximum(_POWER_FLOOR, power))
     return level if range_db is None else np.maximum(level, level.max() - np.float32(range_db))
 
@@ -69,7 +70,7 @@ _MEL = mel_filters()
 
 
 def salsa_lite(samples: FloatArray) -> NDArray[np.float32]:
-    """Four log spectrograms, then the phases of the other capsules against the first, in metres: (frames, 191, 7)."""
+    """Return four log spectrograms and the phases of three capsules against the first, in metres: (frames, 191, 7)."""
     spectra, levels = _spectra_and_levels(samples, None)
     ways = _ways(spectra)[_FIRST:_END]
     ways[_PHASE_END:] = 0.0
@@ -77,7 +78,7 @@ def salsa_lite(samples: FloatArray) -> NDArray[np.float32]:
 
 
 def salsa_mel(samples: FloatArray) -> NDArray[np.float32]:
-    """The same in mel bands: (frames, 128, 7)."""
+    """Return the maps of `salsa_lite` in mel bands: (frames, 128, 7)."""
     spectra, levels = _spectra_and_levels(samples, _MEL)
     ways = _ways(spectra)
     ways[_PHASE_END:] = 0.0
@@ -86,9 +87,9 @@ def salsa_mel(samples: FloatArray) -> NDArray[np.float32]:
 
 
 def mel_gcc(samples: FloatArray) -> NDArray[np.float32]:
-    """Four log-mel spectrograms, then the cross-correlations with phase transform of the six pairs of capsules.
+    """Return four log-mel spectrograms and the GCC-PHAT of the six pairs of capsules: (frames, 128, 10).
 
-    (frames, 128, 10); the middle of the 128 lags is 0.
+    Lag 0 is in the middle of the 128 lags.
     """
     spectra = np.stack([stft(channel, "constant") for channel in samples.T]).T  # (frames, bins, 4)
     channels = range(samples.shape[1])
@@ -112,7 +113,7 @@ def _spectra_and_levels(samples: FloatArray, mel: FloatArray | None) -> tuple[Co
 
 
 def _ways(spectra: ComplexArray) -> NDArray[np.float64]:
-    """By how many metres each other capsule is nearer to the source than the first, by its phase (bins, frames, 3)."""
+    """Distances in metres by which the other capsules are nearer to the source than the first (bins, frames, 3)."""
     return np.angle(spectra[:, :, 1:] * np.conj(spectra[:, :, :1])) / _WAVE_NUMBER
 
 

@@ -1,7 +1,7 @@
-"""Other ways to do the same, side by side in one run: `python -m bench.peers [--float-model DIR] [--json]`.
+"""Other systems, side by side -> their times per second of audio: `python -m bench.peers [--float-model DIR] [--json]`.
 
-The same model with a whole window for every answer; the same nets in float32; the known real-time recipe with each of
-its three kinds of features, and its net; and this project. All per second of audio.
+They are this project; its model with a whole window for every answer; its nets in float32; and a published real-time
+system with each of its three kinds of features, and its net.
 """
 
 from __future__ import annotations
@@ -32,37 +32,37 @@ FEATURE_REPETITIONS = 100
 
 @dataclass(frozen=True, slots=True)
 class PeerTimes:
-    """What a second of audio costs."""
+    """The time that a second of audio takes."""
 
     features_ms: float
-    total_ms: float | None  # None: only its features are there to be compared
-    answers_per_s: float  # how often it has something new to say
+    total_ms: float | None  # None where only the features are compared
+    answers_per_s: float  # how often it gives new answers
 
     @property
     def answer_ms(self) -> float | None:
-        """What each time that it has something new to say costs."""
+        """The time for each new answer."""
         return None if self.total_ms is None else self.total_ms / self.answers_per_s
 
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """All of them by name, and how many times as long as this project they take."""
+    """The times of all systems by name, and their ratios to this project."""
 
     times: Mapping[str, PeerTimes]
 
     def feature_ratios(self) -> dict[str, float]:
-        """Of those with features of their own."""
+        """Return the ratios of the features, for systems with features of their own."""
         own_ms = self.times[OURS].features_ms
         return {name: peer.features_ms / own_ms for name, peer in self.times.items() if name in PEER_FEATURES}
 
     def total_ratios(self) -> dict[str, float]:
-        """Of those that are a whole."""
+        """Return the ratios of the whole systems."""
         totals_ms = {name: peer.total_ms for name, peer in self.times.items() if peer.total_ms is not None}
         own_ms = totals_ms.pop(OURS)
         return {name: total_ms / own_ms for name, total_ms in totals_ms.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """For a report."""
+        """Return a table for a report."""
         return {
             "per_second_of_audio": {
                 name: {
@@ -78,7 +78,7 @@ class Peers:
         }
 
     def lines(self) -> list[str]:
-        """As a table."""
+        """Format the times as a table."""
         head = ("features ms", "ratio", "total ms", "ratio", "answers", "ms each")
         rows = [f"{'per second of audio':<26}" + "".join(f"{word:>12}" for word in head)]
         for name, peer in self.times.items():
@@ -89,7 +89,14 @@ class Peers:
 
 
 def time_peers(bundle: Bundle, threads: int, seconds: int, float_bundle: Bundle | None = None) -> Peers:
-    """Measure all: features in turn, loops in turn for so many seconds of audio (all slots live), the net."""
+    """Measure all systems in turn.
+
+    Args:
+        bundle: the model of this project.
+        threads: of the interpreter.
+        seconds: of audio for each loop, with a source in every slot.
+        float_bundle: the same model in float32.
+    """
     sound = demo_sound(bundle)
     features_ms = _features_ms(bundle, sound)
     ours_ms = features_ms.pop(OURS)
@@ -115,7 +122,7 @@ def _of_loop(loop: StepTimes, features_ms: float, seconds: int) -> PeerTimes:
 
 
 def _features_ms(bundle: Bundle, sound: FloatArray) -> dict[str, float]:
-    """Median time of our features for a second of sound, in steps, and of the others' for one window; by name."""
+    """Median times in ms of our features for a second of audio, in steps, and of the others for one window, by name."""
     settings = bundle.manifest.stft
     stft, extractor, size = Stft(settings, FOA_CHANNELS), bundle.extractor(), settings.label_samples
     blocks = [AudioBlock(sound[at : at + size], at) for at in range(0, settings.sample_rate_hz, size)]
@@ -132,25 +139,25 @@ def _features_ms(bundle: Bundle, sound: FloatArray) -> dict[str, float]:
 
 
 def _seldnet_ms(threads: int) -> float:
-    """Median time of the recipe's net for one window."""
+    """Median time of the published net for one window."""
     net = load_asset(SELDNET, threads)
     maps = salsa_lite(_noise())[: SELDNET_INPUT[0]]
     return timing(measure({SELDNET: lambda: net(features=maps)}, FEATURE_REPETITIONS)[SELDNET]).p50_ms
 
 
 def _noise() -> FloatArray:
-    """A window for the recipe: what is in it does not matter to its time."""
+    """Return a window of noise; its content does not matter to the time."""
     random = np.random.default_rng(0)
     return random.normal(0.0, 0.1, (round(WINDOW_S * SAMPLE_RATE_HZ), FOA_CHANNELS)).astype(np.float32)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table."""
+    """Measure and print the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help="default: %(default)s")
     parser.add_argument("--float-model", metavar="DIR", help="the same model in float32")
     parser.add_argument("--threads", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("--seconds", type=int, default=30, help="of audio for each loop (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=30, help="seconds of audio for each loop (default: %(default)s)")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     try:

@@ -14,7 +14,11 @@ LEAST_SHOWN_MS = 1e-3
 
 
 def check_matplotlib() -> None:
-    """Raise ValueError if there is nothing to plot with: better before the work than after it."""
+    """Refuse to start the work if its results could not be drawn.
+
+    Raises:
+        ValueError: matplotlib is not installed.
+    """
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError:
@@ -22,7 +26,15 @@ def check_matplotlib() -> None:
 
 
 def write_plot(path: Path, report: dict[str, Any]) -> None:
-    """Draw. Raises OSError if the file cannot be written."""
+    """Draw a report.
+
+    Args:
+        path: PNG file to write.
+        report: from `bench.report.bench`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     from matplotlib.figure import Figure
 
     soak = report.get("soak")
@@ -37,7 +49,7 @@ def write_plot(path: Path, report: dict[str, Any]) -> None:
 
 
 def _plot_times(axes: Axes, report: dict[str, Any]) -> None:
-    """p50 as bars, p99 as marks."""
+    """Draw p50 as bars and p99 as marks."""
     rows = {"step, all live": report["step_ms"], "step, silence": report["silence_step_ms"]}
     if report["naive_window"] is not None:
         rows["window for every answer"] = report["naive_window"]["step_ms"]
@@ -53,7 +65,7 @@ def _plot_times(axes: Axes, report: dict[str, Any]) -> None:
 
 
 def _plot_boards(axes: Axes, report: dict[str, Any]) -> None:
-    """Steps on each board, from least to most: p50 and, open, p99."""
+    """Draw the step on each board, from the least to the most: p50, and p99 with open marks."""
     boards = report["boards"][::-1]
     for row, board in enumerate(boards):
         colour = "C0" if board["kind"] == "prediction" else "C2"
@@ -70,7 +82,7 @@ def _plot_boards(axes: Axes, report: dict[str, Any]) -> None:
 
 
 def _plot_soak(axes: Axes, soak: dict[str, Any]) -> None:
-    """Step times and memory over the hours."""
+    """Draw step times and memory over the hours."""
     hours = [sample["hours"] for sample in soak["samples"]]
     for name in ("p50_ms", "p99_ms"):
         axes.plot(hours, [sample[name] for sample in soak["samples"]], label=name.replace("_", " in "))

@@ -1,4 +1,4 @@
-"""Everything that a bench measured -> one JSON object, and the same as text."""
+"""A bundle -> everything that a bench measures, as one JSON object and as text."""
 
 from __future__ import annotations
 
@@ -40,9 +40,18 @@ class BenchSettings:
 
 
 def bench(bundle: Bundle, settings: BenchSettings, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    """Measure all but peers, soak and pace. `say` is told what is under way.
+    """Measure all but peers, soak and pace.
 
-    Raises ValueError if a reference file is none, or a fresh process fails.
+    Args:
+        bundle: the model.
+        settings: what to measure.
+        say: is given a line about each measurement when it begins.
+
+    Returns:
+        The report, ready for JSON.
+
+    Raises:
+        ValueError: a reference file cannot be used, or a fresh process fails.
     """
     references = read_references()
     threads, seconds = settings.threads, settings.seconds
@@ -95,14 +104,14 @@ def bench(bundle: Bundle, settings: BenchSettings, say: Callable[[str], None] = 
 
 
 def pace_json(pace: Pace) -> dict[str, Any]:
-    """For a report."""
+    """Return a run in real time as a table for a report."""
     table = asdict(pace)
     del table["step"]
     return _rounded(table | {"step_ms": as_json(pace.step)})
 
 
 def soak_json(soak: Soak) -> dict[str, Any]:
-    """For a report."""
+    """Return a soak as a table for a report."""
     return _rounded(asdict(soak))
 
 
@@ -115,7 +124,7 @@ def _rounded(value: Any) -> Any:
 
 
 def lines(report: dict[str, Any]) -> Iterator[str]:
-    """A report as text."""
+    """Format a report as lines of text."""
     machine = report["machine"]
     yield (
         f"{report['model']} ({report['precision']}), {report['threads']} threads, {machine['runtime']}, "
@@ -180,7 +189,7 @@ def _row(name: str, times: dict[str, float]) -> str:
 
 
 def _naive_json(naive: StepTimes, live: StepTimes) -> dict[str, Any]:
-    """A window in every step."""
+    """The times of a loop that computes a whole window in every step."""
     return {
         "step_ms": as_json(naive.answer),
         "real_time_factor": round(naive.answer.p50_ms / STEP_BUDGET_MS, 5),
@@ -189,7 +198,7 @@ def _naive_json(naive: StepTimes, live: StepTimes) -> dict[str, Any]:
 
 
 class Yardstick:
-    """MobileNetV2-224 int8: an invocation without what goes in and comes out, for so it was published for boards."""
+    """MobileNetV2-224 int8: the time of an invocation without its inputs and outputs, as published for boards."""
 
     def __init__(self, threads: int) -> None:
         with silent_stderr():
@@ -201,11 +210,11 @@ class Yardstick:
         self._times_s: list[float] = []
 
     def run(self, seconds: int) -> None:
-        """A number of invocations for each second that a loop beside it runs; the first one is not timed."""
+        """Measure a number of invocations for each of these seconds of audio; the first one is not timed."""
         times = measure({MOBILENET_V2: self._invoke}, YARDSTICK_CALLS_PER_SECOND * seconds)
         self._times_s += times[MOBILENET_V2]
 
     @property
     def p50_ms(self) -> float:
-        """Of all invocations."""
+        """Median time of all invocations."""
         return timing(self._times_s).p50_ms

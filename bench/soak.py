@@ -1,4 +1,4 @@
-"""The demo scene, hour after hour at full speed -> whether memory or step times grow, and whether anything is lost."""
+"""The demo scene, hour after hour at full speed -> whether memory or step times grow, and whether samples are lost."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from edge.runtime.pipeline import build_pipeline, build_system
 from edge.stage_clock import StageClock
 
 LEAST_SAMPLES = 20
-MOST_STEPS = 600  # from sample to sample: a minute of sound
-SETTLING_SAMPLES = 2  # in which caches and pools fill: left out of the slopes
+MOST_STEPS = 600  # between two samples: a minute of audio
+SETTLING_SAMPLES = 2  # left out of the slopes, because caches and pools are still filling
 
 
 @dataclass(frozen=True, slots=True)
 class SoakSample:
-    """How things stand after so many hours of sound."""
+    """Memory and step times after a number of hours of audio."""
 
     hours: float
     rss_mb: float
-    p50_ms: float  # of the steps since the sample before
+    p50_ms: float  # of the steps since the previous sample
     p99_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """What a soak came to. Hours are of sound."""
+    """The results of a soak. Hours are hours of audio."""
 
     hours: float
     wall_s: float
@@ -49,9 +49,15 @@ class Soak:
 
 
 def soak(bundle: Bundle, threads: int, hours: float) -> Soak:
-    """Play the demo scene for so many hours of sound; look at memory and times every minute of it, or more often.
+    """Play the demo scene again and again, and sample memory and times every minute of audio, or more often.
 
-    Raises ValueError if there is less than a step for each of the least samples.
+    Args:
+        bundle: the model.
+        threads: of the interpreter.
+        hours: of audio.
+
+    Raises:
+        ValueError: the time is too short for `LEAST_SAMPLES` samples.
     """
     label_s = bundle.manifest.stft.label_s
     steps = round(hours * 3600.0 / label_s)
@@ -84,7 +90,7 @@ def soak(bundle: Bundle, threads: int, hours: float) -> Soak:
 
 
 def slope(samples: Sequence[SoakSample], name: str) -> float:
-    """By how much an entry of the samples grows per hour of sound: a line fitted to all after the first few."""
+    """Return the growth of a field of the samples per hour of audio: the slope of a line, without the first samples."""
     settled = samples[SETTLING_SAMPLES:]
     line = np.polyfit([sample.hours for sample in settled], [getattr(sample, name) for sample in settled], 1)
     return float(line[0])

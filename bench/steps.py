@@ -1,4 +1,4 @@
-"""A bundle and a sound -> how long the device's loop takes for it: per step of 100 ms, per stage, per net."""
+"""A bundle and a sound -> how long the device's loop takes: per step of 100 ms, per stage, per net."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TURN_S = 5
 
 @dataclass(frozen=True, slots=True)
 class NetTimes:
-    """Of one net."""
+    """The times of one net."""
 
     call: Timing
     calls_per_step: float
@@ -38,23 +38,19 @@ class NetTimes:
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Of the loop from the array to the sinks."""
+    """The times of the loop from the array to the sinks."""
 
     step: Timing
     answer: Timing  # of the steps that gave an answer
     stages: Mapping[str, Timing]
     second: Timing  # of each second of audio
     nets: Mapping[str, NetTimes]
-    real_time_factor: float  # time spent : time heard
-    latency_s: float  # computing time aside
+    real_time_factor: float  # time spent divided by the length of the audio
+    latency_s: float  # without computing time
 
 
 class TimedLoop:
-    """The loop on a sound (n, 4), again and again, as fast as it goes; what comes before it settles is not timed.
-
-    live: every slot is live in every frame, whatever there is to hear: the most that there can be to do. `nets` are
-    instead of the bundle's own.
-    """
+    """The loop on a sound that is repeated without end, as fast as possible."""
 
     def __init__(
         self,
@@ -66,6 +62,16 @@ class TimedLoop:
         overrides: Mapping[str, Any] | None = None,
         nets: Mapping[str, Net] | None = None,
     ) -> None:
+        """Build the loop and run it, untimed, until it has settled.
+
+        Args:
+            bundle: the model.
+            threads: of the interpreter.
+            sound: FOA (n, 4) at the rate of the model.
+            live: whether every slot has a source in every frame, whatever there is to hear: the most possible work.
+            overrides: settings of the system that replace those of the bundle.
+            nets: replace those of the bundle, by name.
+        """
         self._nets = {name: TimedNet(net) for name, net in (nets or bundle.nets(threads)).items()}
         slots = build_system(bundle, threads, overrides, self._nets).settings.max_overlap
         asked: Mapping[str, Net] = force_live(self._nets, bundle.manifest, slots) if live else self._nets
@@ -80,14 +86,14 @@ class TimedLoop:
         self._times_s: list[float] = []
 
     def run(self, seconds: int) -> None:
-        """Go on for so many seconds of audio."""
+        """Continue for a number of seconds of audio."""
         for _ in range(seconds):
             began = time.perf_counter()
             self._push(self._steps_per_second)
             self._times_s.append(time.perf_counter() - began)
 
     def times(self) -> StepTimes:
-        """Of all that it ran; steps and stages of the last 10,000 steps at most."""
+        """Return the times of all runs; those of steps and stages cover the last 10,000 steps at most."""
         clock, steps = self._pipeline.clock, len(self._times_s) * self._steps_per_second
         return StepTimes(
             step=clock.step(),
@@ -109,10 +115,13 @@ class TimedLoop:
 
 
 def naive_window_loop(bundle: Bundle, threads: int, sound: FloatArray) -> TimedLoop | None:
-    """The window mode of the same model, all slots live. `answer` is the step of a loop that computes a window in each.
+    """Return a loop that computes a whole window for every answer, with a source in every slot.
 
-    It answers every 200 ms rather than every 100 ms (windows have a middle of one or two label frames), and only the
-    steps that answer are looked at. None: the bundle has no nets for windows.
+    It answers every 200 ms rather than every 100 ms (the middle of a window is one or two label frames), and only the
+    steps with an answer count: `StepTimes.answer` is the step of a loop that computes a window in each of them.
+
+    Returns:
+        The loop; None where the bundle has no nets for windows.
     """
     if not set(coloc_window.NETS) <= bundle.flatbuffers.keys():
         return None
@@ -121,7 +130,7 @@ def naive_window_loop(bundle: Bundle, threads: int, sound: FloatArray) -> TimedL
 
 
 def take_turns(runs: Iterable[Callable[[int], object]], seconds: int) -> None:
-    """Run all for so many seconds of audio each, some at a time: the clock of a processor wanders, and meets all."""
+    """Run all for a number of seconds of audio each, in short turns, so that a change of the clock rate meets all."""
     runs = list(runs)
     for begun in range(0, seconds, TURN_S):
         for run in runs:
@@ -129,13 +138,17 @@ def take_turns(runs: Iterable[Callable[[int], object]], seconds: int) -> None:
 
 
 def exhaust(pipeline: Pipeline, block: AudioBlock) -> None:
-    """Push a block and leave what comes out."""
+    """Push a block and discard the results."""
     for _ in pipeline.push(block):
         pass
 
 
 def looped_blocks(sound: FloatArray, block_samples: int) -> Iterator[AudioBlock]:
-    """A sound (n, channels), again and again without a gap, in whole blocks. Raises ValueError if it has not one."""
+    """Repeat a sound (n, channels) without end and without a gap, in whole blocks.
+
+    Raises:
+        ValueError: the sound is shorter than a block.
+    """
     whole = len(sound) - len(sound) % block_samples
     if not whole:
         raise ValueError(f"got a sound of {len(sound)} samples, wanted at least {block_samples}")
@@ -144,12 +157,12 @@ def looped_blocks(sound: FloatArray, block_samples: int) -> Iterator[AudioBlock]
 
 
 def demo_sound(bundle: Bundle) -> FloatArray:
-    """The shipped scene (n, 4) at the rate of a bundle."""
+    """Return the shipped scene (n, 4) at the rate of a bundle."""
     with open_source("demo", FOA_CHANNELS, bundle.manifest.stft.sample_rate_hz) as source:
         return np.concatenate([block.samples for block in source])
 
 
 def quiet_sound(samples: int) -> FloatArray:
-    """Noise of -60 dBFS (samples, 4)."""
+    """Return noise of -60 dBFS (samples, 4)."""
     noise = np.random.default_rng(0).normal(0.0, 10.0 ** (QUIET_DBFS / 20.0), (samples, FOA_CHANNELS))
     return noise.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Calls -> how long they take."""
+"""Calls -> the times that they take, and percentiles of times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from edge.stage_clock import Timing
 
 
 def timing(times_s: Sequence[float]) -> Timing:
-    """Percentiles of times in seconds. Raises ValueError if there are none."""
+    """Return percentiles of times in seconds.
+
+    Raises:
+        ValueError: there are no times.
+    """
     if not len(times_s):
         raise ValueError("got no times, wanted at least one")
     p50, p95, p99, most = (float(ms) for ms in np.percentile(np.asarray(times_s) * 1e3, [50, 95, 99, 100]))
@@ -19,7 +23,15 @@ def timing(times_s: Sequence[float]) -> Timing:
 
 
 def measure(calls: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, list[float]]:
-    """Times in seconds of each call. They run in turn, so that a disturbance meets all; the first round is left out."""
+    """Measure calls in turn, so that a disturbance meets all of them; the first round is not timed.
+
+    Args:
+        calls: by name.
+        repetitions: of each call.
+
+    Returns:
+        The times of each call in seconds, by name.
+    """
     times_s: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repetitions + 1):
         for name, call in calls.items():
@@ -30,5 +42,5 @@ def measure(calls: Mapping[str, Callable[[], object]], repetitions: int) -> dict
 
 
 def as_json(times: Timing) -> dict[str, float]:
-    """In milliseconds, for a report."""
+    """Return percentiles in milliseconds, for a report."""
     return {name: round(getattr(times, f"{name}_ms"), 4) for name in ("p50", "p95", "p99", "max")}

@@ -1,4 +1,4 @@
-"""Nets to compare with, made by `bench.make_assets`: the yardstick and the net of the known real-time recipe."""
+"""Nets to compare with, made by `bench.make_assets`: the yardstick, and the net of a published real-time system."""
 
 from __future__ import annotations
 
@@ -14,5 +14,14 @@ SELDNET_OUTPUT = (20, 117)  # label frames, 3 tracks x 3 coordinates x 13 classe
 
 
 def load_asset(name: str, threads: int = 1) -> LiteRtNet:
-    """A shipped net, ready to run. Raises OSError if it is missing, ValueError if it is none."""
+    """Load one of the nets.
+
+    Args:
+        name: of its file, such as `SELDNET`.
+        threads: of the interpreter.
+
+    Raises:
+        OSError: the file is missing.
+        ValueError: it is not a net.
+    """
     return LiteRtNet(ASSETS / name, threads)

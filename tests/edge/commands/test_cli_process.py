@@ -189,7 +189,7 @@ def test_an_installed_package_adds_a_command(tmp_path, entry, wanted):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
 
     def seld(*words):
-        done = subprocess.run([*SELD_EDGE, *words], capture_output=True, text=True, timeout=120, env=environment)
+        done = subprocess.run([*SELD_EDGE, *words], capture_output=True, text=True, timeout=600, env=environment)
         return done.returncode, done.stdout, done.stderr
 
     if wanted[0] == 2:

@@ -11,23 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edge.arrays.profile import load_array
 from edge.audio.capture_queue import CaptureQueue
 from edge.audio.resample import Resampler
 from edge.audio.sources import resample_blocks
 from edge.cli import main
-from edge.nets.bundle import load_bundle
-from edge.runtime.pipeline import build_pipeline, build_system
 from edge.types import AudioBlock, Event
 
 DAY_S = 86400
 SOUNDS_S = (1.0, 3.0)  # onsets of the scene
-
-
-@pytest.fixture
-def pipeline(tiny_bundle):
-    bundle = load_bundle(str(tiny_bundle))
-    return build_pipeline(bundle, load_array("foa"), build_system(bundle))
 
 
 def with_gaps(samples, rate_hz, begins):
