@@ -117,7 +117,7 @@ def until(condition, seconds, what):
     return time.monotonic() - began_s
 
 
-def test_devices_are_listed_without_messages_of_alsa(tmp_path, plugin, recordings):
+def test_devices_are_listed_without_the_noise_of_alsa(tmp_path, plugin, recordings):
     device = Device(tmp_path / "device", plugin, recordings / "counted.raw", 44100)
     command = [sys.executable, "-c", "import sys; from edge.cli import main; sys.exit(main())", "devices"]
     done = subprocess.run(command, env=os.environ | device.environment, capture_output=True, text=True, timeout=120)
@@ -172,8 +172,8 @@ def test_samples_are_those_of_the_device(counting, recordings, rate_hz):
     assert sum(lengths) == rate_hz
 
 
-def test_samples_lost_by_an_overflow_are_counted(counting, recordings):
-    """The recorder process is stopped, twice, for longer than the device can wait."""
+def test_what_an_overflow_lost_is_counted(counting, recordings):
+    """The process that records is stopped, twice, for longer than the device can wait."""
     rate_hz = 48000
     before = set(children(os.getpid()))  # of other tests of this process
     microphone, _ = counting(rate_hz)
@@ -196,7 +196,7 @@ def test_samples_lost_by_an_overflow_are_counted(counting, recordings):
     assert np.all(np.abs(np.cumsum(really) - np.cumsum(lost[1:])) < NEAR_S * rate_hz)
 
 
-def test_sample_indices_stay_right_over_a_fault(counting, recordings):
+def test_the_place_in_time_is_kept_over_a_fault(counting, recordings):
     rate_hz = 16000
     microphone, device = counting(rate_hz)
     source, blocks = microphone.blocks(deadline_s=0.5), []
@@ -215,7 +215,7 @@ def test_sample_indices_stay_right_over_a_fault(counting, recordings):
     assert np.all(np.abs((kept - kept[0] + COUNTED // 2) % COUNTED - COUNTED // 2) < NEAR_S * rate_hz)
 
 
-def test_device_that_never_delivers_is_an_error(counting):
+def test_a_device_that_never_delivers_is_an_error(counting):
     microphone, device = counting(16000)
     microphone.close()
     before = set(children(os.getpid()))  # of other tests of this process
@@ -383,7 +383,7 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("fault", ["", "vanish"])
-def test_recorder_ends_with_a_parent_that_is_killed(tmp_path, plugin, recordings, fault):
+def test_the_recorder_ends_with_a_parent_that_is_killed(tmp_path, plugin, recordings, fault):
     device = Device(tmp_path / "device", plugin, recordings / "scene.raw", 48000)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", PARENT], env=os.environ | device.environment, **pipes) as parent:
