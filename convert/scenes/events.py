@@ -30,7 +30,7 @@ _BETWEEN_EVENTS_S = 0.2  # least pause between events of a lane, so that no two 
 class SceneSettings:
     """The distributions that scenes are drawn from. Pairs are the ends of a uniform one; levels are of channel 0."""
 
-    duration_s: float = 60.0
+    duration_s: float = 60.0  # length of a scene
     max_overlap: int = 3  # largest number of simultaneous labelled events
     density: Range = (
         0.7,
@@ -38,13 +38,13 @@ class SceneSettings:
     )  # at 1, the lanes are busy 80 %, 40 %, 20 % of the time, pauses included
     quiet_per_minute: float = 1.0  # number of stretches without any event, labelled or not
     quiet_s: Range = (2.0, 5.0)  # length of such a stretch
-    max_event_s: float = 6.0
+    max_event_s: float = 6.0  # longest event
     balance: float = 0.5  # 0: equally many events of each class; 1: equal total duration of each class
-    moving_share: float = 0.3  # of the events
-    speed_deg_s: Range = (10.0, 50.0)
-    rt60_s: Range = (0.15, 0.9)
-    distance_m: Range = (0.8, 5.0)
-    elevation_deg: Range = (-45.0, 45.0)
+    moving_share: float = 0.3  # share of the events that move
+    speed_deg_s: Range = (10.0, 50.0)  # speed of a moving event
+    rt60_s: Range = (0.15, 0.9)  # reverberation time of the room
+    distance_m: Range = (0.8, 5.0)  # distance of an event from the array
+    elevation_deg: Range = (-45.0, 45.0)  # elevation of an event
     source_db: Range = (-36.0, -20.0)  # RMS of the direct sound at 1 m over the active part
     replay_speed: Range = (1.0, 1.0)  # playback speed of the clips of an event; changes pitch and tempo
     colour_db: float = 0.0  # standard deviation of a random gain at each octave, for the clips of an event
@@ -52,7 +52,7 @@ class SceneSettings:
     interferer_time: float = 0.3  # share of the time that unlabelled sounds take in such a scene
     snr_db: Range = (6.0, 35.0)  # mean level of the events relative to the ambience
     sensor_snr_db: Range = (30.0, 55.0)  # mean level of the events relative to the sensor noise
-    gain_db: Range = (-8.0, 6.0)  # of the whole scene
+    gain_db: Range = (-8.0, 6.0)  # gain of the whole scene
 
     def __post_init__(self) -> None:
         for field in fields(self):

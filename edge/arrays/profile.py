@@ -38,17 +38,18 @@ class ArrayProfile:
         ValueError: A value is out of range or does not go with another one.
     """
 
-    name: str
-    kind: str  # one of KINDS
-    channels: int  # that the device or file delivers
-    channel_map: tuple[int, ...]  # the four that are used, in the order of the kind or of the capsules below
-    capsule_position_m: tuple[tuple[float, float, float], ...] = ()  # front, left, up of the middle; they look outwards
-    capsule_pattern: str = "omni"  # a key of PATTERNS
-    capsule_gain_db: tuple[float, ...] = ()  # as calibrated; none where they are equal
+    name: str  # name of the array
+    kind: str  # what the channels are: FOA (foa, foa_fuma), or capsules in a hard sphere (rigid_sphere) or free (open)
+    channels: int  # number of channels that the device or file delivers
+    channel_map: tuple[int, ...]  # the four channels that are used, in the order of the kind or of the capsules below
+    # front, left and up of each capsule from the middle of the array; it looks outwards
+    capsule_position_m: tuple[tuple[float, float, float], ...] = ()
+    capsule_pattern: str = "omni"  # directivity of the capsules: omni, subcardioid, cardioid or hypercardioid
+    capsule_gain_db: tuple[float, ...] = ()  # calibrated gains of the capsules; empty where they are equal
     capsule_tilt_db: tuple[float, ...] = ()  # gain far above 1 kHz, relative to that far below
     device: str | None = None  # part of the name that the input device has
-    native_rate_hz: int | None = None  # at which the device delivers without resampling
-    format: str | None = None  # of its raw samples: a key of RAW_TYPES
+    native_rate_hz: int | None = None  # sample rate of the device itself
+    format: str | None = None  # format of its raw samples: s16le, s32le or f32le
     card: SoundCard | None = None  # for `seld-edge apply`
 
     def __post_init__(self) -> None:

@@ -133,7 +133,12 @@ class _RecorderProcess:
     """A recorder process (edge/audio/recorder.py) and the thread that reads its output."""
 
     def __init__(self, device: str | None, channels: int, sample_rate_hz: int) -> None:
-        """Start the process. Raises ValueError or SourceError, and leaves no process behind then."""
+        """Start the process and wait until the device is open; arguments as for `Microphone`.
+
+        Raises:
+            ValueError: The device cannot be used.
+            SourceError: The device cannot be opened. No process is left behind.
+        """
         command = [*RECORDER, f"--channels={channels}", f"--rate-hz={sample_rate_hz}"]
         if device is not None:
             command.append(f"--device={device}")
@@ -154,7 +159,12 @@ class _RecorderProcess:
             raise
 
     def start(self, capture: CaptureQueue, after_gap: bool = False) -> None:
-        """Put everything that is recorded from now on into `capture`; after a gap the first buffer reports a loss."""
+        """Begin to hand over buffers.
+
+        Args:
+            capture: Queue for everything that is recorded from now on.
+            after_gap: Whether samples are missing before the first buffer, which then reports a loss.
+        """
         self._reader = threading.Thread(target=self._read, args=(capture, after_gap), name="microphone", daemon=True)
         self._reader.start()
 

@@ -64,7 +64,18 @@ def inputs(audio: Any) -> list[dict[str, Any]]:
 
 
 def supports(pyaudio: Any, audio: Any, info: dict[str, Any], channels: int, rate_hz: int) -> bool:
-    """Say whether a device delivers a number of channels at a rate."""
+    """Say whether a device delivers a number of channels at a rate.
+
+    Args:
+        pyaudio: The module.
+        audio: An instance of `pyaudio.PyAudio`.
+        info: PortAudio's description of the device.
+        channels: Channels of float32.
+        rate_hz: Sample rate.
+
+    Returns:
+        Whether PortAudio accepts the combination.
+    """
     try:
         audio.is_format_supported(
             rate_hz, input_device=info["index"], input_channels=channels, input_format=pyaudio.paFloat32

@@ -32,9 +32,9 @@ class RawFormat:
         ValueError: `sample_type` is not a key of RAW_TYPES.
     """
 
-    sample_type: str = "s16le"
-    sample_rate_hz: int = 24000
-    channels: int = 4
+    sample_type: str = "s16le"  # type of the samples: s16le, s32le or f32le
+    sample_rate_hz: int = 24000  # sample rate
+    channels: int = 4  # number of interleaved channels
 
     def __post_init__(self) -> None:
         if self.sample_type not in RAW_TYPES:

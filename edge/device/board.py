@@ -17,11 +17,11 @@ _CORES = 64
 class BoardProfile:
     """How a board is used: `threads` and `step_ms` by the loop, `cpu_governor` and `cores` by the system around it."""
 
-    name: str
+    name: str  # name of the board
     models: tuple[str, ...]  # the model in the device tree begins with one of these
-    threads: int  # of the TFLite interpreter
-    cpu_governor: str  # frequency governor of all cores, one of CPU_GOVERNORS
-    cores: tuple[int, ...]  # that the service may run on
+    threads: int  # threads of the TFLite interpreter
+    cpu_governor: str  # clock governor of all cores, as the kernel calls it
+    cores: tuple[int, ...]  # cores that the service may run on
     step_ms: float  # time budget of a step: see edge/runtime/budget.py
 
     def __post_init__(self) -> None:

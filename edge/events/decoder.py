@@ -69,7 +69,13 @@ class _Occurrence:
     unwritten: dict[int, FloatArray] = field(default_factory=dict)  # directions by label, of rows not written yet
 
     def add(self, label: int, direction: FloatArray, probability: float) -> None:
-        """Add a detection; label frames missed before it get the direction of the detection before."""
+        """Add a detection; label frames without one since the last get the direction of the last.
+
+        Args:
+            label: Label frame of the detection.
+            direction: Smoothed unit vector (3,) of the track.
+            probability: Smoothed probability of the class.
+        """
         for missed in range(self.last + 1, label):
             self.unwritten[missed] = self.unwritten.get(missed - 1, direction)
         self.unwritten[label] = direction

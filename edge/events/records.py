@@ -36,7 +36,15 @@ def event_record(event: Event, when: When | None) -> dict[str, Any]:
 
 
 def event_line(event: Event, when: When | None) -> str:
-    """Format the record of an event as one line of JSON, without the line end: see `event_record`."""
+    """Format the record of an event as JSON.
+
+    Args:
+        event: A finished event.
+        when: Converts the onset to a time; None for a file.
+
+    Returns:
+        `event_record` as one line, without the line end.
+    """
     return json.dumps(event_record(event, when), ensure_ascii=False)
 
 

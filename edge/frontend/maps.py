@@ -148,7 +148,15 @@ class FeatureExtractor:
         return FeatureFrames(maps, spectra.start - self._late_frames)
 
     def normalised(self, maps: FloatArray, index: int) -> FloatArray:
-        """Normalise further maps (frames, bands, n) by the statistics of map `index`."""
+        """Normalise maps of other signals by the statistics of one map.
+
+        Args:
+            maps: Maps (frames, bands, n).
+            index: Index of the map whose mean and deviation are used.
+
+        Returns:
+            Normalised maps (frames, bands, n).
+        """
         return (maps - self._mean[:, index, None]) * self._scale[:, index, None]
 
     def push(self, spectra: Spectra) -> Iterator[FeatureFrames]:
@@ -230,7 +238,16 @@ def two_step(bins: ComplexArray, mel: FilterBank, fine_mel: FilterBank) -> Float
 
 
 def mel_bank(settings: FeatureSettings, stft: StftSettings, finer: int = 1) -> FilterBank:
-    """Make the bank of the log-mel maps, with `finer` times as many bands."""
+    """Make the bank of the log-mel maps.
+
+    Args:
+        settings: Bands of the maps.
+        stft: Transform of the spectra.
+        finer: Factor for the number of bands.
+
+    Returns:
+        The bank of `finer` times `settings.bands` bands.
+    """
     return FilterBank(mel_filters(stft.sample_rate_hz, stft.nfft, finer * settings.bands))
 
 

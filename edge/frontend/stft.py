@@ -63,7 +63,12 @@ class Stft:
     """Streaming transform. Groups always have the same size, so the result does not depend on the block length."""
 
     def __init__(self, settings: StftSettings, channels: int) -> None:
-        """Begin a stream of samples with a number of channels."""
+        """Begin a stream.
+
+        Args:
+            settings: Sizes of the transform.
+            channels: Channels of the samples.
+        """
         self._settings = settings
         self._channels = channels
         hann = np.hanning(settings.window_samples + 1)[:-1].astype(np.float32)  # periodic

@@ -274,10 +274,26 @@ class Scale:
 
 
 def quantise(values: FloatArray, detail: Mapping[str, Any]) -> NDArray[Any]:
-    """Convert float32 values to the type of the tensor that the interpreter describes by `detail`."""
+    """Convert values to the format of a tensor.
+
+    Args:
+        values: float32 values of any shape.
+        detail: Description of the tensor by the interpreter.
+
+    Returns:
+        Values of the tensor's type.
+    """
     return Scale.of(detail).quantise(values)
 
 
 def dequantise(values: NDArray[Any], detail: Mapping[str, Any]) -> FloatArray:
-    """Convert values of the tensor that the interpreter describes by `detail` to float32."""
+    """Convert values in the format of a tensor to float32.
+
+    Args:
+        values: Values of the tensor's type, of any shape.
+        detail: Description of the tensor by the interpreter.
+
+    Returns:
+        float32 values.
+    """
     return Scale.of(detail).dequantise(values)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class PrometheusSettings:
     """Where Prometheus finds the metrics of a run: by default, nowhere."""
 
-    port: int | None = None  # of http://ADDRESS:PORT/metrics, 1 to 65535; by default there is no such page
+    port: int | None = None  # port of http://ADDRESS:PORT/metrics; by default metrics are not served
     # address to listen at. On a loopback address, only requests whose Host header names this machine are answered.
     address: str = "127.0.0.1"
     # file for the textfile collector of Prometheus' node exporter, whose name ends with .prom; by default none

@@ -9,6 +9,7 @@ from numpy.testing import assert_array_equal
 from edge.audio.audio_file import open_audio_file
 from edge.audio.sources import open_source
 from edge.audio.wav import read_wav, write_wav
+from edge.cli import main
 from tests.paths import DEMO
 
 RATE_HZ = 24000
@@ -85,6 +86,15 @@ def test_another_rate_is_resampled(soundfile, tmp_path):
             heard.append(np.concatenate([block.samples for block in source]))
     assert_array_equal(*heard)
     assert len(heard[0]) == 12000
+
+
+def test_command_writes_the_same_events_about_flac_and_wav(soundfile, sounds, tiny_bundle, tmp_path):
+    write_wav(tmp_path / "as_wav.wav", sounds, RATE_HZ)
+    soundfile.write(tmp_path / "as_flac.flac", read_wav(tmp_path / "as_wav.wav")[0], RATE_HZ)
+    words = ["file", str(tmp_path / "as_wav.wav"), str(tmp_path / "as_flac.flac"), "--out", str(tmp_path)]
+    assert main([*words, "--model", str(tiny_bundle)]) == 0
+    assert (tmp_path / "as_flac.csv").read_text() == (tmp_path / "as_wav.csv").read_text() != ""
+    assert (tmp_path / "as_flac.jsonl").read_text() == (tmp_path / "as_wav.jsonl").read_text() != ""
 
 
 def test_another_number_of_channels_is_refused(soundfile, tmp_path):

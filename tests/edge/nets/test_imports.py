@@ -20,7 +20,7 @@ print(*loaded)
 
 def loaded(modules, further=""):
     code = LIGHT.format(modules=modules, further=further)
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split()
 
