@@ -1,4 +1,4 @@
-"""`seld-convert`: every command end to end on a small scale, and one line for whatever is wrong."""
+"""`seld-convert`: every command end to end on a small scale, and one line for every kind of bad input."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ CASE = GOLDEN / "dcase_metrics" / "case04"
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`train` sets these; here they are set back."""
+    """`train` sets these variables; they are restored here."""
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         monkeypatch.setenv(name, "1")
 
 
 @pytest.fixture
 def places(tmp_path: Path, scenes_folder: Path, clips_folder: Path) -> dict[str, str]:
-    """Words of the command lines below."""
+    """The values of the placeholders in the command lines below."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("here is no folder")
     (tmp_path / "wrong.toml").write_text("duration = 3.0\n")
@@ -170,7 +170,7 @@ def test_without_tensorflow_it_says_what_to_install(
 
 @pytest.mark.slow
 def test_tensorflow_prints_nothing(scenes_folder: Path, tmp_path: Path) -> None:
-    """In a process of its own, where TensorFlow is imported by the command and talks to file descriptor 2."""
+    """In a separate process, where the command imports TensorFlow, which writes to file descriptor 2."""
     program = "import sys; from convert.cli import main; sys.exit(main(sys.argv[1:]))"
     options = ["train", "--model", "nothing", "--data", str(scenes_folder), "--out", str(tmp_path)]
     done = subprocess.run(
@@ -264,7 +264,7 @@ def test_from_scenes_over_training_and_export_to_an_evaluation(
 
 
 def test_evaluate_of_a_known_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Silence: nothing is there, and nothing is found."""
+    """In silence, nothing is found."""
     (tmp_path / "scenes.json").write_text('{"class_names": ["low", "high"]}')
     write_wav(tmp_path / "a.wav", np.zeros((12000, 4), np.float32), 24000)
     (tmp_path / "a.csv").write_text("1,0,0,10,0\n2,0,0,10,0\n3,0,0,10,0\n")

@@ -1,4 +1,4 @@
-"""`seld-convert evaluate`: what its options change, on a bundle whose answers are known, and all rungs of a run."""
+"""`seld-convert evaluate`: the effect of its options on a bundle whose answers are known, and all rungs of a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KEYS = ("er", "f", "le", "lr", "seld")
 
 @pytest.fixture
 def evaluate(tiny_bundle: Path, waves_folder: Path, capsys: pytest.CaptureFixture[str]) -> Evaluate:
-    """Runs the command with more options; gives its JSON."""
+    """A function that runs the command with more options and returns its JSON."""
 
     def run(*options: str, scenes: Path = waves_folder, model: Path = tiny_bundle) -> dict[str, Any]:
         assert main(["evaluate", "--model", str(model), "--scenes", str(scenes), "--json", *options]) == 0
@@ -87,7 +87,7 @@ def test_a_line_for_each_overlap(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The tiny bundle never names a second source; here its answers are worthless where it may name three."""
+    """The tiny bundle never finds a second source; here it finds nothing at all where three are allowed."""
 
     def distracted(bundle: Bundle, wavs: Any, nets: Any, settings: Any, *others: Any) -> dict[str, Prediction]:
         found = predict(bundle, wavs, nets, settings, *others)

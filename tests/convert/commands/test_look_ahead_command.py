@@ -1,4 +1,4 @@
-"""`seld-convert look-ahead`: other recurrences in the same loop, on a run that has hardly learnt."""
+"""`seld-convert look-ahead`: other recurrent nets in the same loop, with a run of two training steps."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def waves(directions: np.ndarray) -> np.ndarray:
 
 
 def split(kind: str) -> tuple[list[int], list[int]]:
-    """Indices of the phase maps and of the others."""
+    """Indices of the phase maps and of all other maps."""
     names = FEATURES[kind][1]
     phases = [index for index, name in enumerate(names) if name.startswith("phase")]
     return phases, [index for index in range(len(names)) if index not in phases]
@@ -154,7 +154,7 @@ def test_the_maps_of_a_microphone_do_not_turn_and_follow_the_level() -> None:
 
 
 def ramp(labels: int, per_label: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Maps that say the number of their frame, in two bands, and tracks that say the number of their label frame."""
+    """Maps that hold the number of their frame in two bands, and tracks that hold the number of their label frame."""
     maps = np.arange(labels * per_label, dtype=np.float32)[:, None, None] * np.array([[1.0], [-2.0]], np.float32)
     tracks = np.broadcast_to(np.arange(labels, dtype=np.float32)[:, None], (2, labels, 4)).copy()
     return maps, tracks

@@ -1,4 +1,4 @@
-"""The feature cache: what is trained on is what the device computes."""
+"""The feature cache holds what the device computes."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_cache_holds_device_features_and_stacked_tracks(scenes_folder: Path, t
 
 
 def test_training_data_are_what_the_device_feeds_its_nets(scenes_folder: Path, tmp_path: Path) -> None:
-    """Normalised: the statistics of the cache are those that travel in the bundle."""
+    """After normalisation, with the statistics that the bundle contains."""
     cache = cached(scenes_folder, tmp_path / "cache")
     samples, _ = read_wav(scenes_folder / "scene_00000.wav")
     device = device_features(samples, STFT, FeatureExtractor(FEATURES, STFT, cache.mean, cache.deviation))
@@ -267,7 +267,7 @@ def test_capsules_are_encoded_as_on_the_device(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_scenes_of_capsules_point_where_scenes_of_an_ideal_array_do(clips_folder: Path, tmp_path: Path) -> None:
-    """The same seed draws the same events at the same places, whatever hears them."""
+    """The same seed draws the same events at the same places for every array."""
     settings = SceneSettings(
         duration_s=4.0, density=(1.0, 1.1), max_overlap=1, moving_share=0.0, rt60_s=(0.15, 0.16), snr_db=(40.0, 40.0)
     )
@@ -314,7 +314,7 @@ def labels_of(cache: FeatureCache, rng: np.random.Generator) -> int:
 
 
 def test_without_weights_the_draw_of_scenes_is_unchanged(make_cache: Callable) -> None:
-    """A training that goes on sees the batches that it would have seen."""
+    """A resumed training sees the same batches as one without interruption."""
     tracks = np.zeros((3, 40, 4), np.float32)
     tracks[0, :, 0] = np.arange(40)
     cache, rng = make_cache(tracks, (0, 12, 40)), np.random.default_rng(7)

@@ -1,4 +1,4 @@
-"""What `--data` says: which folders, whose classes, made of what."""
+"""The argument of `--data`: its folders, their classes and their sources."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def scenes(folder: Path, class_names: tuple[str, ...] = ("door", "bell"), **entr
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """STARSS23 in small: a recording to train with and one to test with, in both formats, a label of each class."""
+    """A small STARSS23: one training and one test recording, in both formats, with a label of each class."""
     root = tmp_path / "starss23"
     for split in ("train", "test"):
         for audio in ("foa", "mic"):

@@ -1,4 +1,4 @@
-"""The breakdown, on scenes small enough to count by hand."""
+"""The breakdown, on scenes that are small enough to count by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's tables, on plane waves and a bundle that knows where and what they are."""
+"""The paper's tables, on plane waves and a bundle whose answers are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The curves of a training: every column of the logs that is there, and none that is not."""
+"""The curves of a training show every column of the logs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 
 def curves(figure: Figure) -> dict[str, list[tuple[float, float]]]:
-    """Points of the lines by label; that of a second axis, whichever stage it belongs to, is no other's."""
+    """The points of all lines by stage and label; labels of second axes have no stage and are unique."""
     return {
         f"{axes.get_title()} {line.get_label()}".strip(): [(float(x), float(y)) for x, y in line.get_xydata()]
         for axes in figure.axes

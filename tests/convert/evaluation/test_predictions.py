@@ -1,4 +1,4 @@
-"""Evaluation runs the device's loop: on a bundle whose answers are known, and with other nets in it."""
+"""Predictions of the device's loop, with a bundle whose answers are known, with other nets, and for a flat array."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_wrong_class_scores_nothing(waves_folder: Path, predictions: dict[str,
 
 
 class Deaf:
-    """A localizer that never hears anything."""
+    """A localizer that never detects anything."""
 
     def __init__(self) -> None:
         self.windows: list[FloatArray] = []

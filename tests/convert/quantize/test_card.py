@@ -1,4 +1,4 @@
-"""The model card: every number in it is one that was handed over."""
+"""The model card prints the given numbers and nothing else."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def card(tmp_path: Path) -> str:
 
 
 def rows(card: str, heading: str) -> list[list[str]]:
-    """Cells of the table under a heading, without its head."""
+    """The cells of the table under a heading, without the first row."""
     _, _, rest = card.partition(f"## {heading}\n")
     lines = [line for line in rest.partition("\n## ")[0].splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]

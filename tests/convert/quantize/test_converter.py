@@ -90,7 +90,7 @@ def test_an_int8_net_has_no_float_tensor_and_keeps_its_names(localizer: keras.Mo
 
 
 def test_calibration_is_fed_by_name() -> None:
-    """Two inputs of one shape: their order in the examples, and the converter's, do not matter."""
+    """With two inputs of one shape, neither their order in the examples nor that of the converter matters."""
     loud, quiet = keras.Input((4,), name="a_loud"), keras.Input((4,), name="b_quiet")
     model = keras.Model({"a_loud": loud, "b_quiet": quiet}, {"sum": loud + 100.0 * quiet})
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""A training run -> a bundle: calibrated with what the device will feed, written only if every check passes."""
+"""A training run is exported with calibration by the device's own inputs, and only if every check passes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def keras_nets(run: Run) -> dict[str, KerasNet]:
 
 
 def test_examples_of_windows_are_what_the_device_feeds(run: Run, keras_nets: dict[str, KerasNet]) -> None:
-    """Features of the data, conditions embedded by the trained encoders: the origin, one, two directions."""
+    """Features come from the data; conditions of no, one or two directions are embedded by the trained encoders."""
     nets = keras_nets
     examples = window_examples(run.recipe, run.cache, nets, 30, seed=0)
     assert {name: len(each) for name, each in examples.items()} == dict.fromkeys(coloc_window.NETS, 30)
@@ -99,7 +99,7 @@ def test_examples_of_windows_are_what_the_device_feeds(run: Run, keras_nets: dic
 def test_examples_of_steps_are_what_the_device_feeds(
     run: Run, keras_nets: dict[str, KerasNet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Streams through the device's loop, states rolled forward: what one call leaves is what the next is given."""
+    """Streams run through the device's loop, and the states that a call returns are the inputs of the next one."""
     monkeypatch.setattr(coloc_examples, "STREAMED_SCENES", 2)
     assert coloc_examples.STREAMED_LABELS > 20  # as far as the scenes go
     examples = step_examples(run.recipe, run.cache, keras_nets, 10**9, seed=0)
@@ -147,7 +147,7 @@ def test_there_are_examples_of_steps_even_if_nothing_is_detected(
 
 
 def events(bundle: Bundle, wav: Path, mode: str) -> list:
-    """What the device's loop says about a file, with the bundle's own nets."""
+    """The events and rows of the device's loop for a file, with the nets of the bundle."""
     array = load_array(bundle.manifest.arrays[0])
     pipeline = build_pipeline(bundle, array, build_system(bundle, overrides={"mode": mode}))
     with open_source(str(wav), array.channels, bundle.manifest.stft.sample_rate_hz) as source:
@@ -219,7 +219,7 @@ def test_tensors_that_are_handed_on_keep_their_scale(exported: Any) -> None:
 
 
 def test_scores_and_checks_of_the_rungs_are_those_of_their_nets(exported: Any, run: Run, scenes_folder: Path) -> None:
-    """The three rungs run one loop: nets that are the same say the same, whatever they are called."""
+    """All rungs run the same loop, so equal nets have equal scores under any name."""
     same = {"int8": exported.bundles["float32"], "float32": exported.bundles["float32"]}
     scores, checks = compare_rungs(run, same, *labelled_scenes(scenes_folder, run.cache.class_names))
     assert [check.precision for check in checks] == [f"{mode}, {each}" for mode in MODES for each in same]

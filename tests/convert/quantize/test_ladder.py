@@ -1,4 +1,4 @@
-"""The ladder, shown to fail: every way in which an int8 net goes wrong in silence has to be caught by a check."""
+"""The checks of the ladder are shown to fail for every way in which an int8 net goes wrong without an error."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def integrator() -> keras.Model:
 
 
 def rolled_forward() -> Examples:
-    """Every step with the state that the steps before it left."""
+    """Inputs of every step with the state that the steps before it produced."""
     state, examples = np.zeros(8, np.float32), []
     for x in SEQUENCE:
         examples.append({"x": x, "state_h": state})
@@ -69,7 +69,7 @@ def zero_states() -> Examples:
 
 
 def states_of_one_step() -> Examples:
-    """As if the stream were reset at every other step."""
+    """Inputs as if the stream were reset at every other step."""
     still = np.zeros(8, np.float32)
     return [each for x in SEQUENCE for each in ({"x": x, "state_h": still}, {"x": still, "state_h": x})]
 
@@ -103,7 +103,7 @@ def test_a_recording_net_keeps_inputs_and_states(integrator: keras.Model) -> Non
 
 
 def test_states_are_compared_as_answers_are(integrator: keras.Model) -> None:
-    """A net that answers well and carries on badly is caught."""
+    """A net with correct outputs and wrong new states fails."""
     reference, last = KerasNet(integrator), {}
 
     class Forgetful:
@@ -127,7 +127,7 @@ def test_calibration_with_states_rolled_forward_passes(integrator: keras.Model) 
 
 
 def test_calibration_with_states_of_one_step_fails(integrator: keras.Model) -> None:
-    """The scales of the state agree, so nothing but the comparison can see it: the state saturates."""
+    """The scales of the state agree, so only the comparison shows that the state saturates."""
     check = int8_check(integrator, states_of_one_step(), HELD_OUT)
     assert check.float_tensors == 0
     assert not check.passed, str(check)
@@ -135,7 +135,7 @@ def test_calibration_with_states_of_one_step_fails(integrator: keras.Model) -> N
 
 
 def test_calibration_with_zero_states_fails(integrator: keras.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the door of the net already, and in the comparison if the door were open."""
+    """The net is refused when it is loaded, and it would fail the comparison too."""
     flatbuffer = to_tflite(integrator, zero_states())
     with pytest.raises(ValueError, match="got state_h with another scale at the output"):
         LiteRtNet(flatbuffer)
@@ -146,7 +146,7 @@ def test_calibration_with_zero_states_fails(integrator: keras.Model, monkeypatch
 
 @pytest.fixture(scope="module")
 def mixer() -> keras.Model:
-    """Two inputs of one shape and of very different ranges that matter alike."""
+    """Two inputs of the same shape and very different ranges that are equally important."""
     loud, quiet = keras.Input((6,), name="loud"), keras.Input((6,), name="quiet")
     dense = keras.layers.Dense(5, name="dense")
     both = keras.ops.concatenate([0.01 * loud, quiet], axis=-1)
@@ -187,7 +187,7 @@ def plain_cast(values: np.ndarray, detail: Mapping[str, tuple[float, int]]) -> n
 
 
 def test_a_wrapping_cast_fails(mixer: keras.Model, calibrated: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Live sound goes a little beyond what the net was calibrated with, and has to be clipped there."""
+    """Live sound slightly exceeds the range of the calibration and must be clipped."""
     louder = mixed(50, 1, gain=1.1)
     assert mixer_check(mixer, calibrated, louder).passed
     monkeypatch.setattr(edge.nets.net, "quantise", plain_cast)
@@ -207,7 +207,7 @@ def test_float_tensors_fail_at_any_snr(mixer: keras.Model) -> None:
 
 
 def test_float_ends_around_an_int8_graph_fail(mixer: keras.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the converter makes unless it is told that inputs and outputs are int8 too."""
+    """The converter returns such a net unless int8 inputs and outputs are requested."""
     made = tf.lite.TFLiteConverter.from_saved_model
 
     def careless(folder: str) -> tf.lite.TFLiteConverter:
@@ -231,7 +231,7 @@ def test_float_ends_around_an_int8_graph_fail(mixer: keras.Model, monkeypatch: p
 
 
 class Answers:
-    """A net that says what it is told to."""
+    """A net with given outputs."""
 
     def __init__(self, **answers: list[float]) -> None:
         self.answers = {name: np.array(values, np.float32) for name, values in answers.items()}

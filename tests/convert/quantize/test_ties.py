@@ -1,4 +1,4 @@
-"""Products between two steps: found, and gone from what is exported; convert/quantize/ties.py says why."""
+"""Ties, products halfway between two quantization steps, are found and removed (see convert/quantize/ties.py)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rounded(first, second, output, on_arm):
 
 @pytest.mark.parametrize("second", [STATE, (np.float32(0.0078431275), 0), (np.float32(0.031572387), -21)])
 def test_where_there_are_no_ties_both_kernels_agree(second):
-    """And where there are, they do not."""
+    """Where there are ties, the two kernels differ."""
     told = set()
     for times in range(-20, 21):
         output = (np.float32(second[0] * (1.0 + times * ties.MOVE)), second[1])
@@ -58,7 +58,7 @@ def test_where_there_are_no_ties_both_kernels_agree(second):
 
 @pytest.fixture(scope="module")
 def model():
-    """Products as those of a GRU, one of which is joined to something else."""
+    """Products like those of a GRU, one of which is concatenated with another tensor."""
     x, h, g = (keras.Input((16,), name=name) for name in "xhg")
     new, other = ((1.0 - keras.ops.sigmoid(gate)) * keras.ops.tanh(h) for gate in (x, g))
     return keras.Model([x, h, g], {"kept": keras.ops.sigmoid(g) * new, "joined": layers.Concatenate()([new, other])})
@@ -71,7 +71,7 @@ def examples():
 
 @pytest.fixture(scope="module")
 def tied(model):
-    """As the converter has it."""
+    """The net as the converter returns it, with ties."""
     with mock.patch.object(quantize, "without_ties", lambda flatbuffer: flatbuffer):
         return to_tflite(model, examples())
 
@@ -90,14 +90,14 @@ def test_converted_nets_have_no_ties_and_the_same_answers(model, tied):
 
 
 def scales(flatbuffer):
-    """Of all tensors that have one, by number."""
+    """The scales of all tensors that have one, by number."""
     graph = schema.Model.GetRootAs(bytearray(flatbuffer)).Subgraphs(0)
     quantizations = {number: graph.Tensors(number).Quantization() for number in range(graph.TensorsLength())}
     return {number: q.Scale(0) for number, q in quantizations.items() if q is not None and q.ScaleLength() == 1}
 
 
 def test_tensors_that_must_have_equal_scales_still_have(tied):
-    """Else XNNPACK would leave the CONCATENATION to TFLite."""
+    """Otherwise XNNPACK would leave the CONCATENATION to TFLite."""
     exported = without_ties(tied)
     before, after = scales(tied), scales(exported)
     assert before != after
@@ -117,7 +117,7 @@ def operations(model):
 
 @pytest.mark.parametrize("name", ["state_sum", "shared_sum"])
 def test_a_mul_that_keeps_its_ties_is_logged(caplog, name):
-    """Both of its inputs come from outside, and what comes out is handed on raw."""
+    """Both inputs of the MUL are inputs of the net, and its output is a state, so no scale may change."""
     given = [keras.Input((4,), name=name) for name in ("x", "y")]
     model = keras.Model(given, {name: given[0] * given[1]})
     ends = (-127 / 128, 1.0)
@@ -134,7 +134,7 @@ def test_float_nets_have_no_ties(model):
 
 
 def test_a_net_with_a_loop_is_refused():
-    """What is in its body would keep its scales."""
+    """The scales in the body of the loop would not be changed."""
     sequence = keras.Input((5, 3), name="x")
     flatbuffer = to_tflite(keras.Model({"x": sequence}, {"y": layers.GRU(2)(sequence)}))
     with pytest.raises(ValueError, match="wanted one: loops must be unrolled"):
@@ -148,7 +148,7 @@ def test_shipped_nets_have_none(name):
 
 
 def test_an_older_bundle_is_rewritten(tmp_path, capsys, tied):
-    """With hashes that fit, and a second time nothing changes."""
+    """The hashes are updated, and a second run changes nothing."""
     bundle = load_bundle(str(GOLDEN / "tiny-bundle"))
     write_bundle(tmp_path, replace(bundle, flatbuffers={"net": tied}))
     main([str(tmp_path)])

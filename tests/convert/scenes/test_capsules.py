@@ -1,4 +1,4 @@
-"""Simulated arrays: like the model they come from, like the device's encoder, a little off, and like a measured one."""
+"""Simulated arrays agree with the acoustic model, the device's encoder, their mismatch, and a measured array."""
 
 import itertools
 import pickle
