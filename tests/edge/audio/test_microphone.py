@@ -153,6 +153,6 @@ def test_a_process_that_cannot_be_ended_does_not_hang_the_loop(recorder, monkeyp
         began_s = time.monotonic()
         mic.close()
         assert time.monotonic() - began_s < 60  # and does not wait for ever
-    assert re.search(r"^.*recorder process \d+ cannot be ended$", caplog.text, re.MULTILINE)
+    assert "recorder process" in caplog.text and "cannot be ended" in caplog.text
     monkeypatch.setattr(microphone, "_END_S", 10.0)
     mic.close()
