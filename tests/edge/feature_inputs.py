@@ -1,4 +1,4 @@
-"""What the tests of features share: what they are made of."""
+"""Inputs that several tests of feature maps share: spectra and sounds."""
 
 import numpy as np
 

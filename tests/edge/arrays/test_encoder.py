@@ -27,7 +27,7 @@ def tone():
 
 
 def delivered(kind, mono, direction):
-    """What an array of that kind gives for a plane wave; written down here again, not taken from the project."""
+    """Channels of an array of that kind for a plane wave, by formulas that are independent of the project."""
     x, y, z = unit_vector(*direction)
     gains = {"foa": [1.0, y, z, x], "foa_fuma": [np.sqrt(0.5), x, y, z]}[kind]
     return (mono[:, None] * np.array(gains)).astype(np.float32)

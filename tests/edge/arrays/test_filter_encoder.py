@@ -34,12 +34,12 @@ def noise(samples=12000, channels=None, seed=0):
 
 
 def played(spectra, mono):
-    """Sound (n,) through capsule spectra (capsules, n // 2 + 1), going round: (n, capsules)."""
+    """Circular convolution of a sound (n,) with capsule spectra (capsules, n // 2 + 1): (n, capsules)."""
     return np.fft.irfft(np.fft.rfft(mono) * spectra, len(mono), axis=1).T.astype(np.float32)
 
 
 def arriving(profile, mono, directions):
-    """What the profile's capsules deliver of plane waves."""
+    """Samples (n, capsules) of the profile's capsules for plane waves, one array per direction."""
     frequencies_hz = np.fft.rfftfreq(len(mono), 1 / RATE_HZ)
     return [played(spectra, mono) for spectra in array_spectra(profile.capsules, directions, frequencies_hz)]
 
@@ -49,7 +49,7 @@ def encoded(encoder, blocks):
 
 
 def direction_error_deg(profile, samples, direction, highest_hz):
-    """Of the summed intensity from 200 Hz on, through the device's encoder, STFT and features."""
+    """Error of the direction of the summed intensity from 200 Hz on, by the device's encoder, STFT and maps."""
     extract = FeatureExtractor(FeatureSettings("logpower_phase_iv", STFT.bins), STFT)
     stft, foa = Stft(STFT, 4), encoded(foa_encoder(profile), [AudioBlock(samples, 0)])
     maps = np.concatenate([extract(spectra).maps for spectra in stft.push(AudioBlock(foa, 0))])
@@ -135,7 +135,7 @@ def test_flat_array_determines_azimuth_and_no_elevation():
 
 
 def azimuth_errors_deg(profile, elevation_deg, hz):
-    """Of plane waves from all around, by way of the filters: (directions, frequencies)."""
+    """Azimuth errors for plane waves from all around after the encoding filters: (directions, frequencies)."""
     azimuths_deg = np.arange(-180.0, 180.0, 10.0)
     waves = array_spectra(profile.capsules, unit_vector(azimuths_deg, elevation_deg), hz)
     filters = np.fft.rfft(encoding_filters(profile.capsules, RATE_HZ), RATE_HZ, axis=2)[:, :, hz]
@@ -146,7 +146,7 @@ def azimuth_errors_deg(profile, elevation_deg, hz):
 
 @pytest.mark.parametrize(("name", "spacing_m"), [("respeaker_usb4", 0.0453), ("seeed_4mic", 0.0573)])
 def test_azimuth_of_flat_arrays_by_frequency(name, spacing_m):
-    """True up to half of where neighbours are half a wavelength apart; beyond that it is not to be trusted."""
+    """Right up to half the aliasing frequency, at which neighbours are half a wavelength apart; wrong above it."""
     profile = load_array(name)
     assert profile.planar
     aliasing_hz = 343 / (2 * spacing_m)

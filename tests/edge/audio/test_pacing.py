@@ -12,7 +12,7 @@ RATE_HZ = 1000
 
 
 class Time:
-    """A clock that goes on when somebody sleeps or works."""
+    """A clock that advances only by sleep and work."""
 
     def __init__(self, now_s=77.0):
         self.now_s = now_s
@@ -33,7 +33,7 @@ def played(blocks, time, max_buffers=20):
 
 
 def ramp(count, size=100):
-    """Blocks whose samples count on."""
+    """Blocks whose samples are consecutive numbers."""
     samples = np.arange(count * size, dtype=np.float32)[:, None]
     return [AudioBlock(samples[at : at + size], at) for at in range(0, len(samples), size)]
 
@@ -121,7 +121,7 @@ def test_error_of_the_file_is_raised_after_the_blocks_before_it(late_s):
     max_buffers=st.integers(1, 5),
 )
 def test_every_sample_is_delivered_or_counted(sizes, work_s, max_buffers):
-    """And none comes early, whatever the lengths of blocks and however late they are taken."""
+    """No sample is early, for all lengths of blocks and all delays of the reader."""
     samples = np.arange(sum(sizes), dtype=np.float32)[:, None]
     starts = np.cumsum([0, *sizes[:-1]])
     time = Time()

@@ -25,7 +25,7 @@ def noise(n, channels=4):
 
 
 def joined(blocks):
-    """Samples of all blocks; checks that `start` counts without a hole."""
+    """Samples of all blocks; checks that `start` has no holes."""
     blocks = list(blocks)
     end = 0
     for block in blocks:
@@ -134,7 +134,7 @@ def test_pipes_are_real_time_and_files_are_not(tmp_path):
 
 @pytest.mark.parametrize("rate_hz", [24000, 48000])
 def test_file_in_real_time(tmp_path, monkeypatch, rate_hz):
-    """The same samples, when they would have been recorded; with what a microphone's queue could not hold missing."""
+    """The samples arrive at the pace of the recording; those that a microphone's queue cannot hold are missing."""
 
     def sleep(seconds):
         nonlocal now_s
@@ -199,7 +199,7 @@ def test_stdin_that_cannot_be_read():
 
 @pytest.mark.parametrize("rate_in", [24000, 48000, 44100, 16000])
 def test_gaps_stay_at_their_absolute_place(rate_in):
-    """Impulses at known times are found there, however much was lost before."""
+    """Impulses are found at their times, however much was lost before them."""
     block, lost, start = rate_in // 10, [0, 0, 1000, 0, 7, 3 * rate_in + 1], 0
     blocks, at_s = [], []
     for missing in lost:

@@ -11,7 +11,7 @@ NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
 class World:
-    """A monotonic clock that is right, a wall clock that may be set, and blocks of 100 ms that come from a device."""
+    """A right monotonic clock, a wall clock that may be set, and blocks of 100 ms from a device."""
 
     def __init__(self, ppm=0.0, waiting_s=lambda number: 0.0):
         self.monotonic_s, self.ahead = 1000.0, timedelta(0)
@@ -28,7 +28,7 @@ class World:
         return NOON + timedelta(seconds=monotonic_s - 1000.0)
 
     def heard(self, first, last):
-        """Blocks by number, each taken as late as the world has it."""
+        """Blocks by number, each taken with the delay that `waiting_s` gives."""
         began_s = 1000.0
         for number in range(first, last):
             self.recorded_s = began_s + (number + 1) * 2400 / self.rate_hz
@@ -40,7 +40,7 @@ class World:
             pass
 
     def error_s(self, onset_s, true_s=None):
-        """Of the time that is told, by the clock as it is set now."""
+        """Error of the time of an onset, relative to the clock as it is set now."""
         told = self.when(onset_s)
         return (told - NOON - self.ahead).total_seconds() - (onset_s if true_s is None else true_s)
 
@@ -59,7 +59,7 @@ def test_late_blocks_do_not_matter():
 
 
 def test_clock_that_is_set_after_the_start_counts():
-    """A Pi knows the time only after the network does: events from then on have the right one."""
+    """A Pi gets the time from the network some time after the start: events after that have the right time."""
     world = World()
     world.ahead = timedelta(days=-200)
     world.hears(0, 20)

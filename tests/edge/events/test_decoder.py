@@ -53,7 +53,7 @@ def events_and_rows(items):
 
 
 def spans(items):
-    """Class, onset and offset in labels of every event, and the same of every track of rows, both sorted."""
+    """Class, onset and offset in labels of all events, and those of all tracks of rows, both sorted."""
     events, rows = events_and_rows(items)
     of_events = sorted((NAMES.index(e.name), round(e.onset_s * 10), round(e.offset_s * 10)) for e in events)
     frames = defaultdict(list)
@@ -284,7 +284,7 @@ def test_rows_span_the_events_for_any_input(seed, labels, changes):
 
 
 def test_random_answers_give_events():
-    """The property above is not about nothing."""
+    """The property above is tested on answers that do contain events."""
     counts = [
         len(spans(decoded([wild_frames(seed, 60)], on=0.4, off=0.2, min_duration_labels=2))[0]) for seed in range(20)
     ]

@@ -40,7 +40,7 @@ def open_microphones(profile, directions):
 
 
 def sphere_microphones(profile, directions):
-    """The series of the textbooks, at 0 Hz its limit."""
+    """The series of the textbooks, and its limit at 0 Hz."""
     positions_m = np.array(profile.capsule_position_m)
     radius_m = np.linalg.norm(positions_m, axis=1).mean()
     cosines = directions @ positions_m.T / radius_m
@@ -53,13 +53,13 @@ def sphere_microphones(profile, directions):
 
 
 def heard(profile, directions):
-    """What the microphones pick up of unit plane waves from directions (n, 3): (n, 4, bins)."""
+    """Responses (n, 4, bins) of the microphones to plane waves from directions (n, 3)."""
     model = {"rigid_sphere": sphere_microphones, "open": open_microphones}.get(profile.kind)
     return foa_microphones(directions) if model is None else model(profile, directions)
 
 
 def array_factor(profile, toward, waves):
-    """What a beam toward one direction should make of unit plane waves from others: (waves, bins), in float64."""
+    """Theoretical output (waves, bins) in float64 of a beam toward one direction for plane waves from others."""
     (steering,), response = heard(profile, toward[None]), heard(profile, waves)
     return (steering.conj() * response).sum(axis=1) / (np.abs(steering) ** 2).sum(axis=0)
 
@@ -116,7 +116,7 @@ def test_tetrahedron_of_cardioids_makes_a_subcardioid_at_all_frequencies(name):
 
 
 def test_beams_equal_equations_1_to_4():
-    """Omnis in the open, the source a kilometre away: the paper's beam but for the delay to the middle."""
+    """Open omnis with the source at a kilometre: the beam of the paper except for the delay to the middle."""
     beamformer, bins, distance_m = Beamformer(OMNIS, STFT), noisy_bins(), 1000.0
     for length, weight in ((1.0, 1.0), (0.7, 0.7), (0.51, 0.51), (0.49, 0.01)):
         for direction in DIRECTIONS:
@@ -139,7 +139,7 @@ def test_check_notices_the_wrong_sign_of_the_delays():
 
 
 def test_source_at_a_metre_is_as_good_as_far_away():
-    """The delays of equation 1 for a vector of length 1 in metres, against those of the plane wave."""
+    """Delays of equation 1 for a source at 1 m, compared with those of a plane wave."""
     for profile in (OMNIS, *(load_array(name) for name in ("em32_tetra", "open_tetra"))):
         positions_m = np.array(profile.capsule_position_m)
         away_m = np.linalg.norm(DIRECTIONS[:, None] - positions_m, axis=2) - 1
@@ -149,7 +149,7 @@ def test_source_at_a_metre_is_as_good_as_far_away():
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("direction", [(30.0, -20.0), (-110.0, 45.0)])
 def test_sound_comes_through_encoder_transform_and_beam(name, direction):
-    """From what the device delivers; between the frequencies that the 10 ms of the encoder's filters can do."""
+    """The input is what the device delivers; compared in the band that 10 ms of the encoder's filters resolve."""
     profile, toward = load_array(name), unit_vector(*direction)
     mono = np.random.default_rng(1).normal(0, 0.1, 12000)
     hz, spectrum = np.fft.rfftfreq(12000, 1 / 24000), np.fft.rfft(mono)
@@ -209,7 +209,7 @@ def test_track_without_a_direction_is_nearly_silent(name):
 
 
 def test_gain_is_limited_where_all_microphones_have_a_null():
-    """Four cardioids that look forward hear nothing from behind: the beam there is quiet, not infinite."""
+    """Four cardioids that point forward have a null behind: the beam there is quiet, not infinite."""
     forward = ((0.05, 0.0, 0.0), (0.05, 0.001, 0.0), (0.05, 0.0, 0.001), (0.05, 0.001, 0.001))
     beamformer = Beamformer(ArrayProfile("f", "open", 4, (0, 1, 2, 3), forward, "cardioid"), STFT)
     bins = noisy_bins()

@@ -53,7 +53,7 @@ def test_intensity_of_a_plane_wave_is_three_quarters_of_its_direction(azimuth, e
 
 
 def test_intensity_of_any_field_is_at_most_the_root_of_three_quarters():
-    """|W V| <= (|W|^2 + |V|^2 / 3) sqrt(3) / 2: also for bins that no sound field can give."""
+    """|W V| <= (|W|^2 + |V|^2 / 3) sqrt(3) / 2: also for bins that no sound field has."""
     bins = np.concatenate([noisy_bins(40, seed) for seed in range(10)])
     length = np.linalg.norm(intensity(bins, power(bins)), axis=1)
     assert 0.75 < length.max() <= np.sqrt(3) / 2 + 1e-6
@@ -83,7 +83,7 @@ def test_logpower_and_phase_of_known_bins():
 
 
 def test_logpower_phase_iv_under_gain_and_delay():
-    """10 times louder is 20 dB more and nothing else; a turn of all phases is that turn and nothing else."""
+    """A factor of 10 adds 20 dB and changes nothing else; a rotation of all phases changes only the phases."""
     bins = noisy_bins()
     maps, louder = logpower_phase_iv(bins), logpower_phase_iv(bins * np.float32(10.0))
     assert_allclose(louder[..., :4], maps[..., :4] + 20.0, atol=1e-4)

@@ -19,7 +19,7 @@ ETRI_STFTS = {64: STFT, 256: StftSettings(24000, 480, 240, 2048, 10)}
 
 
 def etri_maps(samples, settings=ETRI, stft=STFT):
-    """(frames, bands, 13) of samples (n, 4)."""
+    """Maps (frames, bands, 13) of samples (n, 4)."""
     extract = FeatureExtractor(settings, stft)
     features = [each for spectra in groups_of(samples, stft) for each in extract.push(spectra)] + [*extract.finish()]
     assert [each.start for each in features] == [n * stft.frames_per_label for n in range(len(features))]

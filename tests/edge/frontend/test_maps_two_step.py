@@ -25,7 +25,7 @@ def two_step_maps(groups):
 
 
 def decibel64(power, bands):
-    """(..., bins) -> (..., bands), in float64."""
+    """Log-mel in float64: (..., bins) -> (..., bands)."""
     return 10 * np.log10(np.maximum(power @ mel_filters(24000, 1024, bands).astype(np.float64), 1e-10))
 
 

@@ -73,7 +73,7 @@ def test_second_finish_yields_nothing():
 @pytest.mark.parametrize("resumed", [5 * LABEL, 5 * LABEL + 1, 6 * LABEL - 1, 3 * LABEL + 200])
 @pytest.mark.parametrize("told", [True, False])
 def test_after_a_gap_the_next_whole_label_frame_is_first(cut, block_samples, resumed, told):
-    """Told by `lost` or only by a jump of `start`: the unfinished group is dropped, indices stay absolute."""
+    """A gap given by `lost` or only by a jump of `start` drops the incomplete group; indices stay absolute."""
     heard = 3 * LABEL + 100
     after = [AudioBlock(b.samples, b.start) for b in cut(X, block_samples, start=resumed)]
     if told:

@@ -32,12 +32,12 @@ NETS = {*coloc_window.NETS, *coloc_streaming.NETS}
 
 @pytest.fixture
 def folder(tmp_path, tiny_bundle):
-    """A copy of the tiny bundle that may be spoilt."""
+    """A copy of the tiny bundle that a test may change."""
     return shutil.copytree(tiny_bundle, tmp_path / "bundle")
 
 
 def changed(folder, **entries):
-    """Change entries of the manifest, `nets__localizer__file` is a way down."""
+    """Change entries of the manifest; `nets__localizer__file` is a path into nested tables."""
     table = json.loads((folder / MANIFEST).read_text())
     for path, value in entries.items():
         *way, last = path.split("__")
@@ -66,7 +66,7 @@ def test_tiny_bundle_loads(tiny_bundle):
 
 
 def test_nets_are_loaded_on_request(tiny_bundle):
-    """A system takes those of its mode: the others cost no memory."""
+    """A system uses the nets of its mode; the others take no memory."""
     bundle = load_bundle(str(tiny_bundle))
     nets = replace(bundle, flatbuffers={**bundle.flatbuffers, "localizer": b"no net"}).nets()
     assert "localizer_front" in nets and nets["localizer_front"] is nets["localizer_front"]
@@ -254,7 +254,7 @@ def test_nets_of_another_size_than_the_settings_are_refused(folder, entries, mod
 
 @pytest.mark.parametrize("mode", MODES)
 def test_swapped_nets_are_refused(folder, mode):
-    """The manifest describes them as they are, under wrong names."""
+    """The manifest describes the nets rightly, under wrong names."""
     good = json.loads((folder / MANIFEST).read_text())
     names = sorted({"window": coloc_window.NETS, "streaming": coloc_streaming.NETS}[mode])
     for one, other in zip(names, names[1:] + names[:1], strict=True):
@@ -264,7 +264,7 @@ def test_swapped_nets_are_refused(folder, mode):
 
 
 def test_shared_tensors_with_different_scales_are_refused(folder):
-    """Both are right, each on its own; they were not quantised together."""
+    """Each net is right, but they were not quantised together."""
     bundle = load_bundle(str(folder))
     nets = dict(bundle.nets())
     scale, zero = nets["localizer_front"].outputs["shared_maps"]["quantization"]
@@ -306,7 +306,7 @@ def test_missing_net_and_unknown_system_are_refused(folder):
     ],
 )
 def test_statistics_out_of_range_are_refused(folder, content):
-    """The hashes are right: it is what was written."""
+    """The hashes are right: the bundle was written so."""
     path = folder / STATISTICS
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -336,7 +336,7 @@ def test_every_shipped_bundle_loads_and_runs():
 
 
 def ways(table, way=()):
-    """The way to every entry of a nested table."""
+    """Paths of all entries of a nested table."""
     for key in table if isinstance(table, dict) else range(len(table)):
         yield (*way, key)
         if isinstance(table[key], dict | list):

@@ -87,7 +87,7 @@ def test_fresh_past_is_the_zero_point_of_the_net(state_net):
 
 
 def test_pasts_belong_to_the_caller_and_are_independent(state_net, golden):
-    """One net, asked in turn about two streams, answers about each as another net would that hears it alone."""
+    """One net that processes two streams by turns gives for each what a net of its own would give."""
     streams = [[floats(0.9, -0.9, 0.1)] * 4, [floats(-0.2, 0.4, 0.8)] * 4]
     alone = []
     for stream in streams:
@@ -142,7 +142,7 @@ def test_inputs_are_not_changed(state_net):
 
 
 def test_computed_takes_and_returns_all_tensors(state_net):
-    """States among them, as numbers: for the ladder."""
+    """States are among them, as float32: the quantization ladder compares them."""
     x, state = floats(0.5, -0.5, 0.25), floats(0.8, 0.4, -0.2)
     computed = state_net.computed({"x": x, "state_sum": state})
     assert computed.keys() == {"y", "state_sum"}
@@ -239,7 +239,7 @@ def test_other_content_than_a_net_is_refused_in_one_line(golden, damage):
 
 @pytest.mark.parametrize("stderr", ["open", "closed"])
 def test_runtime_prints_nothing_on_stderr(golden, stderr):
-    """It would announce its delegate, once per process. Python's own words still get through afterwards."""
+    """TFLite announces its delegate once per process. Python's own output still arrives afterwards."""
     path = golden / "tiny-nets" / "state.tflite"
     code = f"""
 import os, sys
