@@ -42,7 +42,7 @@ def both(here, there, name, read):
 
 @pytest.mark.parametrize("which", ["not block", pytest.param("block", marks=pytest.mark.long)])
 def test_the_tests_of_the_device_pass(board, which):
-    """All of TESTS, in two parts: those over many sizes of blocks take as long as the others."""
+    """All of TESTS, in two parts: those over many sizes of blocks repeat the same work, which is slow here."""
     files = [ROOT / "tests" / "edge" / name for name in TESTS]
     done = board.python("-m", "pytest", *QUICKLY, "-k", f"{WITHOUT} and {which}", *files)
     assert done.returncode == 0 and "[100%]" in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]
