@@ -26,8 +26,9 @@ pytestmark = [
 
 TESTS = (
     "test_geometry.py",
-    *(f"frontend/test_{name}.py" for name in ("stft", "mel", "features", "features_etri", "features_two_step")),
-    *("arrays/test_array.py", "audio/test_resample.py", "nets/test_nets.py", "runtime/test_runtime.py"),
+    *(f"frontend/test_{name}.py" for name in ("stft", "mel", "maps", "maps_etri", "maps_two_step")),
+    *("arrays/test_profile.py", "arrays/test_encoder.py", "audio/test_resample.py"),
+    *("nets/test_net.py", "runtime/test_pipeline.py"),
 )
 WITHOUT = "not stderr and not signal"  # a Python that a test starts would be this machine's; signals are qemu's
 QUICKLY = ("-q", "-p", "no:cacheprovider", "--assert=plain", "--hypothesis-profile=few")
