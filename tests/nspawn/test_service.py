@@ -184,7 +184,7 @@ def test_settings_are_reloaded_and_wrong_ones_are_reported(service, received, re
     service.until(lambda: refused.search(service.journal(since)))
     service.write(service.settings, good + "[decode]\non = 0.55\n")
     service.run("systemctl", "reload", "seld-edge")
-    service.until(lambda: "settings read anew: changed decode.on" in service.journal(since))
+    service.until(lambda: "settings read again: changed decode.on" in service.journal(since))
     service.write(service.settings, good)
     more(service, received)
     assert (service.show("MainPID"), int(service.show("NRestarts"))) == (process, restarts)

@@ -128,7 +128,7 @@ def test_a_signal_closes_what_is_open_and_ends_well(tiny_bundle, sounds, tmp_pat
 
 
 def test_what_systemd_is_told_of_a_process(tiny_bundle, sounds, tmp_path):
-    """Ready after the first answer, alive with the steps; settings read anew between; stopping in the end."""
+    """Ready after the first answer, alive with the steps; settings read again between; stopping in the end."""
     (tmp_path / "a.toml").write_text('source = "-"\nsinks = ["null"]\n' + UNHURRIED)
     pcm = np.clip(np.rint(sounds * 32768), -32768, 32767).astype("<i2").tobytes()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
