@@ -55,6 +55,7 @@ class Source:
     """
 
     name: str
+    rate_hz: int  # of the source itself, from which the blocks are resampled
     live: bool  # the first sample sounds now: events can be given wall-clock times
     blocks: Iterator[AudioBlock]
     close: Callable[[], None]
@@ -158,7 +159,7 @@ def _open_file(path: str | Path, channels: int, sample_rate_hz: int, block_sampl
             yield AudioBlock(samples, start)
             start += len(samples)
 
-    return Source(str(path), False, resample_blocks(blocks(), resampler), arrays.close)
+    return Source(str(path), file.sample_rate_hz, False, resample_blocks(blocks(), resampler), arrays.close)
 
 
 def _open_stdin(
@@ -170,7 +171,8 @@ def _open_stdin(
     _check_channels("stdin", raw.channels, channels)
     resampler = _resampler("stdin", raw.sample_rate_hz, sample_rate_hz, channels)
     blocks = _raw_blocks(stream, raw, _input_samples(block_samples, resampler))
-    return Source("stdin", True, resample_blocks(blocks, resampler), lambda: None, _is_fed(stream))
+    resampled = resample_blocks(blocks, resampler)
+    return Source("stdin", raw.sample_rate_hz, True, resampled, lambda: None, _is_fed(stream))
 
 
 def _open_microphone(
@@ -183,7 +185,7 @@ def _open_microphone(
         microphone.close()
         raise
     blocks = resample_blocks(microphone.blocks(deadline_s), resampler)
-    return Source(microphone.name, True, blocks, microphone.close, True, microphone.age_s)
+    return Source(microphone.name, microphone.sample_rate_hz, True, blocks, microphone.close, True, microphone.age_s)
 
 
 def _is_fed(stream: BinaryIO) -> bool:

@@ -28,6 +28,7 @@ def run_demo_command(args: argparse.Namespace) -> int:
         OSError: the folder cannot be written.
     """
     from edge.arrays.profile import load_array
+    from edge.audio.sources import open_source
     from edge.commands.introduction import introduce
     from edge.nets.bundle import load_bundle
     from edge.run_settings import RunSettings
@@ -39,6 +40,7 @@ def run_demo_command(args: argparse.Namespace) -> int:
     array = load_array(ARRAY)
     pipeline = build_pipeline(bundle, array, build_system(bundle, settings.threads, array=array))
     outputs = ["stdout"] if args.out is None else ["stdout", str(args.out)]
-    introduce("the demo scene", array, bundle, outputs, pipeline.latency_s)
-    run_demo(bundle, pipeline, args.out)
+    with open_source("demo", array.channels, bundle.manifest.stft.sample_rate_hz) as source:
+        introduce(source, array, bundle, outputs, pipeline.latency_s)
+        run_demo(source, bundle, pipeline, args.out)
     return 0

@@ -52,7 +52,7 @@ def run_file_command(args: argparse.Namespace) -> int:
         targets = {kind: args.out / f"{path.stem}.{ending}" for kind, ending in OUTPUTS}
         with ExitStack() as stack:
             source = stack.enter_context(open_source(str(path), array.channels, bundle.manifest.stft.sample_rate_hz))
-            introduce(source.name, array, bundle, [str(target) for target in targets.values()], pipeline.latency_s)
+            introduce(source, array, bundle, [str(target) for target in targets.values()], pipeline.latency_s)
             sinks = [open_sink(f"{kind}:{target}") for kind, target in targets.items()]
             for sink in sinks:
                 stack.callback(sink.close)

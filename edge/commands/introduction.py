@@ -9,16 +9,17 @@ import logging
 from collections.abc import Sequence
 
 from edge.arrays.profile import ArrayProfile
+from edge.audio.sources import Source
 from edge.nets.bundle import Bundle
 
 log = logging.getLogger(__name__)
 
 
-def introduce(source: str, array: ArrayProfile, bundle: Bundle, outputs: Sequence[str], latency_s: float) -> None:
+def introduce(source: Source, array: ArrayProfile, bundle: Bundle, outputs: Sequence[str], latency_s: float) -> None:
     """Log what is heard, by which model, and where the events go.
 
     Args:
-        source: name of the opened source.
+        source: that was opened.
         array: the array that delivers the channels of the source.
         bundle: the model.
         outputs: sinks or files that get the events.
@@ -26,11 +27,11 @@ def introduce(source: str, array: ArrayProfile, bundle: Bundle, outputs: Sequenc
     """
     manifest = bundle.manifest
     log.info(
-        "listening to %s: array %s, %d channels, %d Hz; model %s, %d classes, answers within %.1f s; events to %s",
-        source,
-        array.name,
+        "listening to %s: %d channels at %d Hz, array %s; model %s, %d classes, answers within %.1f s; events to %s",
+        source.name,
         array.channels,
-        manifest.stft.sample_rate_hz,
+        source.rate_hz,
+        array.name,
         manifest.name,
         len(manifest.class_names),
         latency_s,

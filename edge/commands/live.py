@@ -55,7 +55,7 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         when = StreamTime(bundle.manifest.stft.sample_rate_hz, source.age_s) if source.live else None
         _open_sinks(settings, device, when, monitor, stack)
         _open_reports(settings, device, monitor, stack)
-        introduce(source.name, array, bundle, list(monitor.sinks), pipeline.latency_s)
+        introduce(source, array, bundle, list(monitor.sinks), pipeline.latency_s)
 
         def change(wanted: RunSettings) -> None:
             pipeline.change(decode_settings(bundle, wanted.decode), wanted.budget)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 
-from edge.audio.sources import open_source
+from edge.audio.sources import Source
 from edge.events.sink import Sink
 from edge.nets.bundle import Bundle
 from edge.outputs.sinks import open_sink
@@ -39,10 +39,11 @@ class _DemoSink:
         """Nothing to release."""
 
 
-def run_demo(bundle: Bundle, pipeline: Pipeline, out: Path | None) -> None:
+def run_demo(source: Source, bundle: Bundle, pipeline: Pipeline, out: Path | None) -> None:
     """Print the events of the demo scene as they end, then scores and speed.
 
     Args:
+        source: the demo scene, opened for `ARRAY` and at the rate of the model.
         bundle: the model.
         pipeline: that of the model, for the array `ARRAY`.
         out: folder to write scene.csv and scene.jsonl to; made if it is missing.
@@ -56,7 +57,6 @@ def run_demo(bundle: Bundle, pipeline: Pipeline, out: Path | None) -> None:
     demo_sink = _DemoSink()
     sinks: list[Sink] = [demo_sink]
     with ExitStack() as stack:
-        source = stack.enter_context(open_source("demo", 4, stft.sample_rate_hz))
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             sinks += [open_sink(f"dcase:{out / 'scene.csv'}"), open_sink(f"jsonl:{out / 'scene.jsonl'}")]

@@ -191,7 +191,7 @@ def test_what_a_run_came_to_is_logged(seld, wav, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         seld("run", "--source", wav, "--config", tmp_path / "a.toml", "--sink", "null")
     lines = [record.getMessage() for record in caplog.records]
-    assert lines[0].startswith(f"listening to {wav}: array foa, 4 channels, 24000 Hz; model tiny, 2 classes, ")
+    assert lines[0].startswith(f"listening to {wav}: 4 channels at 24000 Hz, array foa; model tiny, 2 classes, ")
     metrics, rest = lines[1:3], lines[3:]
     assert [line.split(" steps")[0] for line in metrics] == ["metrics: 18", "metrics: 36"]
     assert re.match(r"50 steps, \d+ over the budget; 25 answers; 0 samples lost; step p50 \d+\.\d\d, p95", rest[0])
@@ -215,7 +215,7 @@ def test_a_command_says_what_it_listens_to(seld, wav, tmp_path, words, source, o
     assert seld(*(word.format(**names) for word in words))[0] == 0
     introductions = [record.getMessage() for record in caplog.records if record.name == "edge.commands.introduction"]
     assert introductions == [
-        f"listening to {source.format(**names)}: array foa, 4 channels, 24000 Hz; "
+        f"listening to {source.format(**names)}: 4 channels at 24000 Hz, array foa; "
         f"model tiny, 2 classes, answers within 0.6 s; events to {outputs.format(**names)}"
     ]
 
