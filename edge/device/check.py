@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from edge.arrays.acoustics import Array64
 from edge.arrays.profile import ArrayProfile
+from edge.audio.audio_file import open_audio_file
 from edge.audio.sources import RawFormat, open_source
-from edge.audio.wav import read_wav_header
 from edge.device.check_capsules import Order, capsule_faults
 from edge.device.check_foa import foa_faults
 from edge.types import FloatArray
@@ -85,7 +85,7 @@ def record(source: str, profile: ArrayProfile, seconds: float, device: str | Non
         raise ValueError(f"got seconds {seconds:g}, wanted {MIN_SECONDS:g} to {MAX_SECONDS:g}")
     rate_hz = profile.native_rate_hz or MIC_RATE_HZ
     if source not in ("mic", "-"):
-        rate_hz = read_wav_header(source).sample_rate_hz
+        rate_hz = open_audio_file(source).sample_rate_hz
     raw = RawFormat(profile.format or "s16le", rate_hz, profile.channels)
     blocks: list[FloatArray] = []
     wanted, heard = round(seconds * rate_hz), 0
