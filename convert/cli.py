@@ -19,6 +19,7 @@ from convert.commands.snapshots import add_snapshots_parser
 from convert.commands.synth import add_synth_parser
 from convert.commands.train import add_train_parser
 from convert.commands.tune import add_tune_parser
+from edge.cli import set_blas_threads
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 after one line on stderr for bad input.
     """
+    set_blas_threads()
     args = _parser().parse_args(argv)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s: %(message)s"

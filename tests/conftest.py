@@ -1,6 +1,9 @@
 """What tests of all rooms share: sounds, bundles with known answers, and how tests are shared out among processes."""
 
+import os
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported: each worker has one processor
 
 import numpy as np
 import pytest

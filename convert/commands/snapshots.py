@@ -12,17 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from convert.tensorflow_import import import_tensorflow
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
+    from convert.commands.options import Subparsers
     from convert.training.dev_score import Predictor
     from convert.training.snapshots import Weights
-
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 NORM_BATCHES = 100
 
@@ -91,6 +89,8 @@ class MeanOfAnswers:
 
     def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The mean of the snapshots' answers (batch, ...) to a batch; the model keeps the weights of the last one."""
+        import numpy as np
+
         answers = []
         for weights in self._snapshots:
             self._model.set_weights(weights)

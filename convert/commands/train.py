@@ -11,19 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convert.data.build_cache import build_cache
-from convert.data.cache import FeatureCache
-from convert.data.folders import DEV_SPLITS, TRAIN_SPLITS, choose_classes, find_data, read_arrays, read_sources
-from convert.data.recordings import DataFolder
-from convert.tensorflow_import import import_tensorflow
-from convert.training.warm_start import WarmStart, adopt_statistics, find_start, start_classes
+from convert.tensorflow_import import hide_tensorflow_logs, import_tensorflow
 from edge.stderr import silent_stderr
 
 if TYPE_CHECKING:
+    from convert.commands.options import Subparsers
+    from convert.data.cache import FeatureCache
+    from convert.data.recordings import DataFolder
     from convert.systems.interface import TrainableSystem
     from convert.systems.recipe import Recipe
-
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    from convert.training.warm_start import WarmStart
 
 CORES = os.cpu_count() or 1
 
@@ -101,11 +98,13 @@ def run_train(args: argparse.Namespace) -> int:
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # read when TensorFlow is imported
         os.environ[name] = str(args.threads)
     _import_keras()
+    from convert.data.folders import DEV_SPLITS, TRAIN_SPLITS, choose_classes, find_data, read_arrays, read_sources
     from convert.evaluation.plots import CURVES, plot_curves
     from convert.systems import find_system
     from convert.training.recipes import changed, find_recipe, parse_changes
     from convert.training.run_json import RunFile, keep_recipe, write_run
     from convert.training.train_stages import train_stages
+    from convert.training.warm_start import adopt_statistics, start_classes
 
     changes = parse_changes(args.set)
     recipe = _with_options(changed(find_recipe(args.model), changes), args)
@@ -150,6 +149,8 @@ def _with_options(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 
 def _warm_start(args: argparse.Namespace, system: TrainableSystem, stages: Sequence[str]) -> WarmStart:
     """What nets begin with. Raises ValueError for unknown stages and folders, and for stages without an importer."""
+    from convert.training.warm_start import WarmStart, find_start
+
     for stage in stages:
         if stage not in system.stages:
             raise ValueError(f"stage: got {stage!r}, wanted one of {', '.join(system.stages)}")
@@ -172,6 +173,7 @@ def _feature_caches(
 ) -> tuple[FeatureCache, FeatureCache | None]:
     """Feature caches of the training data and, if there are any, of the development data."""
     from convert.data.augment import sampled_labels
+    from convert.data.build_cache import build_cache
 
     def cached(name: str, folders: Sequence[DataFolder], least_labels: int) -> FeatureCache:
         return build_cache(folders, classes, args.out / name, recipe.stft, recipe.features, args.jobs, least_labels)
@@ -192,6 +194,7 @@ def _set_precision(asked: str | None) -> bool:
 
 def _import_keras() -> None:
     """Import Keras and its backend without their messages. Raises ValueError with one line if one is not installed."""
+    hide_tensorflow_logs()
     try:
         with silent_stderr():
             backend = importlib.import_module("keras").backend.backend()
