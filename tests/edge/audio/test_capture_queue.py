@@ -25,7 +25,7 @@ def test_buffers_arrive_in_order():
     assert_array_equal(np.concatenate([b.samples for b in blocks])[:, 1], np.repeat([1, 2, 3], 10))
 
 
-def test_what_a_full_queue_drops_is_told_with_the_next_block():
+def test_samples_dropped_by_a_full_queue_are_reported_with_the_next_block():
     capture = CaptureQueue("mic", 2, 16000, max_buffers=2)
     blocks = capture.blocks(deadline_s=0.05)
     for n in (10, 10, 11, 12):
@@ -38,7 +38,7 @@ def test_what_a_full_queue_drops_is_told_with_the_next_block():
     assert (then.start, then.lost) == (53, 0)
 
 
-def test_what_the_device_lost_is_counted_by_the_clock():
+def test_samples_lost_by_the_device_are_counted_by_the_clock():
     now_s = iter([0.0, 0.1, 0.75, 0.85, 0.86])
     capture = CaptureQueue("mic", 2, 1000, max_buffers=9, clock=lambda: next(now_s))
     for overflowed in (True, False, True, False, True):
@@ -48,7 +48,7 @@ def test_what_the_device_lost_is_counted_by_the_clock():
     assert [b.start for b in blocks] == [0, 100, 750, 850, 951]
 
 
-def test_a_buffer_that_came_late_does_not_hide_the_loss():
+def test_late_buffer_does_not_hide_the_loss():
     """A callback is held up for 0.9 s with a buffer in hand; the next one comes 0.1 s later and tells of the loss."""
     now_s = iter([0.1, 0.2, 1.2, 1.3, 1.4])
     capture = CaptureQueue("mic", 2, 1000, max_buffers=9, clock=lambda: next(now_s))
@@ -57,7 +57,7 @@ def test_a_buffer_that_came_late_does_not_hide_the_loss():
     assert [(b.start, b.lost) for b in taken(capture, 5)][2:] == [(200, 0), (1200, 900), (1300, 0)]
 
 
-def test_what_a_late_buffer_added_to_a_loss_is_taken_from_the_next():
+def test_excess_loss_of_a_late_buffer_is_subtracted_from_the_next_loss():
     """The first buffer after a loss of 0.5 s comes 0.3 s late, those after it in time; then 1 s is lost."""
     now_s = iter([0.1, 0.2, 1.1, 1.1, 1.1, 1.1, 1.2, 2.3, 2.4])
     capture = CaptureQueue("mic", 2, 1000, max_buffers=9, clock=lambda: next(now_s))
@@ -81,7 +81,7 @@ def test_both_losses_add_up():
     assert (block.start, block.lost) == (500, 400)
 
 
-def test_the_age_of_a_buffer_counts_from_when_it_was_recorded():
+def test_age_of_a_buffer_counts_from_when_it_was_recorded():
     now_s = iter([10.0, 10.2, 10.5, 10.7])
     capture = CaptureQueue("mic", 2, 1000, max_buffers=9, clock=lambda: next(now_s))
     capture.put(samples(100).tobytes())
@@ -94,7 +94,7 @@ def test_the_age_of_a_buffer_counts_from_when_it_was_recorded():
     assert capture.waiting == 1
 
 
-def test_the_rest_tells_what_was_lost_after_it():
+def test_rest_reports_what_was_lost_after_it():
     capture = CaptureQueue("mic", 2, 1000, max_buffers=2)
     for n in (10, 10, 11, 12):
         capture.put(samples(n).tobytes())
@@ -102,7 +102,7 @@ def test_the_rest_tells_what_was_lost_after_it():
     assert list(capture.rest()) == []
 
 
-def test_a_gap_that_goes_on_is_told_at_once_and_again_when_it_ends():
+def test_gap_is_reported_when_it_begins_and_when_it_ends():
     now_s = iter([0.1, 0.2, 3.2, 3.3, 3.4, 10.0])
     capture = CaptureQueue("mic", 2, 1000, max_buffers=9, clock=lambda: next(now_s))
     capture.put(samples(100).tobytes())

@@ -76,7 +76,7 @@ def test_microphone_is_resampled_and_keeps_absolute_time(recorder):
     assert gap.start >= 4 * 2400 + 1 and gap.samples[200, 0] == pytest.approx(0.5, abs=1e-3)
 
 
-def test_what_is_asked_for(recorder):
+def test_recorder_gets_the_requested_device_and_rate(recorder):
     options = recorder(*["say(name='plug', sample_rate_hz=48000)"] * 3)
     for device, native_rate_hz in ((None, None), ("plug", 48000), (2, 16000)):
         open_source("mic", 4, 24000, device=device, native_rate_hz=native_rate_hz).close()
@@ -105,7 +105,7 @@ def test_device_that_cannot_be_opened(recorder, monkeypatch, program, kind, mess
 
 
 @pytest.mark.parametrize("stops", ["wait()", "sys.exit(3)", "sys.stdout.buffer.write(b'1234567')"])
-def test_a_device_that_stops_is_opened_again(recorder, caplog, stops):
+def test_device_that_stops_is_opened_again(recorder, caplog, stops):
     """It hangs, its process ends or tells half a buffer; then it is away, hangs, is another, and is back."""
     options = recorder(
         OPENS + "give(4800, 1.0)\ngive(4800, 2.0)\n" + stops,
@@ -135,7 +135,7 @@ def test_a_device_that_stops_is_opened_again(recorder, caplog, stops):
     assert len(devices) >= 5 and devices == ["--device=3", *["--device=mic4"] * (len(devices) - 1)]
 
 
-def test_a_device_that_never_delivers_is_an_error(recorder):
+def test_device_that_never_delivers_is_an_error(recorder):
     recorder(OPENS + "wait()")
     mic = Microphone("mic4", 4, 48000)
     with pytest.raises(SourceError, match=r"^microphone 'mic4' stopped delivering: no samples for 0\.05 s$"):
@@ -144,7 +144,7 @@ def test_a_device_that_never_delivers_is_an_error(recorder):
     mic.close()
 
 
-def test_a_process_that_cannot_be_ended_does_not_hang_the_loop(recorder, monkeypatch, caplog):
+def test_recorder_that_cannot_be_killed_does_not_block_the_loop(recorder, monkeypatch, caplog):
     recorder(OPENS + "wait()")
     monkeypatch.setattr(microphone, "_END_S", 0.05)
     mic = Microphone("mic4", 4, 48000)

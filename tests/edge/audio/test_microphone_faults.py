@@ -118,7 +118,7 @@ def until(condition, seconds, what):
     return time.monotonic() - began_s
 
 
-def test_devices_are_listed_without_the_noise_of_alsa(tmp_path, plugin, recordings):
+def test_devices_are_listed_without_messages_of_alsa(tmp_path, plugin, recordings):
     device = Device(tmp_path / "device", plugin, recordings / "counted.raw", 44100)
     command = [sys.executable, "-c", "import sys; from edge.cli import main; sys.exit(main())", "devices"]
     done = subprocess.run(command, env=os.environ | device.environment, capture_output=True, text=True, timeout=LIMIT_S)
@@ -200,7 +200,7 @@ def overflow(counting, recordings):
     return really, lost[1:]
 
 
-def test_what_an_overflow_lost_is_counted(counting, recordings):
+def test_samples_lost_by_an_overflow_are_counted(counting, recordings):
     really, lost = overflow(counting, recordings)
     assert_array_equal(really > 0, lost > 0)
 
@@ -232,7 +232,7 @@ def test_sample_indices_stay_right_over_a_fault(counting, recordings):
     assert np.all(np.abs((kept - kept[0] + COUNTED // 2) % COUNTED - COUNTED // 2) < NEAR_S * rate_hz)
 
 
-def test_a_device_that_never_delivers_is_an_error(counting):
+def test_device_that_never_delivers_is_an_error(counting):
     microphone, device = counting(16000)
     microphone.close()
     before = set(children(os.getpid()))  # of other tests of this process
@@ -446,7 +446,7 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("fault", ["", "vanish"])
-def test_the_recorder_ends_with_a_parent_that_is_killed(tmp_path, plugin, recordings, fault):
+def test_recorder_ends_with_a_parent_that_is_killed(tmp_path, plugin, recordings, fault):
     device = Device(tmp_path / "device", plugin, recordings / "scene.raw", 48000)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", PARENT], env=os.environ | device.environment, **pipes) as parent:

@@ -95,19 +95,19 @@ def test_devices_are_found(fake, device, name, rate_hz):
     assert fake.last.options["rate"] == rate_hz and fake.last.options["frames_per_buffer"] == rate_hz / 10
 
 
-def test_the_rate_that_is_asked_for_goes_before_the_others(fake):
+def test_requested_rate_takes_precedence(fake):
     fake.devices = ({"name": "plug", "maxInputChannels": 4, "defaultSampleRate": 44100.0, "rates": (24000, 48000)},)
     assert started("plug", rate_hz=24000)[1] == 24000
     assert started("plug", rate_hz=16000)[1] == 48000
 
 
-def test_overflows_are_told_with_the_buffer(fake):
+def test_overflows_are_reported_with_the_buffer(fake):
     fake.buffers = ((b"1234", 0), (b"5678", 2))
     assert started("mic4")[2] == [(b"1234", False), (b"5678", True)]
 
 
 @pytest.mark.parametrize("device", ["usb", "0", "7"])
-def test_unknown_device_says_what_is_there(fake, device):
+def test_message_about_an_unknown_device_lists_the_others(fake, device):
     wanted = rf"^microphone: no device '{device}', there is: 1 'mic4 raw' \(6 channels\), 2 'mic4' \(4 channels\)$"
     with pytest.raises(ValueError, match=wanted):
         started(device)
@@ -147,7 +147,7 @@ def test_without_pyaudio(monkeypatch):
             call()
 
 
-def test_a_backlog_gives_up_what_is_too_much_and_what_is_torn():
+def test_backlog_drops_buffers_when_full_and_buffers_with_a_hole():
     backlog = Backlog(2)
     for number, overflowed in ((1, False), (2, True), (3, False), (4, False)):
         backlog.put(bytes([number]) * 4, overflowed, float(number))
@@ -196,7 +196,7 @@ def recorder(tmp_path):
             pass
 
 
-def test_a_process_says_what_it_opened_and_what_it_hears_until_its_stdin_ends(recorder):
+def test_recorder_writes_what_it_opened_and_its_buffers_until_stdin_ends(recorder):
     process = recorder("--device=mic")
     assert json.loads(process.stdout.readline()) == {"name": "mic4", "sample_rate_hz": 48000}
     for number in range(3):
@@ -223,7 +223,7 @@ SPINNING = """
 @pytest.mark.parametrize(
     ("buffers_per_turn", "busy_share", "ends"), [(0, 0.6, True), (0, 0.4, False), (1, 0.6, False), (1, 0.4, False)]
 )
-def test_a_busy_processor_without_buffers_ends_the_process(monkeypatch, buffers_per_turn, busy_share, ends):
+def test_busy_processor_without_buffers_ends_the_process(monkeypatch, buffers_per_turn, busy_share, ends):
     """On a made-up clock: after the first turn if it ends, else it goes on."""
     backlog, slept_s = Backlog(100), []
 
@@ -262,13 +262,13 @@ def test_recorder_ends_if_its_device_spins_and_only_then(recorder, tmp_path):
         silent.wait(3 * SPINNING_S)
 
 
-def test_a_process_says_why_nothing_is_opened(recorder):
+def test_recorder_writes_why_nothing_was_opened(recorder):
     process = recorder("--device=usb")
     error = "microphone: no device 'usb', there is: 0 'mic4' (4 channels)"
     assert json.loads(process.stdout.readline()) == {"error": error, "refused": True}
     assert process.wait(LIMIT_S) == 2
 
 
-def test_it_starts_without_numpy():
+def test_recorder_does_not_import_numpy():
     code = "import sys, edge.audio.recorder; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=LIMIT_S).returncode == 0
