@@ -19,6 +19,7 @@ from numpy.testing import assert_array_equal
 
 from edge.audio.microphone import DEADLINE_S, RETRY_S, Microphone
 from edge.audio.resample import Resampler
+from tests.edge.command_line import without_introduction
 from tests.paths import ROOT
 
 RATES_HZ = (16000, 44100, 48000)
@@ -308,7 +309,7 @@ class Listening:
 
     def check_messages(self):
         """A fault, what it lost and its end are reported, and nothing else."""
-        lines = [re.sub(r"[\d.]+", "#", line) for line in self.stderr.splitlines()]
+        lines = [re.sub(r"[\d.]+", "#", line) for line in without_introduction(self.stderr).splitlines()]
         assert set(lines) == {
             "WARNING: microphone 'mic#' stopped delivering: no samples for # s: trying again until it is back",
             "WARNING: # samples lost before sample #",
