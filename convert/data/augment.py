@@ -38,16 +38,6 @@ class Augmentation:
             raise ValueError(f"got speed {self.speed}, wanted two numbers above 0, the lower one first")
 
 
-DEVICE_AUGMENTATION = Augmentation(
-    level_db=(-15.0, 10.0),
-    rotated_share=1.0,
-    equalizer_db=2.0,
-    masked_frames=20,
-    masked_bands=6,
-    silence_share=0.1,
-)  # variations that occur on devices, beyond those of the papers
-
-
 def sampled_labels(labels: int, settings: Augmentation) -> int:
     """Return the largest number of label frames that `sample` reads for a chunk of `labels` label frames."""
     return math.ceil(labels * settings.speed[1])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+
+from edge.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -15,9 +18,9 @@ log = logging.getLogger(__name__)
 def save_checkpoint(model: keras.Model, step: int, path: Path) -> None:
     """Write all variables of a model and its optimizer after `step` steps; a checkpoint there is replaced at once."""
     arrays: dict[str, Any] = {f"v{index:04d}": np.asarray(variable) for index, variable in enumerate(_variables(model))}
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, step=np.array(step), **arrays)
-    partial.replace(path)
+    content = BytesIO()
+    np.savez(content, step=np.array(step), **arrays)
+    write_atomically(path, content.getvalue())
 
 
 def restore_checkpoint(model: keras.Model, path: Path) -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
+
+from edge.files import write_atomically
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
@@ -18,9 +21,8 @@ def read_log(path: Path) -> list[dict[str, str]]:
 def add_row(path: Path, row: Mapping[str, str]) -> None:
     """Add a row to a log, in the place of all rows from its `step` on; new columns come last."""
     rows = [*(old for old in read_log(path) if int(old["step"]) < int(row["step"])), row]
-    partial = path.with_suffix(".partial.csv")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for each in rows for name in each)))
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
+    content = StringIO(newline="")
+    writer = csv.DictWriter(content, list(dict.fromkeys(name for each in rows for name in each)))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, content.getvalue())

@@ -6,10 +6,13 @@ A snapshot holds the weights in the order of `model.get_weights()`: it fits a ne
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import keras
 import numpy as np
+
+from edge.files import write_atomically
 
 Weights = list[np.ndarray]
 
@@ -21,9 +24,9 @@ def snapshot_path(folder: Path, name: str, number: int) -> Path:
 
 def save_snapshot(model: keras.Model, path: Path) -> None:
     """Write the weights of a model as they are now; a snapshot there is replaced at once."""
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, *model.get_weights())
-    partial.replace(path)
+    content = BytesIO()
+    np.savez(content, *model.get_weights())
+    write_atomically(path, content.getvalue())
 
 
 def load_snapshot(path: Path) -> Weights:

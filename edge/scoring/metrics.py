@@ -157,18 +157,18 @@ class _SegmentClass:
         return sum(sum(frame.values()) for frame in self.frames) / len(self.frames)
 
 
-_Recording = dict[tuple[int, int], _SegmentClass]  # by (segment, class)
+_SegmentClasses = dict[tuple[int, int], _SegmentClass]  # by (segment, class)
 
 
-def _segment_classes(reference: Sequence[Label], prediction: Sequence[Label], end: float) -> _Recording:
+def _segment_classes(reference: Sequence[Label], prediction: Sequence[Label], end: float) -> _SegmentClasses:
     """Sort the labels before frame `end` by segment and class, and match predicted to true directions in each frame."""
     true_rows, predicted_rows = _rows_by_frame(reference, end), _rows_by_frame(prediction, end)
-    recording: _Recording = defaultdict(_SegmentClass)
+    cells: _SegmentClasses = defaultdict(_SegmentClass)
     for (frame, class_index), rows in true_rows.items():
-        cell = recording[frame // SEGMENT_FRAMES, class_index]
+        cell = cells[frame // SEGMENT_FRAMES, class_index]
         cell.reference_tracks = max(cell.reference_tracks, len(rows))
     for (frame, class_index), rows in predicted_rows.items():
-        cell = recording[frame // SEGMENT_FRAMES, class_index]
+        cell = cells[frame // SEGMENT_FRAMES, class_index]
         cell.predicted_tracks = max(cell.predicted_tracks, len(rows))
 
     shared = sorted(true_rows.keys() & predicted_rows.keys())
@@ -178,9 +178,9 @@ def _segment_classes(reference: Sequence[Label], prediction: Sequence[Label], en
     for frame, class_index in shared:
         shape = len(true_rows[frame, class_index]), len(predicted_rows[frame, class_index])
         matched = _assign(angles[begin : begin + math.prod(shape)].reshape(shape))
-        recording[frame // SEGMENT_FRAMES, class_index].frames.append(matched)
+        cells[frame // SEGMENT_FRAMES, class_index].frames.append(matched)
         begin += math.prod(shape)
-    return recording
+    return cells
 
 
 def _end_2022(reference: Sequence[Label], prediction: Sequence[Label]) -> float:
@@ -232,7 +232,9 @@ def _assign(angles_deg: Floats) -> dict[int, float]:
 # --- all recordings: counts, then formulas ---------------------------------------------------------------------------
 
 
-def _score_2022(recordings: Iterable[_Recording], classes: int, average: Average, threshold_deg: float) -> SeldScores:
+def _score_2022(
+    recordings: Iterable[_SegmentClasses], classes: int, average: Average, threshold_deg: float
+) -> SeldScores:
     """Tracks are counted: those matched are near or far, those too many are false alarms, those too few are misses."""
     tally = np.zeros((5, classes))  # near, far, false alarms, misses; summed angle in degrees of near and far
     errors = tracks = 0
@@ -277,7 +279,7 @@ def _f_le_lr(tally: Floats) -> tuple[Floats, Floats, Floats]:
     return f, le, located / (located + misses + _EPS)
 
 
-def _score_2020(recordings: Iterable[_Recording], threshold_deg: float) -> SeldScores:
+def _score_2020(recordings: Iterable[_SegmentClasses], threshold_deg: float) -> SeldScores:
     """A class counts once a segment; one found too far off is a miss and no false alarm.
 
     F = 2 near / (reference + predicted); LE = summed angle / located; LR, in the official code an F-score too,
