@@ -25,7 +25,7 @@ DEMO = Path(__file__).parents[2] / "edge" / "demo"
 LABEL_S = 0.1
 
 STAGES = (
-    ("microphones", "4 channels"),
+    ("array", "4 microphones"),
     ("audio", "blocks,\nabsolute time"),
     ("arrays", "capsules\n→ ambisonics"),
     ("frontend", "spectra\n→ maps"),
