@@ -14,6 +14,10 @@ from edge.files import write_atomically
 from edge.nets.bundle import Manifest
 
 CARD = "CARD.md"
+UNCHECKED = (
+    "**Unchecked**: `seld-convert export --unchecked` wrote this bundle although a check of the conversion failed or "
+    "was left out. It may find less than the trained nets do."
+)
 
 
 def write_card(
@@ -57,6 +61,7 @@ def write_card(
         f"System `{manifest.system}`, {manifest.precision}. {len(manifest.class_names)} classes: "
         f"{', '.join(manifest.class_names)}. Trained by `seld-convert train`; `seld-convert export` wrote this file.",
         "",
+        *([UNCHECKED, ""] if manifest.unchecked else []),
         "## Training",
         "",
         f"- sizes: `{asdict(recipe.sizes)}`",

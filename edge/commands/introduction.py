@@ -26,12 +26,13 @@ def introduce(source: str, array: ArrayProfile, bundle: Bundle, outputs: Sequenc
     """
     manifest = bundle.manifest
     log.info(
-        "listening to %s: array %s, %d channels, %d Hz; model %s, %d classes, answers within %.1f s; events to %s",
+        "listening to %s: array %s, %d channels, %d Hz; model %s%s, %d classes, answers within %.1f s; events to %s",
         source,
         array.name,
         array.channels,
         manifest.stft.sample_rate_hz,
         manifest.name,
+        " (unchecked)" if manifest.unchecked else "",
         len(manifest.class_names),
         latency_s,
         ", ".join(outputs),
