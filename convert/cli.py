@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        The exit code: 0, or 2 after one line on stderr for bad input.
+        The exit code: 0, or after one line on stderr 2 for bad input and 130 for an interrupt.
     """
     args = _parser().parse_args(argv)
     logging.basicConfig(
@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"seld-convert: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("seld-convert: interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
