@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.evaluation.predictions import Prediction, predict
-from convert.evaluation.scenes import labelled_scenes, scene_array
+from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
 from convert.evaluation.scores import score_predictions
 from convert.quantize.card import write_card
 from convert.quantize.converter import pinned, to_tflite
@@ -133,7 +133,8 @@ def export(run: Run, scenes: Path | None, out: Path, unchecked: bool = False) ->
     checks: list[NetCheck | RungCheck] = [*net_checks]
     scores: dict[str, Any] = {}
     if scenes is not None:
-        scores_of_rungs, rung_checks = compare_rungs(run, bundles, wavs, truth, scene_array(scenes, bundle))
+        array = scene_array(scenes, bundle)
+        scores_of_rungs, rung_checks = compare_rungs(run, bundles, wavs, heard_truth(truth, array), array)
         scores = {"scenes": len(wavs), **_plain_table(scores_of_rungs)}
         checks += rung_checks
     failed = [str(check) for check in checks if not check.passed]
