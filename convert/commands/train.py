@@ -15,7 +15,7 @@ from convert.data.build_cache import build_cache
 from convert.data.cache import FeatureCache
 from convert.data.folders import DEV_SPLITS, TRAIN_SPLITS, choose_classes, find_data, read_arrays, read_sources
 from convert.data.recordings import DataFolder
-from convert.tensorflow_import import import_tensorflow
+from convert.tensorflow_import import hide_tensorflow_logs, import_tensorflow
 from convert.training.warm_start import WarmStart, adopt_statistics, find_start, start_classes
 from edge.stderr import silent_stderr
 
@@ -192,6 +192,7 @@ def _set_precision(asked: str | None) -> bool:
 
 def _import_keras() -> None:
     """Import Keras and its backend without their messages. Raises ValueError with one line if one is not installed."""
+    hide_tensorflow_logs()  # Keras imports it
     try:
         with silent_stderr():
             backend = importlib.import_module("keras").backend.backend()
