@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        The exit code: 0, or 2 after one line on stderr for bad input.
+        The exit code: 0, or after one line on stderr 2 for bad input and 130 for an interrupt.
     """
     set_blas_threads()
     args = _parser().parse_args(argv)
@@ -41,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"seld-convert: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("seld-convert: interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

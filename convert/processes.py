@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 _ENVIRONMENT = {
@@ -21,14 +24,46 @@ def process_pool(count: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of `count` processes of one thread each, without a GPU.
 
     Processes are spawned, not forked, as threads of Keras's backend may be running; a calling script needs a main
-    guard. Functions and arguments must be picklable. An error in a process is raised where its result is read, and
-    `concurrent.futures.process.BrokenProcessPool` if a process ends early.
+    guard. Functions and arguments must be picklable. An error in a process is raised where its result is read. No
+    process outlives the block: where it ends with an error or an interrupt, they are ended at once, and they also end
+    where the calling process is killed.
+
+    Raises:
+        ChildProcessError: A process ended before its work was done, so that the block had a `BrokenProcessPool`.
     """
-    with (
-        _environment(_ENVIRONMENT),  # until the end: the pool starts a process when there is work for it
-        ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool,
-    ):
-        yield pool
+    others = set(multiprocessing.active_children())
+    with _environment(_ENVIRONMENT):  # until the end: the pool starts a process when there is work for it
+        pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _prepare_process)
+        try:
+            yield pool
+        except BaseException as error:
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            pool.shutdown(cancel_futures=True)
+            if isinstance(error, BrokenProcessPool):
+                raise ChildProcessError(
+                    "a worker process crashed or was killed, as the kernel does where memory is short; "
+                    "fewer --jobs need less"
+                ) from error
+            raise
+        pool.shutdown()
+
+
+def _prepare_process() -> None:
+    """In a process of a pool: leave interrupts to the calling process, and end with it.
+
+    Ctrl-C reaches all processes of a terminal, and a process of a pool would go on with its next task.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_caller, daemon=True).start()
+
+
+def _end_with_caller() -> None:
+    """Wait for the end of the process that made the pool, which may have been killed, and end this one."""
+    caller = multiprocessing.parent_process()
+    if caller is not None:
+        caller.join()
+        os._exit(1)
 
 
 @contextmanager

@@ -18,8 +18,12 @@ log = logging.getLogger(__name__)
 
 
 def hide_tensorflow_logs() -> None:
-    """Limit the log of TensorFlow to errors, unless the user set another level. Call it before the first import."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Hide the log of TensorFlow, unless the user set another level. Call it before the first import.
+
+    Its errors are hidden too: what stops a command is raised as an exception, and the rest are notes, such as that
+    oneDNN has no kernel for an operation on this processor.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def import_tensorflow() -> None:

@@ -8,6 +8,7 @@ mixed into scenes but never labelled.
 from __future__ import annotations
 
 import csv
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from scipy.signal import resample_poly
 
 from edge.types import FloatArray
 
+log = logging.getLogger(__name__)
 INTERFERER = "interferer"
 SPLITS = ("train", "test")
 HOP_S = 0.01  # resolution of envelopes and activity
@@ -99,6 +101,7 @@ def load_clip_library(folder: Path | str, split: str | None = None, sample_rate_
         raise ValueError(f"got clip folder {root}, wanted a folder that exists")
     table = root / "clips.csv"
     everything = _clips_of_table(table) if table.is_file() else _clips_of_folders(root)
+    _warn_of_empty_folders(root, everything)
     if split is not None and any(not clip.split for clip in everything):
         raise ValueError(
             f"got split {split!r} for {root}, wanted None: this folder has neither clips.csv nor train/ and test/"
@@ -212,6 +215,17 @@ def _clips_of_folders(root: Path) -> list[Clip]:
         for path in sorted(parent.glob("*/*"))
         if path.suffix.lower() in suffixes
     ]
+
+
+def _warn_of_empty_folders(root: Path, clips: Sequence[Clip]) -> None:
+    """Log a warning for each folder of a class without a sound file, as that class would be missing unnoticed."""
+    if (root / "clips.csv").is_file():
+        return
+    full = {clip.path.parent for clip in clips}
+    for parent in [root / split for split in SPLITS if (root / split).is_dir()] or [root]:
+        for folder in sorted(parent.iterdir()):
+            if folder.is_dir() and folder not in full and not folder.name.startswith("."):
+                log.warning("%s: got no sound file, wanted some in the folder of a class", folder)
 
 
 def _seconds(path: Path) -> float:

@@ -71,7 +71,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from convert.evaluation.breakdown import break_down, scene_values
     from convert.evaluation.paper_tables import paper_tables
     from convert.evaluation.predictions import predict
-    from convert.evaluation.scenes import labelled_scenes, scene_array
+    from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
     from convert.evaluation.scores import report, score_predictions, table
     from edge.nets.bundle import load_bundle
 
@@ -81,6 +81,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     decode = parse_assignments("--decode", args.decode)
     wavs, truth = labelled_scenes(args.scenes, class_names)
     array = scene_array(args.scenes, bundle, args.array)
+    scored_truth = heard_truth(truth, array)
+    flat = ", azimuth only: the array is flat" if array.planar else ""
     of_scene = scene_values(args.scenes) if args.breakdown else {}
     results: dict[str, Any] = {}
     lines: dict[str, SeldScores] = {}
@@ -90,18 +92,18 @@ def run_evaluate(args: argparse.Namespace) -> int:
             for overlap, settings in settings_of_overlap.items()
         }
         scores_of = {
-            overlap: score_predictions(truth, each, len(class_names)) for overlap, each in predictions_of.items()
+            overlap: score_predictions(scored_truth, each, len(class_names)) for overlap, each in predictions_of.items()
         }
         lines |= {f"{rung}, max_overlap {overlap}": each["2022_macro"] for overlap, each in scores_of.items()}
         first = next(iter(scores_of))
         predictions, scores = predictions_of[first], scores_of[first]
         result = results[rung] = _plain_scores(scores)
-        output: list[object] = [f"{args.model}, {rung}, {len(wavs)} scenes", report(scores, class_names)]
+        output: list[object] = [f"{args.model}, {rung}, {len(wavs)} scenes{flat}", report(scores, class_names)]
         if len(scores_of) > 1:
             result["max_overlap"] = {overlap: _plain_scores(each) for overlap, each in scores_of.items()}
         if args.breakdown:
             rows = {name: prediction.rows for name, prediction in predictions.items()}
-            parts = break_down(truth, rows, len(class_names), of_scene)
+            parts = break_down(scored_truth, rows, len(class_names), of_scene)
             result["breakdown"] = asdict(parts)
             output.append(parts)
         if args.tables or args.plots is not None:

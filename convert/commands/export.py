@@ -1,7 +1,8 @@
 """`seld-convert export`: a run and labelled scenes -> an int8 bundle for the device, with its scores and model card.
 
 Exporting turns the trained Keras nets into int8 TFLite nets. The bundle is written only if the converted nets are close
-enough to the trained ones (`convert.quantize.ladder`). Instead of a run, random weights can be exported for benchmarks.
+enough to the trained ones (`convert.quantize.ladder`), unless `--unchecked` asks for it all the same. Instead of a run,
+random weights can be exported for benchmarks.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ def add_export_parser(subparsers: Subparsers) -> None:
         "--scenes", type=Path, metavar="DIR", help="labelled scenes for the checks and scores; needed with --run"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
+    parser.add_argument(
+        "--unchecked",
+        action="store_true",
+        help="write the bundle even if a check fails, or without --scenes; the bundle says that it is unchecked",
+    )
     parser.set_defaults(run=run_export)
 
 
@@ -37,10 +43,11 @@ def run_export(args: argparse.Namespace) -> int:
     """Write the bundle; return 0.
 
     Raises:
-        ValueError: options, run or scenes do not fit, or a check of the ladder fails; nothing is written then.
+        ValueError: options, run or scenes do not fit, or a check of the ladder fails and `--unchecked` is not given;
+            nothing is written then.
     """
-    if args.run_folder is not None and args.scenes is None:
-        raise ValueError("got --run without --scenes, wanted scenes for the ladder and the scores")
+    if args.run_folder is not None and args.scenes is None and not args.unchecked:
+        raise ValueError("got --run without --scenes, wanted scenes for the ladder and the scores, or --unchecked")
     if args.run_folder is not None and args.set:
         raise ValueError("got --set with --run, wanted it with --random: a run has its own recipe")
     import_tensorflow()
@@ -51,5 +58,5 @@ def run_export(args: argparse.Namespace) -> int:
     if args.random is not None:
         export_random(changed(find_recipe(args.random), parse_changes(args.set)), args.out)
     else:
-        export(open_run(args.run_folder), args.scenes, args.out)
+        export(open_run(args.run_folder), args.scenes, args.out, args.unchecked)
     return 0

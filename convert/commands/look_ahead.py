@@ -51,7 +51,7 @@ def run_look_ahead(args: argparse.Namespace) -> int:
     """
     from convert.evaluation.matching_run import matching_run
     from convert.evaluation.predictions import predict
-    from convert.evaluation.scenes import labelled_scenes, scene_array
+    from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
     from convert.evaluation.scores import table
     from edge.nets.bundle import load_bundle
     from edge.runtime.pipeline import build_system
@@ -72,6 +72,7 @@ def run_look_ahead(args: argparse.Namespace) -> int:
         build_system(bundle, overrides={**settings, "look_ahead_labels": usual})
     wavs, truth = labelled_scenes(args.scenes, manifest.class_names)
     array = scene_array(args.scenes, bundle)
+    truth = heard_truth(truth, array)
     run = matching_run(args.run_folder, bundle)
     undescribed = replace(bundle, manifest=replace(manifest, nets={}))  # the nets' shapes are not checked then
     results: dict[str, Any] = {}

@@ -194,7 +194,7 @@ def _set_precision(asked: str | None) -> bool:
 
 def _import_keras() -> None:
     """Import Keras and its backend without their messages. Raises ValueError with one line if one is not installed."""
-    hide_tensorflow_logs()
+    hide_tensorflow_logs()  # Keras imports it
     try:
         with silent_stderr():
             backend = importlib.import_module("keras").backend.backend()

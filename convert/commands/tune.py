@@ -40,7 +40,7 @@ def run_tune(args: argparse.Namespace) -> int:
         ValueError: scenes and bundle do not fit together.
     """
     from convert.evaluation.predictions import decode_again, predict
-    from convert.evaluation.scenes import labelled_scenes, scene_array
+    from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
     from edge.events.decoder import DecodeSettings
     from edge.nets.bundle import load_bundle
     from edge.scoring.metrics import score
@@ -50,6 +50,7 @@ def run_tune(args: argparse.Namespace) -> int:
     manifest = bundle.manifest
     wavs, truth = labelled_scenes(args.scenes, manifest.class_names)
     array = scene_array(args.scenes, bundle)
+    truth = heard_truth(truth, array)
     predictions = predict(bundle, wavs, array=array)
 
     def line(settings: DecodeSettings) -> tuple[float, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from convert.data.scene_folders import read_array, read_class_names, read_scenes_json, scene_names
@@ -26,6 +27,19 @@ def labelled_scenes(folder: Path, class_names: Sequence[str]) -> tuple[list[Path
     names = scene_names(folder)
     labels = {name: read_annotations(folder / f"{name}.csv", len(class_names)) for name in names}
     return [folder / f"{name}.wav" for name in names], labels
+
+
+def heard_truth(truth: Mapping[str, Sequence[Label]], array: ArrayProfile) -> dict[str, list[Label]]:
+    """The labels that an array can be scored against: for a flat one, which hears no elevation, all elevations are 0.
+
+    Args:
+        truth: the labels of each scene, by name.
+        array: the array that recorded the scenes. Its predictions have elevation 0 as well where it is flat.
+    """
+    return {
+        name: [replace(label, elevation_deg=0.0) if array.planar else label for label in labels]
+        for name, labels in truth.items()
+    }
 
 
 def scene_array(folder: Path, bundle: Bundle, name: str | None = None) -> ArrayProfile:

@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from convert.evaluation.plots import CURVES
+from convert.evaluation.plots import CURVES, curves_have_scores
 from convert.systems.recipe import Recipe
 from convert.training.run_json import RunFile
 from edge.files import write_atomically
 from edge.nets.bundle import Manifest
 
 CARD = "CARD.md"
+UNCHECKED = (
+    "**Unchecked**: `seld-convert export --unchecked` wrote this bundle although a check of the conversion failed or "
+    "was left out. It may find less than the trained nets do."
+)
 
 
 def write_card(
@@ -40,6 +44,8 @@ def write_card(
     copied = [run_folder / name for name in names if (run_folder / name).is_file()]
     for path in copied:
         shutil.copy(path, folder / f"training-{path.name}")
+    scored = curves_have_scores(run_folder / f"{stage}.csv" for stage in run.training)
+    pictured = "Loss and scores on development data" if scored else "Loss"
     corpora = [row["source"] for row in run.sources if row.get("corpus")]
     data = [] if corpora and len(corpora) == len(run.sources) else ["rooms simulated by `seld-convert scenes`"]
     data += [f"recordings of {', '.join(corpora)}"] if corpora else ["no recorded room, no real microphone array"]
@@ -57,6 +63,7 @@ def write_card(
         f"System `{manifest.system}`, {manifest.precision}. {len(manifest.class_names)} classes: "
         f"{', '.join(manifest.class_names)}. Trained by `seld-convert train`; `seld-convert export` wrote this file.",
         "",
+        *([UNCHECKED, ""] if manifest.unchecked else []),
         "## Training",
         "",
         f"- sizes: `{asdict(recipe.sizes)}`",
@@ -67,7 +74,7 @@ def write_card(
         f"- scenes: {'; '.join(data)}",
         "- loss per step in `training-*.csv`",
         "",
-        *([f"![Loss and scores over the steps](training-{CURVES})", ""] if run_folder / CURVES in copied else []),
+        *([f"![{pictured} over the steps](training-{CURVES})", ""] if run_folder / CURVES in copied else []),
         "## Sources of the sounds",
         "",
         "| source | licence | clips |",

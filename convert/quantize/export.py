@@ -1,7 +1,7 @@
 """A finished training run -> an int8 bundle for the device with its scores and model card.
 
 The Keras nets are converted to float and int8 TFLite and compared with each other (`convert.quantize.ladder`); the
-bundle is written only if all checks pass.
+bundle is written only if all checks pass, or as an unchecked one if that was asked for.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from convert.evaluation.predictions import Prediction, predict
-from convert.evaluation.scenes import labelled_scenes, scene_array
+from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
 from convert.evaluation.scores import score_predictions
 from convert.quantize.card import write_card
 from convert.quantize.converter import pinned, to_tflite
@@ -112,30 +113,37 @@ def compare_rungs(
     return scores, checks
 
 
-def export(run: Run, scenes: Path, out: Path) -> None:
+def export(run: Run, scenes: Path | None, out: Path, unchecked: bool = False) -> None:
     """Convert and check the nets of a run, and write the int8 bundle with its scores and card.
 
     Args:
         run: the run.
-        scenes: a folder of labelled scenes of the same classes.
+        scenes: a folder of labelled scenes of the same classes. None leaves out the checks of the whole system and the
+            scores, which needs `unchecked`.
         out: the folder to write.
+        unchecked: write the bundle even if a check fails or is left out. Its manifest and card then say that it is
+            unchecked; if all checks are made and pass, it is a bundle like any other.
 
     Raises:
-        ValueError: the scenes do not fit, or a check fails; nothing is written then.
+        ValueError: the scenes do not fit, or a check fails and `unchecked` is false; nothing is written then.
     """
-    wavs, truth = labelled_scenes(scenes, run.cache.class_names)
+    wavs, truth = labelled_scenes(scenes, run.cache.class_names) if scenes is not None else ([], {})
     bundles, net_checks = convert_nets(run)
-    scores, rung_checks = compare_rungs(run, bundles, wavs, truth, scene_array(scenes, bundles["int8"]))
-    checks: Sequence[NetCheck | RungCheck] = [*net_checks, *rung_checks]
-    failed = [str(check) for check in checks if not check.passed]
-    if failed:
-        raise ValueError(f"{run.recipe.name}: nothing written, the ladder failed: {'; '.join(failed)}")
-    table = {
-        mode: {rung: {rules: _plain(result) for rules, result in each.items()} for rung, each in rungs.items()}
-        for mode, rungs in scores.items()
-    }
     bundle = bundles["int8"]
-    manifest = replace(bundle.manifest, scores={"scenes": len(wavs), **table})
+    checks: list[NetCheck | RungCheck] = [*net_checks]
+    scores: dict[str, Any] = {}
+    if scenes is not None:
+        array = scene_array(scenes, bundle)
+        scores_of_rungs, rung_checks = compare_rungs(run, bundles, wavs, heard_truth(truth, array), array)
+        scores = {"scenes": len(wavs), **_plain_table(scores_of_rungs)}
+        checks += rung_checks
+    failed = [str(check) for check in checks if not check.passed]
+    if failed and not unchecked:
+        raise ValueError(
+            f"{run.recipe.name}: nothing written, the ladder failed: {'; '.join(failed)}; "
+            "wanted longer training or other scenes, or --unchecked to write the bundle all the same"
+        )
+    manifest = replace(bundle.manifest, scores=scores, unchecked=bool(failed) or scenes is None)
     write_bundle(out, replace(bundle, manifest=manifest))
     write_card(out, manifest, run.recipe, run.file, run.folder, [str(check) for check in checks])
 
@@ -143,7 +151,8 @@ def export(run: Run, scenes: Path, out: Path) -> None:
 def export_random(recipe: Recipe, out: Path) -> None:
     """Write an int8 bundle with random weights, for benchmarks.
 
-    Its nets detect sources all the time, so it takes as long as a trained bundle in the busiest scenes.
+    Its nets detect sources all the time, so it takes as long as a trained bundle in the busiest scenes. Its manifest
+    says that it is unchecked: it is not compared on scenes.
 
     Args:
         recipe: the recipe of the nets.
@@ -152,7 +161,16 @@ def export_random(recipe: Recipe, out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bundles, _ = convert_nets(random_run(recipe, Path(folder)), ("int8",), RANDOM_SHARE)
     bundle = bundles["int8"]
-    write_bundle(out, replace(bundle, manifest=replace(bundle.manifest, name=f"{recipe.name}-random")))
+    manifest = replace(bundle.manifest, name=f"{recipe.name}-random", unchecked=True)
+    write_bundle(out, replace(bundle, manifest=manifest))
+
+
+def _plain_table(scores: Mapping[str, Mapping[str, Mapping[str, SeldScores]]]) -> dict[str, Any]:
+    """Scores by mode, rung and rules as plain numbers, for the manifest."""
+    return {
+        mode: {rung: {rules: _plain(result) for rules, result in each.items()} for rung, each in rungs.items()}
+        for mode, rungs in scores.items()
+    }
 
 
 def _plain(result: SeldScores) -> dict[str, float]:

@@ -27,12 +27,13 @@ def introduce(source: Source, array: ArrayProfile, bundle: Bundle, outputs: Sequ
     """
     manifest = bundle.manifest
     log.info(
-        "listening to %s: %d channels at %d Hz, array %s; model %s, %d classes, answers within %.1f s; events to %s",
+        "listening to %s: %d channels at %d Hz, array %s; model %s%s, %d classes, answers within %.1f s; events to %s",
         source.name,
         array.channels,
         source.rate_hz,
         array.name,
         manifest.name,
+        " (unchecked)" if manifest.unchecked else "",
         len(manifest.class_names),
         latency_s,
         ", ".join(outputs),

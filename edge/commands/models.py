@@ -24,8 +24,9 @@ def run_models_command(args: argparse.Namespace) -> int:
         manifest = bundle.read_manifest(folder)
         size_kb = sum(path.stat().st_size for path in folder.glob("*.tflite")) / 1000
         default = " (default)" if name == DEFAULT_MODEL else ""
+        unchecked = ", unchecked" if manifest.unchecked else ""
         print(
-            f"{name}{default}: {manifest.system}, {manifest.precision}, {size_kb:.0f} kB, "
+            f"{name}{default}: {manifest.system}, {manifest.precision}{unchecked}, {size_kb:.0f} kB, "
             f"arrays {', '.join(manifest.arrays)}; "
             f"{len(manifest.class_names)} classes: {', '.join(manifest.class_names)}"
         )

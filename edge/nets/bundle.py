@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import resources
@@ -20,6 +21,7 @@ from edge.nets.net import LiteRtNet
 from edge.settings import build
 from edge.types import FloatArray
 
+log = logging.getLogger(__name__)
 FORMAT = 1
 MANIFEST = "manifest.json"
 STATISTICS = "statistics.npy"
@@ -58,6 +60,7 @@ class Manifest:
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the system
     arrays: tuple[str, ...] = ("foa",)  # arrays of the training scenes, the most frequent first
     scores: Mapping[str, Any] = field(default_factory=dict)  # measured when the bundle was exported
+    unchecked: bool = False  # whether a check of the conversion to int8 failed or was left out
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
@@ -179,7 +182,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def load_bundle(name: str) -> Bundle:
-    """Read and check a bundle.
+    """Read and check a bundle. An unchecked one (`Manifest.unchecked`) is told in a warning.
 
     Args:
         name: Name of a shipped bundle or path of a folder.
@@ -193,6 +196,8 @@ def load_bundle(name: str) -> Bundle:
     folder = find_bundle(name)
     manifest = read_manifest(folder)
     files = {key: NetFile(**value) for key, value in manifest.nets.items()}
+    if manifest.unchecked:
+        log.warning("%s: this bundle is unchecked: its nets may find less than those that were trained", folder)
     flatbuffers = {key: _checked_bytes(folder, net.file, net.sha256) for key, net in files.items()}
     raw = _checked_bytes(folder, STATISTICS, manifest.statistics_sha256)
     try:
@@ -238,6 +243,8 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
         "nets": nets,
         "statistics_sha256": _digest((folder / STATISTICS).read_bytes()),
     }
+    if not bundle.manifest.unchecked:
+        del table["unchecked"]  # only unchecked bundles have the key, so other readers of manifests need not know it
     (folder / MANIFEST).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
+from pathlib import Path
 
 import numpy as np
 
@@ -22,3 +25,16 @@ def doubled(task: int) -> tuple[int, int]:
     if task == 99:
         os._exit(1)
     return 2 * task, os.getpid()
+
+
+def asleep(folder: Path) -> None:
+    """Write a file that is named as the process, and work for ten minutes."""
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def killed_batch(step: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """As `small_batch`, but the process of step 12 is killed by the kernel."""
+    if step == 12:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return small_batch(step)

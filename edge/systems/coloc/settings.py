@@ -43,6 +43,12 @@ class ColocSettings:
             )
         if not 0.0 < self.threshold < 1.0:
             raise ValueError(f"got threshold {self.threshold}, wanted one between 0 and 1")
+        if not 0.0 <= self.perturbation_deg <= 90.0:
+            raise ValueError(f"got perturbation_deg {self.perturbation_deg}, wanted 0 to 90")
+        if self.perturbation_deg and self.mode != "window":
+            raise ValueError(
+                f"got perturbation_deg {self.perturbation_deg} with mode {self.mode!r}, wanted 0, or mode 'window'"
+            )
         if not 0 <= self.look_ahead_labels <= 100:
             raise ValueError(f"got look_ahead_labels {self.look_ahead_labels}, wanted 0 to 100")
 

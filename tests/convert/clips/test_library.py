@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +142,18 @@ def test_bad_folders_are_errors(table: Path, tmp_path: Path) -> None:
     (table / "clips.csv").write_text(HEADER)
     with pytest.raises(ValueError, match="no clips"):
         load_clip_library(table)
+
+
+@pytest.mark.parametrize("split", ["", "train"])
+def test_an_empty_folder_of_a_class_is_named(
+    split: str, clips_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The class would be missing from the model without a word."""
+    shutil.copytree(clips_folder, tmp_path / "clips" / split)
+    root = tmp_path / "clips"
+    load_clip_library(root)
+    assert caplog.messages == []
+    (root / split / "rain").mkdir()
+    (root / split / "rain" / "notes.txt").write_text("recordings follow")
+    assert load_clip_library(root).class_names == ("hiss", "tone")
+    assert caplog.messages == [f"{root / split / 'rain'}: got no sound file, wanted some in the folder of a class"]

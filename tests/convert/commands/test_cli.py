@@ -103,6 +103,8 @@ BAD_INPUT = {
     "train --data {scenes} --data {tmp}/bad --out {tmp}/out": "bad: got classes ('low', 'high')",
     "train --data {tmp}/mono --out {tmp}/out --jobs 1": "got 1 channels, wanted the 4 of array 'foa'",
     "export --run {tmp}/empty --scenes {scenes} --out {tmp}/out": "got no run.json",
+    "export --run {tmp}/empty --out {tmp}/out": "got --run without --scenes, wanted scenes for the ladder",
+    "export --run {tmp}/empty --out {tmp}/out --unchecked": "got no run.json",
     "evaluate --model nothing --scenes {scenes}": "model 'nothing': got no such bundle",
     "evaluate --model {bundle} --scenes {scenes}": "got classes ('hiss', 'tone'), wanted ('low', 'high')",
     "evaluate --model {bundle} --scenes {tmp}/empty": "got no scenes.json",

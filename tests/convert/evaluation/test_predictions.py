@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convert.cli import main
 from convert.evaluation.predictions import Prediction, decode_again, predict
-from convert.evaluation.scenes import labelled_scenes, scene_array
+from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
 from convert.evaluation.scores import report, score_predictions
 from convert.scenes.capsules import capsule_response
 from edge.arrays.profile import load_array
@@ -229,3 +230,22 @@ def test_a_flat_array_is_decoded_as_on_the_device(bundle: Bundle, flat_folder: P
     scores = score_predictions(truth, predictions, 2)["2022_micro"]
     assert scores.le == pytest.approx(score(truth, {"a": device_rows}, 2, "2022", "micro").le, abs=0)
     assert scores.le < score(truth, {"a": tilted}, 2, "2022", "micro").le
+
+
+def test_a_flat_array_is_scored_by_azimuth_only(
+    bundle: Bundle, flat_folder: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The source is 20 degrees up, which a flat array cannot hear; at 3-D angles it would be 20 degrees off at best."""
+    array = scene_array(flat_folder, bundle)
+    wavs, truth = labelled_scenes(flat_folder, ("low", "high"))
+    heard = heard_truth(truth, array)
+    assert {(label.azimuth_deg, label.elevation_deg) for label in heard["a"]} == {(30.0, 0.0)}
+    assert heard_truth(truth, load_array("foa")) == truth
+    in_space, in_azimuth = (
+        score_predictions(each, predict(bundle, wavs, array=array), 2)["2022_micro"] for each in (truth, heard)
+    )
+    assert in_azimuth.le < in_space.le - 5.0
+    assert main(["evaluate", "--model", str(tiny_bundle), "--scenes", str(flat_folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("int8, 1 scenes, azimuth only: the array is flat")
+    assert [line.split()[3] for line in lines if line.startswith("2022_micro")] == [f"{in_azimuth.le:.1f}"]

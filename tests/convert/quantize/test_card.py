@@ -35,14 +35,18 @@ TRAINING = {"localizer": TrainSettings(steps=1234), "classifier": TrainSettings(
 
 
 def write(
-    folder: Path, sources: list[dict[str, object]] = SOURCES, curves: bool = True, scores: dict[str, Any] = SCORES
+    folder: Path,
+    sources: list[dict[str, object]] = SOURCES,
+    curves: bool = True,
+    scores: dict[str, Any] = SCORES,
+    log: str = "log of the {stage}",
 ) -> str:
     manifest = Manifest(1, "small", "coloc", "int8", ("bell", "dog"), "", {}, scores=scores)
     run = folder / "run"
     for path in (run, folder / "out"):
         path.mkdir()
     for stage in TRAINING:
-        (run / f"{stage}.csv").write_text(f"log of the {stage}")
+        (run / f"{stage}.csv").write_text(log.format(stage=stage))
     if curves:
         (run / "curves.png").write_bytes(b"a picture")
     file = RunFile("coloc-edge", sources, TRAINING)
@@ -121,7 +125,12 @@ def test_it_shows_the_ladder_and_keeps_the_logs(card: str, tmp_path: Path) -> No
 
 
 def test_it_shows_the_curves_where_there_are_any(card: str, tmp_path: Path) -> None:
-    assert "](training-curves.png)" in card
+    assert "![Loss over the steps](training-curves.png)" in card  # the logs have no scores
     assert (tmp_path / "out" / "training-curves.png").read_bytes() == b"a picture"
     (tmp_path / "without").mkdir()
     assert "curves.png" not in write(tmp_path / "without", curves=False)
+
+
+def test_it_promises_scores_where_the_curves_have_some(tmp_path: Path) -> None:
+    card = write(tmp_path, log="step,loss,dev_loss\n1,0.5,0.6\n")
+    assert "![Loss and scores on development data over the steps](training-curves.png)" in card

@@ -258,9 +258,71 @@ def test_nothing_is_written_when_a_check_fails(
     monkeypatch.setitem(ladder.LEAST_SNR_DB, "int8", limits.pop("int8"))
     for name, value in limits.items():
         monkeypatch.setattr(ladder, name, value)
-    with pytest.raises(ValueError, match=f"tiny-recipe: nothing written, the ladder failed: .*{message}"):
+    with pytest.raises(ValueError, match=f"tiny-recipe: nothing written, the ladder failed: .*{message}.*--unchecked"):
         export(run, scenes_folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def converted(exported: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports take the nets that were converted already; none of their checks fails."""
+    monkeypatch.setattr(export_module, "convert_nets", lambda _: (exported.bundles, exported.checks))
+    monkeypatch.setitem(ladder.LEAST_SNR_DB, "int8", -100.0)
+    monkeypatch.setattr(ladder, "MOST_MOVED_DEG", 180.0)
+    monkeypatch.setattr(ladder, "MOST_F_LOST", 1.0)
+
+
+@pytest.mark.parametrize("cause", ["a net fails", "the system fails", "nothing is detected", "no scenes"])
+def test_an_unchecked_bundle_says_so_wherever_it_is_used(
+    cause: str,
+    converted: None,
+    run: Run,
+    scenes_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scenes: Path | None = scenes_folder
+    failed = "FAILED system, streaming, int8"
+    if cause == "a net fails":
+        monkeypatch.setitem(ladder.LEAST_SNR_DB, "int8", 200.0)
+        failed = "FAILED localizer_encoder      int8"
+    elif cause == "the system fails":
+        monkeypatch.setattr(ladder, "MOST_MOVED_DEG", -1.0)
+    elif cause == "nothing is detected":
+        run = replace(run, recipe=replace(run.recipe, device={**run.recipe.device, "threshold": 0.999}))
+        bundles, checks = export_module.convert_nets(run)
+        deaf = {
+            name: replace(bundle, manifest=replace(bundle.manifest, settings=run.recipe.device))
+            for name, bundle in bundles.items()
+        }
+        monkeypatch.setattr(export_module, "convert_nets", lambda _: (deaf, checks))
+        failed = "nothing to compare: in no frame"
+    else:
+        scenes, failed = None, ""
+    if scenes is not None:
+        with pytest.raises(ValueError, match="nothing written"):
+            export(run, scenes, tmp_path / "out")
+    export(run, scenes, tmp_path / "out", unchecked=True)
+    table = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert table["unchecked"] is True
+    assert (table["scores"] == {}) == (scenes is None)
+    card = (tmp_path / "out" / "CARD.md").read_text()
+    assert "**Unchecked**" in card and failed in card and "nan deg" not in card
+    caplog.clear()
+    assert load_bundle(str(tmp_path / "out")).manifest.unchecked
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{tmp_path / 'out'}: this bundle is unchecked: its nets may find less than those that were trained"
+    ]
+
+
+def test_a_bundle_that_passes_is_checked_whatever_was_asked(
+    converted: None, run: Run, scenes_folder: Path, tmp_path: Path, exported: Any
+) -> None:
+    export(run, scenes_folder, tmp_path / "out", unchecked=True)
+    for folder in (tmp_path / "out", exported.folder):
+        assert "unchecked" not in json.loads((folder / "manifest.json").read_text())
+        assert "nchecked" not in (folder / "CARD.md").read_text()
 
 
 @pytest.mark.parametrize(

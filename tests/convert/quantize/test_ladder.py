@@ -280,16 +280,29 @@ def test_limits_of_a_rung() -> None:
     assert good.passed
     assert str(good).startswith("ok ")
     assert (MOST_MOVED_DEG, MOST_F_LOST) == (1.5, 0.015)  # what issue 2 asks for
+    gained = replace(good, f_lost=-MOST_F_LOST - 1e-3)
+    assert gained.passed  # int8 may be better
+    assert "F20 gained 1.60 points (wanted at most 1.5 lost)" in str(gained)
+    assert "F20 lost 1.50 points" in str(good)
     for wrong in (
         {"moved_deg": MOST_MOVED_DEG + 0.01},
         {"f_lost": MOST_F_LOST + 1e-3},
-        {"f_lost": -MOST_F_LOST - 1e-3},
         {"moved_deg": float("nan")},
         {"f_lost": float("nan")},
     ):
         failed = replace(good, **wrong)
         assert not failed.passed
         assert str(failed).startswith("FAILED")
+
+
+def test_a_rung_without_anything_to_compare_says_so() -> None:
+    silent = {"a": prediction([], [])}
+    check = check_rung("streaming, int8", silent, silent, scores(0.0), scores(0.0))
+    assert not check.passed
+    assert str(check).endswith(
+        "nothing to compare: in no frame do both the Keras nets and these nets detect a source"
+    ) and str(check).startswith("FAILED system, streaming, int8")
+    assert "nan" not in str(check)
 
 
 def prediction(*labels: list[tuple[float, float]]) -> Prediction:

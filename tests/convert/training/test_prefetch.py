@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from convert.systems.coloc.batches import batch_maker
 from convert.training.prefetch import prefetched
 from convert.training.recipes import find_recipe
 from edge.scoring.annotations import Label
-from tests.convert.work import small_batch
+from tests.convert.work import killed_batch, small_batch
 
 
 def assert_same(got: tuple, wanted: tuple) -> None:
@@ -44,6 +45,29 @@ def test_an_error_comes_out_at_its_step(workers: int) -> None:
         assert_same(next(batches), small_batch(step))
     with pytest.raises(ValueError, match="got no such batch"):
         next(batches)
+
+
+def test_a_killed_process_is_an_error_of_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convert.training.prefetch._MEMORY_FOLDER", tmp_path)
+    batches = prefetched(killed_batch, 0, 40, 2)
+    assert_same(next(batches), small_batch(0))
+    with pytest.raises(ChildProcessError, match="a worker process crashed or was killed"):
+        for _ in range(39):
+            next(batches)
+    assert not multiprocessing.active_children()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_that_stops_early_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convert.training.prefetch._MEMORY_FOLDER", tmp_path)
+    batches = prefetched(small_batch, 0, 12, 2)
+    next(batches)
+    assert len(multiprocessing.active_children()) == 2
+    batches.close()  # type: ignore[attr-defined]
+    assert not multiprocessing.active_children()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_processes_make_batches_of_a_cache(make_cache: Callable[..., FeatureCache]) -> None:

@@ -15,6 +15,7 @@ from keras import ops
 
 from convert.systems.recipe import TrainSettings
 from convert.training.csv_log import read_log
+from convert.training.ranger import Ranger
 from convert.training.schedule import learning_rate
 from convert.training.snapshots import load_snapshot
 from convert.training.task import TrainingTask
@@ -204,6 +205,23 @@ def test_it_learns(tmp_path: Path, optimizer: str, rate: float) -> None:
     first, last = (float(row["loss"]) for row in rows(tmp_path))
     assert last < 0.1 * first
     np.testing.assert_allclose(linear.get_weights()[0], 1.0, atol=0.1)  # the target is the sum of the inputs
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", keras.optimizers.Adam), ("adamw", keras.optimizers.AdamW), ("ranger", Ranger)]
+)
+def test_the_optimizer_is_the_one_that_the_recipe_names(
+    tmp_path: Path, name: str, kind: type[keras.optimizers.Optimizer]
+) -> None:
+    model = net()
+    settings = replace(
+        SETTINGS, steps=1, warmup_steps=0, schedule="constant", learning_rate=0.03, clip_norm=0.7, optimizer=name
+    )
+    fit(TrainingTask(model, squared, batch), settings, tmp_path, "net")
+    optimizer = model.optimizer
+    assert type(optimizer) is kind
+    assert float(optimizer.learning_rate) == pytest.approx(0.03)
+    assert (optimizer.clipnorm, optimizer.use_ema, optimizer.ema_momentum) == (0.7, True, settings.average_momentum)
 
 
 def test_the_checkpoint_of_another_net_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import threading
 from functools import partial
@@ -225,6 +226,17 @@ def test_models_lists_what_is_shipped(seld, monkeypatch, tiny_bundle):
     code, out, err = seld("models")
     assert (code, err) == (0, "")
     assert re.fullmatch(r"tiny: coloc, int8, \d+ kB, arrays foa; 2 classes: low, high\n", out)
+
+
+def test_an_unchecked_bundle_says_so_in_the_list_and_in_a_run(seld, wav, tmp_path, monkeypatch, tiny_bundle, caplog):
+    folder = shutil.copytree(tiny_bundle, tmp_path / "unchecked")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "unchecked": True}))
+    monkeypatch.setattr("edge.nets.bundle.shipped_bundles", lambda: {"tiny": folder})
+    assert seld("models")[1].startswith("tiny: coloc, int8, unchecked, ")
+    assert seld("run", "--source", wav, "--sink", "null", model=folder)[0] == 0
+    assert "model tiny (unchecked), 2 classes" in caplog.text
+    assert f"{folder}: this bundle is unchecked" in caplog.text
 
 
 def fake_pyaudio(*names):

@@ -396,3 +396,20 @@ def test_nets_run_with_the_threads_asked_for(tiny_bundle):
     one, two = (load_bundle(str(tiny_bundle)).nets(threads)["localizer_encoder"] for threads in (1, 2))
     assert isinstance(one, LiteRtNet)
     assert_array_equal(one(direction=x)["embedding"], two(direction=x)["embedding"])
+
+
+def test_an_unchecked_bundle_is_told_when_it_is_loaded(folder, tmp_path, caplog):
+    bundle = load_bundle(str(folder))
+    assert "unchecked" not in json.loads((folder / MANIFEST).read_text())  # as older manifests
+    assert not bundle.manifest.unchecked
+    assert caplog.messages == []
+    write_bundle(tmp_path / "again", bundle)
+    assert "unchecked" not in json.loads((tmp_path / "again" / MANIFEST).read_text())
+    write_bundle(tmp_path / "unchecked", replace(bundle, manifest=replace(bundle.manifest, unchecked=True)))
+    assert load_bundle(str(tmp_path / "unchecked")).manifest.unchecked
+    assert caplog.messages == [
+        f"{tmp_path / 'unchecked'}: this bundle is unchecked: its nets may find less than those that were trained"
+    ]
+    changed(folder, unchecked="no")
+    with pytest.raises(ValueError, match=r"manifest\.json: unchecked: got 'no', wanted bool"):
+        load_bundle(str(folder))

@@ -142,6 +142,30 @@ def test_the_classifier_is_asked_about_a_row_and_wants_its_classes() -> None:
     assert rows == set(range(SLOTS))
 
 
+def test_the_classifier_is_told_directions_that_are_off_by_five_degrees() -> None:
+    rng = np.random.default_rng(0)
+    tracks = np.zeros((SLOTS, 400, 4), np.float32)
+    tracks[:, :, :3] = unit_vector(20.0, 10.0)
+    told, _, _ = classifier_example(tracks, replace(PLAIN, perturbation_deg=5.0), rng)
+    for moved in np.array(azimuth_elevation_deg(told[:, 0])) - [[20.0], [10.0]]:
+        assert 4.9 < np.abs(moved).max() <= 5.001
+        assert np.abs(np.diff(moved)).max() > 4.0  # each frame for itself
+    exact, _, _ = classifier_example(tracks, PLAIN, rng)
+    np.testing.assert_allclose(exact[:, 0], tracks[0, :, :3], atol=1e-5)
+
+
+@pytest.mark.parametrize("stage", ["localizer", "classifier"])
+def test_batches_of_both_stages_have_the_perturbation_of_the_recipe(cache: FeatureCache, stage: str) -> None:
+    def told(perturbation_deg: float) -> np.ndarray:
+        sampling = Sampling(replace(PLAIN, perturbation_deg=perturbation_deg), LABELS, 8, 0)
+        return np.concatenate([batch_maker(stage, cache, sampling)(step)[0]["directions"] for step in range(4)])
+
+    exact, moved = told(0.0), told(5.0)  # the same numbers are drawn for both
+    occupied = np.any(exact != 0, axis=-1)
+    np.testing.assert_array_equal(np.any(moved != 0, axis=-1), occupied)
+    assert 4.0 < angle_between_deg(exact[occupied], moved[occupied]).max() < 7.1
+
+
 def test_rows_that_are_empty_throughout_are_not_asked_for() -> None:
     rng = np.random.default_rng(0)
     tracks = random_tracks(rng, most=1)

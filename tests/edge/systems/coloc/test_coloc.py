@@ -71,6 +71,9 @@ def built(bundle, nets, **overrides):
         {"threshold": 1.0},
         {"look_ahead_labels": -1},
         {"look_ahead_labels": 101},
+        {"perturbation_deg": -1.0},
+        {"perturbation_deg": 90.5},
+        {"mode": "streaming", "perturbation_deg": 5.0},
     ],
 )
 def test_settings_out_of_range_are_refused(changes):
@@ -114,6 +117,17 @@ def test_settings_can_be_overridden_and_are_checked(tiny_bundle):
         build_system(bundle, overrides={"mode": "streaming", "look_ahead_labels": 3})
     with pytest.raises(ValueError, match=r"^decode: got unknown key 'onn', wanted one of on, off"):
         build_pipeline(bundle, load_array("foa"), build_system(bundle), {"onn": 0.5})
+
+
+def test_streaming_refuses_the_perturbation_that_only_windows_have(tiny_bundle):
+    """It was ignored there, so that a setting of the paper seemed to be in force."""
+    bundle = load_bundle(str(tiny_bundle))
+    assert build_system(bundle, overrides={"mode": "window", "perturbation_deg": 5.0}).settings.perturbation_deg == 5.0
+    assert build_system(bundle, overrides={"mode": "streaming", "perturbation_deg": 0}).settings.perturbation_deg == 0.0
+    with pytest.raises(
+        ValueError, match=r"^system: got perturbation_deg 5.0 with mode 'streaming', wanted 0, or mode 'window'$"
+    ):
+        build_system(bundle, overrides={"mode": "streaming", "perturbation_deg": 5})
 
 
 def test_every_tensor_that_a_mode_uses_is_checked(tiny_bundle, mode):
