@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import sys
-import tomllib
 from collections.abc import Sequence
 from functools import partial
 from importlib import metadata
@@ -28,6 +27,7 @@ from edge.commands.file import add_file_parser
 from edge.commands.models import add_models_parser
 from edge.commands.run import add_run_parser
 from edge.commands.service import add_service_parsers
+from edge.settings import read_toml
 
 if TYPE_CHECKING:
     from edge.commands.options import Subparsers
@@ -76,8 +76,8 @@ def set_blas_threads(config: Path | None = None) -> None:
     os.environ.setdefault(BLAS_THREADS, "1")
     if config is None:
         return
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        threads = tomllib.loads(config.read_text(encoding="utf-8")).get("blas_threads")
+    with contextlib.suppress(ValueError):
+        threads = read_toml(config).get("blas_threads")
         if isinstance(threads, int):
             os.environ[BLAS_THREADS] = str(threads)
 

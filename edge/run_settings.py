@@ -35,7 +35,7 @@ class RunSettings:
     """Everything that can be set for `seld-edge run`. Options of the command line take precedence."""
 
     model: str = DEFAULT_MODEL  # name of a shipped bundle, or the folder of another one
-    source: str = "demo"  # what to listen to: demo, mic, - (raw PCM on stdin) or an audio file
+    source: str | None = None  # what to listen to: mic, an audio file, - (raw PCM on stdin) or demo (the shipped scene)
     array: str = "foa"  # microphone array: the name of a shipped profile, or a .toml file
     # where events go: jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT or null; at least one
     sinks: tuple[str, ...] = ("jsonl:-",)

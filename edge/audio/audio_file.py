@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.audio.samples import check_finite
-from edge.audio.wav import open_regular, read_wav_blocks, read_wav_header
+from edge.audio.wav import read_wav_blocks, read_wav_header
+from edge.files import open_regular
 from edge.types import FloatArray
 
 COMPRESSED = {".flac": "FLAC", ".ogg": "Ogg", ".oga": "Ogg", ".opus": "Ogg"}

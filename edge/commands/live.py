@@ -40,6 +40,8 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         ValueError: a setting makes no sense, a bundle, array or source cannot be used, or the source gave bad samples.
         OSError: the source failed, or a sink could not be opened or could not deliver.
     """
+    if settings.source is None:
+        raise ValueError("got no source, wanted mic, -, a file or demo")
     bundle = load_bundle(settings.model)
     array = load_array(settings.array)
     _warn_of_other_arrays(settings.model, bundle, array)
@@ -47,7 +49,7 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
     system = build_system(bundle, settings.threads, settings.system, array=array, clock=clock)
     encode = build_encoder(bundle, array)  # takes seconds on a small board: done before a microphone opens
     with Interruption() as interruption, ExitStack() as stack:
-        source = stack.enter_context(_open_source(settings, bundle, array))
+        source = stack.enter_context(_open_source(settings.source, settings, bundle, array))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
         pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
         monitor = RunMonitor(pipeline)
@@ -83,9 +85,9 @@ def _warn_of_other_arrays(model: str, bundle: Bundle, array: ArrayProfile) -> No
     )
 
 
-def _open_source(settings: RunSettings, bundle: Bundle, array: ArrayProfile) -> Source:
+def _open_source(spec: str, settings: RunSettings, bundle: Bundle, array: ArrayProfile) -> Source:
     return open_source(
-        settings.source,
+        spec,
         array.channels,
         bundle.manifest.stft.sample_rate_hz,
         realtime=settings.realtime,

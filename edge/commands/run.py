@@ -17,7 +17,9 @@ def add_run_parser(subparsers: Subparsers) -> None:
     """Add the command and its options."""
     parser = subparsers.add_parser("run", help="listen to a source until it ends or a signal stops it")
     parser.add_argument(
-        "--source", metavar="demo|mic|-|FILE", help="what to listen to (default: demo); - reads raw PCM from stdin"
+        "--source",
+        metavar="mic|-|FILE|demo",
+        help="what to listen to; - reads raw PCM from stdin, demo is the shipped scene",
     )
     parser.add_argument(
         "--realtime", action="store_true", default=None, help="play a file at the pace at which it was recorded"
@@ -48,7 +50,17 @@ def run_run_command(args: argparse.Namespace) -> int:
     from edge.run_settings import RunSettings, read_settings
 
     def read() -> RunSettings:
-        return with_options(read_settings(args.config) if args.config else RunSettings(), args)
+        settings = with_options(read_settings(args.config) if args.config else RunSettings(), args)
+        if settings.source is None:
+            raise ValueError(_no_source(args.config))
+        return settings
 
     listen(read(), read if args.config else None)
     return 0
+
+
+def _no_source(config: Path | None) -> str:
+    """What to do where nothing says what to listen to. The demo would be mistaken for the sound around the device."""
+    if config is None:
+        return "got no --source, wanted mic, - or a file; `seld-edge demo` plays the demo"
+    return f'{config}: got no source, wanted one, such as a line `source = "mic"` above all tables, or --source'

@@ -158,6 +158,15 @@ def test_devices_that_are_not_there(seld, tmp_path, monkeypatch):
     refused(seld(*mic), "PyAudio is not installed")
 
 
+def test_a_run_without_a_source_does_not_play_the_demo(seld, tmp_path):
+    """Such as a settings file that lost its line: the demo would pass for what the device hears."""
+    refused(seld("run"), "got no --source, wanted mic, - or a file; `seld-edge demo` plays the demo")
+    (tmp_path / "a.toml").write_text(f'sinks = ["jsonl:{tmp_path}/a.jsonl"]\n')
+    wanted = r'a\.toml: got no source, wanted one, such as a line `source = "mic"` above all tables, or --source'
+    refused(seld("run", "--config", tmp_path / "a.toml"), wanted)
+    assert not (tmp_path / "a.jsonl").exists()
+
+
 def test_stdin_that_makes_no_sense(seld, tmp_path, monkeypatch):
     def stdin(content):
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
