@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from edge.events.decoder import DecodeSettings
+from edge.files import read_bounded, read_bounded_text
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import StftSettings
-from edge.files import read_bounded, read_bounded_text
 from edge.nets.net import LiteRtNet
 from edge.settings import build
 from edge.types import FloatArray

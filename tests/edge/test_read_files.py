@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -89,14 +90,14 @@ def test_a_sparse_wav_file_has_no_data(tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(b"RIFF\0\0\0\0WAVE")
     os.truncate(path, 2**30)
-    with pytest.raises(ValueError, match=r"a\.wav: not a wav file: got 1000 chunks, wanted one with the data among them$"):
+    with pytest.raises(ValueError, match=r"a\.wav: not a wav file: got 1000 chunks, wanted one with the data"):
         read_wav_header(path)
 
 
 def test_a_closed_descriptor_of_what_is_refused(tmp_path):
     fifo(tmp_path / "a")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         with pytest.raises(ValueError, match="not a regular file"):
             open_regular(tmp_path / "a")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
