@@ -52,7 +52,7 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         source = stack.enter_context(_open_source(settings.source, settings, bundle, array))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
         pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
-        monitor = RunMonitor(pipeline)
+        monitor = RunMonitor(pipeline, source.check)
         device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
         when = StreamTime(bundle.manifest.stft.sample_rate_hz, source.age_s) if source.live else None
         _open_sinks(settings, device, when, monitor, stack)
@@ -95,6 +95,9 @@ def _open_source(spec: str, settings: RunSettings, bundle: Bundle, array: ArrayP
         device=settings.microphone.device or array.device,
         native_rate_hz=array.native_rate_hz,
         deadline_s=settings.microphone.deadline_s,
+        wait=settings.microphone.wait,
+        used_channels=array.channel_map,
+        channel_fault_s=settings.microphone.channel_fault_s,
     )
 
 

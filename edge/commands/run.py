@@ -32,6 +32,9 @@ def add_run_parser(subparsers: Subparsers) -> None:
         help="where events go: jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT or null; "
         "may be given several times (default: jsonl:-)",
     )
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for a microphone that is missing at the start, instead of ending"
+    )
     parser.add_argument("--stats", metavar="FILE.json", help="write counts and times of all stages to this file")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings file; options take precedence")
     add_model_options(parser)
@@ -46,11 +49,15 @@ def run_run_command(args: argparse.Namespace) -> int:
         ValueError: an option or setting makes no sense, or a model, array or source cannot be used.
         OSError: the source failed, or a sink could not be opened or could not deliver.
     """
+    from dataclasses import replace
+
     from edge.commands.live import listen
     from edge.run_settings import RunSettings, read_settings
 
     def read() -> RunSettings:
         settings = with_options(read_settings(args.config) if args.config else RunSettings(), args)
+        if args.wait:
+            settings = replace(settings, microphone=replace(settings.microphone, wait=True))
         if settings.source is None:
             raise ValueError(_no_source(args.config))
         return settings

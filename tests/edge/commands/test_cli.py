@@ -115,6 +115,34 @@ def test_raw_samples_on_stdin(seld, tmp_path, sounds, monkeypatch):
     assert all(event["time"].endswith("Z") for event in events(out))  # heard live
 
 
+def test_bad_samples_on_stdin_are_replaced_and_counted(seld, tmp_path, sounds, monkeypatch, caplog):
+    """They are in the first sound: it is found as it is, and the rest too."""
+    broken = sounds.astype("<f4")
+    broken[30_000, 0], broken[30_001, 1], broken[30_002, 2] = np.nan, np.inf, 1e20
+    (tmp_path / "a.toml").write_text(f'[stdin]\nsample_type = "f32le"\n[prometheus]\ntextfile = "{tmp_path}/a.prom"\n')
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(broken.tobytes())))
+    options = ("--config", tmp_path / "a.toml", "--stats", tmp_path / "a.json")
+    code, out, err = seld("run", "--source", "-", *options)
+    assert (code, err) == (0, "")
+    is_about(events(out), LOW, HIGH)
+    assert json.loads((tmp_path / "a.json").read_text())["repaired_samples"] == 3
+    assert "seld_edge_repaired_samples_total 3.0\n" in (tmp_path / "a.prom").read_text()
+    assert "stdin: sample 30000 of channel 0 is nan: such samples are replaced" in caplog.text
+
+
+def test_a_channel_that_dies_while_running_is_named(seld, tmp_path, sounds, monkeypatch, caplog):
+    broken = sounds.astype("<f4")
+    broken[24_000:, 3] = 0.0
+    settings = '[stdin]\nsample_type = "f32le"\n[microphone]\nchannel_fault_s = 1\n'
+    (tmp_path / "a.toml").write_text(f'{settings}[prometheus]\ntextfile = "{tmp_path}/a.prom"\n')
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(broken.tobytes())))
+    options = ("--config", tmp_path / "a.toml", "--stats", tmp_path / "a.json")
+    assert seld("run", "--source", "-", *options)[0] == 0
+    assert json.loads((tmp_path / "a.json").read_text())["faulty_channels"] == {"3": "silent"}
+    assert 'seld_edge_faulty_channel{channel="3",fault="silent"} 1.0\n' in (tmp_path / "a.prom").read_text()
+    assert "stdin: channel 3 is silent for 1 s while others work" in caplog.text
+
+
 def test_stats_are_written_in_the_end(seld, wav, tmp_path, caplog):
     """Of a file as fast as it can: there is no deadline, so nothing is watched."""
     assert seld("run", "--source", wav, "--sink", "null", "--stats", tmp_path / "a.json") == (0, "", "")

@@ -48,6 +48,8 @@ EVERYTHING = {
     ("steps_over_budget_total",): 3,
     ("answers_total",): 500,
     ("lost_samples_total",): 2400,
+    ("repaired_samples_total",): 5,
+    ("faulty_channel", ("channel", "2"), ("fault", "silent")): 1,
     ("events_total", ("class", "bell")): 4,
     ("events_total", ("class", 'a "b"\\\n')): 1,
     ("sink_dropped_items_total", ("sink", "mqtt:")): 7,
