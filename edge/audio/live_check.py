@@ -84,13 +84,16 @@ class ChannelWatch:
         if not self._fault_s:
             return
         length_s = len(samples) / sample_rate_hz
-        probes = samples[:: max(1, len(samples) // _PROBES), self._channels]
+        probes = samples[:: max(1, len(samples) // _PROBES)].take(self._channels, axis=1)
         first = probes[0] if self._last is None else self._last
         constant = (probes == first).all(axis=0)
-        for column in np.flatnonzero(constant):
+        clipped = (np.abs(probes) >= _FULL).sum(axis=0) >= _CLIPPED_SHARE * len(probes)
+        self._last = samples[-1].take(self._channels)
+        if not (self.faults or constant.any() or clipped.any()):
+            self._constant_s[:] = self._clipped_s[:] = 0.0
+            return
+        for column in np.flatnonzero(constant):  # the probes are constant: what is between them?
             constant[column] = (samples[:, self._channels[column]] == first[column]).all()
-        clipped = np.count_nonzero(np.abs(probes) >= _FULL, axis=0) >= _CLIPPED_SHARE * len(probes)
-        self._last = samples[-1, self._channels]
         self._constant_s = np.where(constant, self._constant_s + length_s, 0.0)
         self._clipped_s = np.where(clipped & ~constant, self._clipped_s + length_s, 0.0)
         working = ~constant & ~clipped
@@ -152,7 +155,11 @@ class LiveCheck:
             yield block
 
     def _repaired(self, samples: FloatArray, start: int) -> FloatArray:
-        if samples.min() >= -MOST_PEAK and samples.max() <= MOST_PEAK:  # False where one is NaN
+        flat = samples.ravel()
+        with np.errstate(all="ignore"):
+            if np.dot(flat, flat) <= MOST_PEAK**2:  # cheap, and mostly enough; False where one is NaN
+                return samples
+        if flat.min() >= -MOST_PEAK and flat.max() <= MOST_PEAK:
             return samples
         bad = ~(np.abs(samples) <= MOST_PEAK)
         self.repaired_samples += int(np.count_nonzero(bad))
