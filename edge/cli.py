@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -43,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: words after the name of the program; None takes those of this process.
 
     Returns:
-        The exit code: that of the command, or 2 after bad input, with one line on stderr.
+        The exit code: that of the command; 2 after bad input, with one line on stderr; or 141, as of a command that
+        SIGPIPE ended, where the reader of stdout has gone, as `head` does.
     """
     args = _parser().parse_args(argv)
     logging.basicConfig(
@@ -55,10 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = int(args.run(args))
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python complains at exit, too
-        print("seld-edge: stdout: the reader has closed the pipe", file=sys.stderr)
-        return 2
+        return _reader_gone()
     except (ValueError, OSError) as error:
+        if isinstance(error.__cause__, BrokenPipeError) and ":-: " in str(error):  # of a sink on stdout
+            return _reader_gone()
         print(f"seld-edge: {error}", file=sys.stderr)
         return 2
     return code
@@ -80,6 +82,11 @@ def set_blas_threads(config: Path | None = None) -> None:
         threads = read_toml(config).get("blas_threads")
         if isinstance(threads, int):
             os.environ[BLAS_THREADS] = str(threads)
+
+
+def _reader_gone() -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python complains at exit
+    return 128 + signal.SIGPIPE
 
 
 class _Version(argparse.Action):

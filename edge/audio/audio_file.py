@@ -83,7 +83,7 @@ def _soundfile(path: str | Path, compressed: str) -> Any:
         import soundfile
     except ModuleNotFoundError:
         raise ValueError(
-            f"{path}: got a file of {compressed}, wanted wav, or the package soundfile: pip install 'seld-edge[audio]'"
+            f"{path}: got a file of {compressed}, wanted wav, or the package soundfile: pip install soundfile"
         ) from None
     except OSError as error:
         raise ValueError(f"{path}: got a file of {compressed}, but soundfile does not load: {error}") from None

@@ -16,9 +16,7 @@ OUTPUTS = (("dcase", "csv"), ("jsonl", "jsonl"))  # kind of sink, ending of its 
 
 def add_file_parser(subparsers: Subparsers) -> None:
     """Add the command and its options."""
-    parser = subparsers.add_parser(
-        "file", help="write the events of audio files to DIR/NAME.csv and DIR/NAME.jsonl, which are replaced"
-    )
+    parser = subparsers.add_parser("file", help="write the events of audio files to DIR/NAME.csv and DIR/NAME.jsonl")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="audio file with the channels of the array")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to; made if missing")
     add_model_options(parser)
@@ -55,8 +53,6 @@ def run_file_command(args: argparse.Namespace) -> int:
         with ExitStack() as stack:
             source = stack.enter_context(open_source(str(path), array.channels, bundle.manifest.stft.sample_rate_hz))
             introduce(source.name, array, bundle, [str(target) for target in targets.values()], pipeline.latency_s)
-            for target in targets.values():  # a sink appends, and these files are the answer to this file alone
-                target.unlink(missing_ok=True)
             sinks = [open_sink(f"{kind}:{target}") for kind, target in targets.items()]
             for sink in sinks:
                 stack.callback(sink.close)

@@ -14,7 +14,7 @@ class DcaseSink:
     """Writes each row of a label frame as a line of csv. Events are ignored."""
 
     def __init__(self, target: str, live: bool) -> None:
-        """Open the file and append to what it holds.
+        """Begin a new file.
 
         Args:
             target: path of the file, or `-` for stdout.
@@ -23,7 +23,7 @@ class DcaseSink:
         Raises:
             SinkError: the file cannot be opened.
         """
-        self._lines = LineWriter(f"dcase:{target}", target, append=True, continue_on_error=live)
+        self._lines = LineWriter(f"dcase:{target}", target, append=False, continue_on_error=live)
 
     @property
     def dropped(self) -> int:

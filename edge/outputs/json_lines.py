@@ -11,7 +11,7 @@ class JsonLinesSink:
     """Writes each event as a line of JSON, with the fields of `event_record`. Rows of label frames are ignored."""
 
     def __init__(self, target: str, when: When | None, rotation: RotationSettings = NO_ROTATION) -> None:
-        """Open the file and append to what it holds; a live source continues after write errors.
+        """Open the file: a live source appends to it and continues after write errors, others begin a new one.
 
         Args:
             target: path of the file, or `-` for stdout.
@@ -23,7 +23,7 @@ class JsonLinesSink:
         """
         self._when = when
         live = when is not None
-        self._lines = LineWriter(f"jsonl:{target}", target, append=True, rotation=rotation, continue_on_error=live)
+        self._lines = LineWriter(f"jsonl:{target}", target, append=live, rotation=rotation, continue_on_error=live)
 
     @property
     def dropped(self) -> int:

@@ -38,7 +38,7 @@ def metrics_registry(stats: Callable[[], RunStats], device: DeviceInfo) -> Colle
     try:
         from prometheus_client import CollectorRegistry
     except ModuleNotFoundError:
-        raise ValueError("prometheus_client is not installed: pip install 'seld-edge[metrics]'") from None
+        raise ValueError("prometheus_client is not installed: pip install prometheus_client") from None
     registry = CollectorRegistry(auto_describe=False)
     registry.register(cast("Collector", _RunCollector(stats, device)))  # only its `collect` is used
     return registry

@@ -34,8 +34,8 @@ def open_sink(
 ) -> Outlet:
     """Open a sink by its specification, one of `WANTED`; `-` is stdout.
 
-    Files are appended to, so that neither a restart nor a run on another source loses earlier events. A live run
-    continues while the disk is full; other runs stop at the first line that cannot be written.
+    A live run appends to a JSON lines file, so that a restart keeps earlier events, and continues while the disk is
+    full. Other runs begin new files, and stop at the first line that cannot be written.
 
     Args:
         spec: kind and target of the sink.

@@ -45,7 +45,7 @@ def run_demo(bundle: Bundle, pipeline: Pipeline, out: Path | None) -> None:
     Args:
         bundle: the model.
         pipeline: that of the model, for the array `ARRAY`.
-        out: folder to write scene.csv and scene.jsonl to, which are replaced; made if it is missing.
+        out: folder to write scene.csv and scene.jsonl to; made if it is missing.
 
     Raises:
         ValueError: the labels have more classes than the model.
@@ -59,9 +59,7 @@ def run_demo(bundle: Bundle, pipeline: Pipeline, out: Path | None) -> None:
         source = stack.enter_context(open_source("demo", 4, stft.sample_rate_hz))
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            for kind, name in (("dcase", "scene.csv"), ("jsonl", "scene.jsonl")):
-                (out / name).unlink(missing_ok=True)  # a sink appends, and this file holds one demo
-                sinks.append(open_sink(f"{kind}:{out / name}"))
+            sinks += [open_sink(f"dcase:{out / 'scene.csv'}"), open_sink(f"jsonl:{out / 'scene.jsonl'}")]
         for sink in sinks:
             stack.callback(sink.close)
         blocks = list(source)

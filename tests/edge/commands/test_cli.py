@@ -59,15 +59,6 @@ def test_file_replaces_what_it_wrote_before(seld, wav, tmp_path):
     assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == once
 
 
-def test_run_never_empties_a_file_of_events(seld, wav, tmp_path):
-    """Neither where the source is a file, nor where the demo is played by mistake: months of events may lie there."""
-    for name, sink in (("a.jsonl", "jsonl"), ("a.csv", "dcase")):
-        (tmp_path / name).write_text("before\n")
-        assert seld("run", "--source", wav, "--sink", f"{sink}:{tmp_path / name}")[0] == 0
-        lines = (tmp_path / name).read_text().splitlines()
-        assert lines[0] == "before" and len(lines) > 2
-
-
 def test_files_do_not_hear_each_other(seld, wav, tmp_path, sounds):
     write_wav(tmp_path / "cut.wav", sounds[:40_000], 24000)
     seld("file", tmp_path / "cut.wav", wav, "--out", tmp_path / "both")

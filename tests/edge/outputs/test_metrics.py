@@ -132,7 +132,7 @@ def test_settings_decide_what_is_published(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with published_metrics(PrometheusSettings(), lambda: STATS, DEVICE):
         pass  # which needs no library
-    message = r"^prometheus_client is not installed: pip install 'seld-edge\[metrics\]'$"
+    message = r"^prometheus_client is not installed: pip install prometheus_client$"
     with (
         pytest.raises(ValueError, match=message),
         published_metrics(PrometheusSettings(port=9), lambda: STATS, DEVICE),

