@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,11 +44,13 @@ def add_run_parser(subparsers: Subparsers) -> None:
 
 
 def run_run_command(args: argparse.Namespace) -> int:
-    """Listen until the source ends; returns 0.
+    """Listen until the source ends; returns 0, or 1 where a microphone was to be heard and a device or file failed.
+
+    The unit of systemd restarts the service after 1, but not after 2, which stands for input that makes no sense.
 
     Raises:
         ValueError: an option or setting makes no sense, or a model, array or source cannot be used.
-        OSError: the source failed, or a sink could not be opened or could not deliver.
+        OSError: a file or pipe was to be heard, and it failed, or a sink could not be opened or could not deliver.
     """
     from dataclasses import replace
 
@@ -62,7 +65,14 @@ def run_run_command(args: argparse.Namespace) -> int:
             raise ValueError(_no_source(args.config))
         return settings
 
-    listen(read(), read if args.config else None)
+    settings = read()
+    try:
+        listen(settings, read if args.config else None, args.config)
+    except OSError as error:
+        if settings.source != "mic" or isinstance(error.__cause__, BrokenPipeError):
+            raise
+        print(f"seld-edge: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
