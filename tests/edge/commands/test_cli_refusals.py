@@ -158,6 +158,22 @@ def test_devices_that_are_not_there(seld, tmp_path, monkeypatch):
     refused(seld(*mic), "PyAudio is not installed")
 
 
+def test_a_failure_that_may_pass_is_not_that_of_settings(seld, tmp_path, monkeypatch):
+    """The service is started again after exit code 1, but not after 2."""
+    program = (
+        "import json, sys; print(json.dumps({'name': 'mic4', 'sample_rate_hz': 24000}), flush=True); sys.stdin.read()"
+    )
+    monkeypatch.setattr("edge.audio.microphone.RECORDER", (sys.executable, "-c", program))
+    code, out, err = seld("run", "--source", "mic", "--sink", f"lines:unix:{tmp_path}/none/a")
+    assert (code, out) == (
+        1,
+        "",
+    ) and err == f"seld-edge: sink lines:unix:{tmp_path}/none/a: No such file or directory\n"
+    monkeypatch.setattr("edge.audio.microphone.RECORDER", (sys.executable, "-c", ""))
+    code, out, err = seld("run", "--source", "mic")
+    assert (code, err) == (1, "seld-edge: microphone 'default': cannot be opened: the recorder process has ended\n")
+
+
 def test_a_run_without_a_source_does_not_play_the_demo(seld, tmp_path):
     """Such as a settings file that lost its line: the demo would pass for what the device hears."""
     refused(seld("run"), "got no --source, wanted mic, - or a file; `seld-edge demo` plays the demo")
