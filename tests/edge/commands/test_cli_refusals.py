@@ -174,6 +174,14 @@ def test_a_failure_that_may_pass_is_not_that_of_settings(seld, tmp_path, monkeyp
     assert (code, err) == (1, "seld-edge: microphone 'default': cannot be opened: the recorder process has ended\n")
 
 
+def test_mqtt_without_its_package_leaves_no_folder(seld, wav, tmp_path, monkeypatch):
+    (tmp_path / "a.toml").write_text(f'[mqtt]\noutbox = "{tmp_path}/outbox"\n')
+    monkeypatch.setitem(sys.modules, "paho.mqtt", None)
+    words = ("run", "--source", wav, "--sink", "mqtt:", "--config", tmp_path / "a.toml")
+    refused(seld(*words), "paho-mqtt is not installed: pip install paho-mqtt")
+    assert not (tmp_path / "outbox").exists()
+
+
 def test_a_run_without_a_source_does_not_play_the_demo(seld, tmp_path):
     """Such as a settings file that lost its line: the demo would pass for what the device hears."""
     refused(seld("run"), "got no --source, wanted mic, - or a file; `seld-edge demo` plays the demo")
