@@ -38,6 +38,7 @@ COMMAND = "python -m docs.generate_settings"
 
 # Values that the example shows for keys that are not set by default.
 SAMPLE_VALUES: dict[str, object] = {
+    "source": "mic",
     "stats": "/tmp/seld-edge-stats.json",
     "budget.governor": True,
     "microphone.device": "ReSpeaker",
@@ -291,9 +292,9 @@ HEAD = f"""\
 
 `{COMMAND}` writes this file from the dataclasses that read the settings; edit those, not this file.
 
-`seld-edge run --config FILE.toml` reads a TOML file. Every key is optional. Options on the command line win over the
-file. An unknown key, a value of the wrong type and a value out of range are errors: `seld-edge` prints one line that
-names the file, the key, what it got and what it wanted, and ends with exit code 2.
+`seld-edge run --config FILE.toml` reads a TOML file. Every key but `source` is optional. Options on the command line
+win over the file. An unknown key, a value of the wrong type and a value out of range are errors: `seld-edge` prints one
+line that names the file, the key, what it got and what it wanted, and ends with exit code 2.
 
 [example.toml](example.toml) holds every key with its default. The service reads `/etc/seld-edge/config.toml`.
 `systemctl reload seld-edge` applies changes of `[decode]`, `[budget]` (except `governor`) and `metrics_minutes` to the

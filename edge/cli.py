@@ -11,8 +11,8 @@ import argparse
 import contextlib
 import logging
 import os
+import signal
 import sys
-import tomllib
 from collections.abc import Sequence
 from functools import partial
 from importlib import metadata
@@ -28,6 +28,7 @@ from edge.commands.file import add_file_parser
 from edge.commands.models import add_models_parser
 from edge.commands.run import add_run_parser
 from edge.commands.service import add_service_parsers
+from edge.settings import read_toml
 
 if TYPE_CHECKING:
     from edge.commands.options import Subparsers
@@ -43,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: words after the name of the program; None takes those of this process.
 
     Returns:
-        The exit code: that of the command, or 2 after bad input, with one line on stderr.
+        The exit code: that of the command; 2 after bad input, with one line on stderr; or 141, as of a command that
+        SIGPIPE ended, where the reader of stdout has gone, as `head` does.
     """
     args = _parser().parse_args(argv)
     logging.basicConfig(
@@ -55,10 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = int(args.run(args))
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python complains at exit, too
-        print("seld-edge: stdout: the reader has closed the pipe", file=sys.stderr)
-        return 2
+        return _reader_gone()
     except (ValueError, OSError) as error:
+        if isinstance(error.__cause__, BrokenPipeError) and ":-: " in str(error):  # of a sink on stdout
+            return _reader_gone()
         print(f"seld-edge: {error}", file=sys.stderr)
         return 2
     return code
@@ -76,10 +78,15 @@ def set_blas_threads(config: Path | None = None) -> None:
     os.environ.setdefault(BLAS_THREADS, "1")
     if config is None:
         return
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        threads = tomllib.loads(config.read_text(encoding="utf-8")).get("blas_threads")
+    with contextlib.suppress(ValueError):
+        threads = read_toml(config).get("blas_threads")
         if isinstance(threads, int):
             os.environ[BLAS_THREADS] = str(threads)
+
+
+def _reader_gone() -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python complains at exit
+    return 128 + signal.SIGPIPE
 
 
 class _Version(argparse.Action):

@@ -1,12 +1,19 @@
-"""Content -> a file that is replaced as a whole: readers see the old file or the new one, never a part."""
+"""Content -> a file that is replaced as a whole; and a file that somebody else wrote -> its content, within a bound.
+
+Readers see the old file or the new one, never a part. A path that is given to us may lead to a pipe that nobody writes
+to, to a device without end, or to a sparse file larger than the memory: `open_regular` and `read_bounded` refuse these.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # a pipe without a writer does not block
 
 
 def write_atomically(
@@ -49,3 +56,56 @@ def _copy_owner(source: Path, target: Path) -> None:
     wanted, present = source.stat(), target.stat()
     if (wanted.st_uid, wanted.st_gid) != (present.st_uid, present.st_gid):  # chown fails where there are no owners
         os.chown(target, wanted.st_uid, wanted.st_gid)
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Raises:
+        ValueError: The path leads to a folder, a pipe or a device. The message does not name it.
+        OSError: The file cannot be opened.
+    """
+    fd = os.open(Path(path), _READ_FLAGS)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ValueError("not a regular file")
+    return os.fdopen(fd, "rb")
+
+
+def read_bounded(path: str | Path, most_bytes: int) -> bytes:
+    """Read a whole regular file.
+
+    Args:
+        path: The file.
+        most_bytes: Largest size that is read.
+
+    Returns:
+        Its content.
+
+    Raises:
+        ValueError: The file cannot be read, is not a regular file, or is larger; one line that begins with its path.
+    """
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(most_bytes + 1) if size <= most_bytes else b""  # it may have grown since
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if max(size, len(content)) > most_bytes:
+        raise ValueError(f"{path}: got {max(size, len(content))} bytes, wanted at most {most_bytes}")
+    return content
+
+
+def read_bounded_text(path: str | Path, most_bytes: int) -> str:
+    """Read a whole regular file as UTF-8. Line ends become line feeds.
+
+    Raises:
+        ValueError: As `read_bounded`, or the content is not UTF-8; one line that begins with the path.
+    """
+    try:
+        text = read_bounded(path, most_bytes).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: got byte {error.object[error.start]:#04x} at {error.start}, wanted UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from edge.audio.live_check import CHANNEL_FAULT_S
 from edge.audio.microphone import DEADLINE_S
 from edge.audio.sources import RawFormat
 from edge.events.decoder import DecodeSettings
@@ -28,6 +29,13 @@ class MicrophoneSettings:
 
     device: str | None = None  # part of its name; without it, the device of the array, or else the default device
     deadline_s: float = DEADLINE_S  # time in s without samples after which the device counts as stopped
+    wait: bool = False  # whether a device that is missing at the start is waited for; `run --wait` does so, too
+    # time in s after which a channel (of stdin, too) that is constant or clipped counts as faulty, 1 to 86400; 0: never
+    channel_fault_s: float = CHANNEL_FAULT_S
+
+    def __post_init__(self) -> None:
+        if self.channel_fault_s != 0.0 and not 1.0 <= self.channel_fault_s <= 86400.0:
+            raise ValueError(f"got channel_fault_s {self.channel_fault_s}, wanted 0 or 1 to 86400")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,7 @@ class RunSettings:
     """Everything that can be set for `seld-edge run`. Options of the command line take precedence."""
 
     model: str = DEFAULT_MODEL  # name of a shipped bundle, or the folder of another one
-    source: str = "demo"  # what to listen to: demo, mic, - (raw PCM on stdin) or an audio file
+    source: str | None = None  # what to listen to: mic, an audio file, - (raw PCM on stdin) or demo (the shipped scene)
     array: str = "foa"  # microphone array: the name of a shipped profile, or a .toml file
     # where events go: jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT or null; at least one
     sinks: tuple[str, ...] = ("jsonl:-",)

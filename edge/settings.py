@@ -10,19 +10,24 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from edge.files import read_bounded_text
+
 Settings = TypeVar("Settings")
+
+MOST_TOML_BYTES = 2**20
+"""Largest TOML file that is read: the longest of ours has 10 KB."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file as a table.
 
     Raises:
-        ValueError: the file cannot be read or parsed; one line that begins with its path.
+        ValueError: the file cannot be read or parsed, is not a regular file, or has more than MOST_TOML_BYTES; one line
+            that begins with its path.
     """
+    text = read_bounded_text(path, MOST_TOML_BYTES)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid TOML: {error}".replace("\n", " ")) from None
 

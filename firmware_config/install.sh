@@ -6,12 +6,13 @@
 #
 # It installs packages of the system, a Python environment in /opt/seld-edge/.venv, the service, and the command in
 # /usr/local/bin. PyAudio comes from the system, because there are no wheels of it: the environment sees the packages of
-# the system. Existing settings are kept.
+# the system. Versions are those of constraints.txt, with which the tests ran; with --wheels, those in the folder. Existing
+# settings are kept.
 set -euo pipefail
 umask 022 # the service runs as an unprivileged user, and must be able to read the installation
 
 readonly PACKAGES=(python3-venv python3-pyaudio alsa-utils)
-readonly PARTS=(pyproject.toml README.md LICENSE edge convert bench firmware_config systemd)
+readonly PARTS=(pyproject.toml constraints.txt README.md LICENSE edge convert bench firmware_config systemd)
 readonly PYTHON=${PYTHON:-/usr/bin/python3} # Python of the system: python3-pyaudio is built for it
 
 usage() {
@@ -48,7 +49,7 @@ check_machine() {
   if [[ $architecture == armhf ]]; then
     [[ $(uname -m) == armv7l && $version == 3.11 ]] ||
       die "got a 32-bit system with Python $version on $(uname -m), wanted the 64-bit Raspberry Pi OS"
-    pins=('numpy<2') # tflite-runtime, the only runtime for this architecture, does not load with numpy 2
+    versions=('numpy<2') # constraints.txt is for the 64-bit system: tflite-runtime, the only runtime for this architecture, does not load with numpy 2
   fi
   if ! $dry_run && [[ $(id -u) != 0 ]] && { $apt || $service; }; then
     die "got user $(id -un), wanted root: sudo $0"
@@ -99,15 +100,16 @@ install_python_packages() {
       build=$(mktemp -d)
       trap 'rm -rf "$build"' EXIT
     fi
+    ((${#versions[@]})) || versions=(--constraint "$source/constraints.txt")
     run cp -r "${PARTS[@]/#/$source/}" "$build" # pip writes into the folder that it builds from
     run "${pip[@]}" wheel --no-deps --wheel-dir "$build" "$build"
     $dry_run || wheel=$(find "$build" -name 'seld_edge-*.whl')
   fi
   run "${pip[@]}" install --force-reinstall --no-deps "${from[@]}" "${wheel:-seld_edge-*.whl}" # even if the version is the same
-  run "${pip[@]}" install "${from[@]}" "${wheel:-seld_edge-*.whl}[mqtt,metrics]" "${pins[@]}"
+  run "${pip[@]}" install "${from[@]}" "${wheel:-seld_edge-*.whl}[mqtt,metrics]" "${versions[@]}"
 }
 
-dry_run=false apt=true service=true wheels='' wheel='' root=/opt/seld-edge build=BUILD version='' pins=()
+dry_run=false apt=true service=true wheels='' wheel='' root=/opt/seld-edge build=BUILD version='' versions=()
 while (($#)); do
   case $1 in
     --wheels | --root)

@@ -35,8 +35,35 @@ from hypothesis.errors import HypothesisException
 
 from edge.audio.wav import write_wav
 from edge.nets.bundle import MANIFEST, STATISTICS
-from tests.fuzz_cases import ARRAYS, COMMANDS, CSVS, RAWS, RUNS, SETTINGS, WAVS, Strategy, bent, manifests
-from tests.fuzz_doors import TINY, Broken, array_file, bundle, command, csv_file, raw_samples, settings_file, wav_file
+from tests.fuzz_cases import (
+    ARRAYS,
+    BOARDS,
+    COMMANDS,
+    CSVS,
+    LIVE,
+    ODD,
+    RAWS,
+    RUNS,
+    SETTINGS,
+    WAVS,
+    Strategy,
+    bent,
+    manifests,
+)
+from tests.fuzz_doors import (
+    TINY,
+    Broken,
+    array_file,
+    board_file,
+    bundle,
+    command,
+    csv_file,
+    live_samples,
+    odd_file,
+    raw_samples,
+    settings_file,
+    wav_file,
+)
 
 EXAMPLES = 40  # cases of a door in a round
 MOST_BYTES = 8 * 2**30  # address space of the process: a case that needs more gets a MemoryError and fails
@@ -62,6 +89,9 @@ DOORS = {
     "wav files": Door(WAVS, wav_file),
     "raw samples": Door(RAWS, raw_samples),
     "label files": Door(CSVS, csv_file),
+    "boards": Door(BOARDS, board_file),
+    "live samples": Door(LIVE, live_samples),
+    "files that are none": Door(ODD, odd_file),
 }
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge.arrays.profile import ArrayProfile, shipped_arrays
 from edge.audio.sources import RAW_TYPES, RawFormat
+from edge.device.board import BoardProfile, shipped_boards
 from edge.events.decoder import DecodeSettings
 from edge.nets.bundle import MANIFEST
 from edge.run_settings import RunSettings
@@ -188,6 +189,24 @@ ARRAYS = bent(
         table_of(ArrayProfile),
     )
 )
+BOARDS = bent(
+    st.builds(
+        lambda path, table: toml(read_toml(path) | table).encode(),
+        st.sampled_from(sorted(shipped_boards().values())),
+        table_of(BoardProfile),
+    )
+)
+"""Board profiles; names and lists get into a unit of systemd."""
+
+LIVE = st.lists(st.floats(width=32) | st.sampled_from([0.0, 0.1, 1.0, 1e20, float("nan")]), min_size=4, max_size=64)
+"""Values of float32 that a device delivers, in turn."""
+
+ODD = st.tuples(
+    st.sampled_from(["pipe", "zeros", "null", "sparse", "folder", "loop", "missing"]),
+    st.sampled_from(["settings", "array", "board", "labels", "wav", "flac", "manifest", "statistics", "net"]),
+)
+"""What a path leads to, and what it should lead to."""
+
 SAMPLES = st.sampled_from([b"", bytes(7), bytes(8 * 3000), bytes(range(256)) * 200])
 OPTION = st.one_of(
     st.tuples(st.sampled_from(["--sink", "--stats", "--array", "--direction", "--device", "--out", "--x"]), SAFE_TEXT),
@@ -204,6 +223,9 @@ BASES = [
     ("check", "--array", "a.toml", "--source", "-"),
     ("install-service", "--dry-run", "--prefix", "root"),
     ("uninstall-service", "--dry-run", "--prefix", "root"),
+    ("apply", "--array", "respeaker_usb4", "--board", "4", "--prefix", "root"),
+    ("apply", "--array", "seeed_4mic", "--board", "a.toml", "--prefix", "root"),
+    ("apply", "--undo", "--prefix", "root"),
     ("models",),
     (),
 ]

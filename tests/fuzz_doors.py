@@ -14,7 +14,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -23,9 +24,12 @@ import numpy as np
 
 from edge.arrays.encoder import foa_encoder
 from edge.arrays.profile import load_array
+from edge.audio.live_check import MOST_PEAK
 from edge.audio.sources import RawFormat, open_source
 from edge.audio.wav import read_wav
 from edge.cli import main as seld_edge
+from edge.device.board import load_board
+from edge.device.system_files import BOARD_PATH, system_files
 from edge.nets.bundle import MANIFEST, STATISTICS, load_bundle
 from edge.run_settings import read_settings
 from edge.runtime.pipeline import build_pipeline, build_system
@@ -98,6 +102,71 @@ def raw_samples(case: tuple[RawFormat, bytes]) -> None:
             pass
 
 
+def live_samples(values: Sequence[float]) -> None:
+    """Hear float32 values in turn as a live source; nothing that it delivers may end the run."""
+    samples = np.resize(np.array(values, np.float32), (6000, 4))
+    raw = RawFormat("f32le", 24000, 4)
+    with open_source("-", 4, 24000, raw=raw, stdin=io.BytesIO(samples.tobytes())) as source:
+        heard = np.concatenate([block.samples for block in source])
+    usable = np.abs(samples) <= MOST_PEAK
+    if not (np.isfinite(heard).all() and np.array_equal(heard[usable], samples[usable])):
+        raise Broken("samples that were good have changed, or bad ones have passed")
+    loaded = load_bundle("tiny")
+    pipeline = build_pipeline(loaded, load_array("foa"), build_system(loaded))
+    list(pipeline.push(AudioBlock(heard, 0)))
+
+
+def board_file(content: bytes) -> None:
+    """Read a board profile, and see that it cannot add a line to the unit of systemd."""
+    board = load_board(str(written("a.toml", content)))
+    edits = {file.path: file.edit(None) for file in system_files(board, load_array("foa"), "foa")}
+    lines = (edits[BOARD_PATH] or "").splitlines()
+    keys = [line.partition("=")[0] for line in lines if not line.startswith("#")]
+    if keys != ["[Service]", "CPUAffinity", "ExecStartPre"] or "%" in "".join(lines):
+        raise Broken("\n".join(lines))
+
+
+TEXT_READERS: Mapping[str, Callable[[str], object]] = {
+    "settings": lambda path: read_settings(Path(path)),
+    "array": load_array,
+    "board": load_board,
+    "labels": lambda path: read_annotations(path, 13),
+}
+
+
+def odd_file(case: tuple[str, str]) -> None:
+    """Read something that is no file as if it were one. It must be refused in time and without much memory."""
+    kind, reader = case
+    folder = Path("odd")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(TINY, folder)
+    of_bundle = {"manifest": MANIFEST, "statistics": STATISTICS, "net": "localizer.tflite"}
+    names = of_bundle | {"wav": "a.wav", "flac": "a.flac"}
+    path = folder / names.get(reader, "a.toml")
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind in ("zeros", "null", "loop"):
+        path.symlink_to({"zeros": "/dev/zero", "null": "/dev/null", "loop": path.name}[kind])
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "sparse":
+        path.write_bytes(b"RIFF\0\0\0\0WAVE" if reader == "wav" else b"")
+        os.truncate(path, 2**35)
+    began_s = time.monotonic()
+    try:
+        if reader in of_bundle:
+            load_bundle(str(folder))
+        elif reader in ("wav", "flac"):
+            open_source(str(path), 4, 24000).close()
+        else:
+            TEXT_READERS[reader](str(path))
+    finally:
+        if time.monotonic() - began_s > 30:
+            raise Broken("it took too long")
+    raise Broken("it was accepted")
+
+
 def csv_file(content: bytes) -> None:
     """Read DCASE labels."""
     read_annotations(written("a.csv", content), 13)
@@ -114,7 +183,7 @@ def command(case: tuple[Sequence[str], bytes, bytes]) -> None:
     written("a.toml", config)
     code, out, err = answered(words, stdin)
     problem = None
-    said = [line for line in err.splitlines() if not re.match(r"(WARNING|ERROR): ", line)]
+    said = [line for line in err.splitlines() if not re.match(r"(WARNING|ERROR): |INFO: listening to ", line)]
     if "Traceback" in err or "Exception" in err:
         problem = "a traceback"
     elif code == 2 and not (len(said) == 1 and said[0].startswith("seld-edge: ")) and "usage: " not in err:

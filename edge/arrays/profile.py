@@ -53,6 +53,9 @@ class ArrayProfile:
     card: SoundCard | None = None  # for `seld-edge apply`
 
     def __post_init__(self) -> None:
+        for name, text in (("name", self.name), ("device", self.device or "none")):
+            if not text or not text.isprintable():
+                raise ValueError(f"got {name} {text!r}, wanted printable characters")
         if self.kind not in KINDS:
             raise ValueError(f"got kind {self.kind!r}, wanted one of {', '.join(KINDS)}")
         if len(self.channel_map) != 4 or not all(0 <= index < self.channels for index in self.channel_map):

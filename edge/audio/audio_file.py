@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.audio.samples import check_finite
-from edge.audio.wav import open_regular, read_wav_blocks, read_wav_header
+from edge.audio.wav import read_wav_blocks, read_wav_header
+from edge.files import open_regular
 from edge.types import FloatArray
 
 COMPRESSED = {".flac": "FLAC", ".ogg": "Ogg", ".oga": "Ogg", ".opus": "Ogg"}
@@ -82,7 +83,7 @@ def _soundfile(path: str | Path, compressed: str) -> Any:
         import soundfile
     except ModuleNotFoundError:
         raise ValueError(
-            f"{path}: got a file of {compressed}, wanted wav, or the package soundfile: pip install 'seld-edge[audio]'"
+            f"{path}: got a file of {compressed}, wanted wav, or the package soundfile: pip install soundfile"
         ) from None
     except OSError as error:
         raise ValueError(f"{path}: got a file of {compressed}, but soundfile does not load: {error}") from None

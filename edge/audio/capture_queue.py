@@ -60,6 +60,28 @@ class CaptureQueue:
         """Buffers that can be taken at once."""
         return self._queue.qsize()
 
+    def at_rate(self, sample_rate_hz: int) -> CaptureQueue:
+        """Continue an emptied queue for a device that has come back at another rate.
+
+        Times go on: the next sample gets the index that its time has at the new rate.
+
+        Args:
+            sample_rate_hz: The new rate.
+
+        Returns:
+            A queue that takes the place of this one.
+        """
+        queue = CaptureQueue(self._name, self._channels, sample_rate_hz, self._queue.maxsize, self._clock)
+        queue._captured = queue._taken = round(self._captured * sample_rate_hz / self._sample_rate_hz)
+        queue._ahead, queue._settling = round(self._ahead * sample_rate_hz / self._sample_rate_hz), self._settling
+        queue._origins_s.extend(self._origins_s)
+        queue._recorded_s = self._recorded_s
+        return queue
+
+    def waiting_block(self) -> AudioBlock:
+        """Make a block without samples and without a loss: nothing can be taken yet."""
+        return self._block(b"", 0)
+
     def put(self, raw: bytes, overflowed: bool = False, at_s: float | None = None) -> None:
         """Queue one buffer. Never blocks: if the queue is full, the buffer is lost.
 

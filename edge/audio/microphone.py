@@ -3,7 +3,7 @@
 A recorder process (edge/audio/recorder.py) records, a thread puts its buffers into a bounded `CaptureQueue`, and the
 loop takes them out. A dead device reports no error, so the only evidence is that samples stop arriving within a
 deadline. The recorder is killed then, whatever state it is in, and a new one is started from time to time until the
-device is back.
+device is back. Meanwhile blocks without samples are yielded, so that the loop goes on with everything else.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.audio.capture_queue import DEADLINE_S, CaptureQueue, SourceError
+from edge.audio.live_check import RareLog
 from edge.audio.recorder import BUFFER_S, HEADER, QUEUE_S, inputs, load_pyaudio, supports
 from edge.stderr import silent_stderr
 from edge.types import AudioBlock
@@ -56,28 +57,36 @@ class InputDevice:
 class Microphone:
     """An open input device, which is opened again when it comes back after a failure.
 
-    `name` and `sample_rate_hz` say what was opened.
+    Attributes:
+        name: Name of the device, or what it was asked for by as long as it was never there.
+        sample_rate_hz: Rate of the block that was yielded last. A device may come back at another one.
     """
 
-    def __init__(self, device: str | int | None, channels: int, sample_rate_hz: int) -> None:
+    def __init__(self, device: str | int | None, channels: int, sample_rate_hz: int, wait: bool = False) -> None:
         """Open a device and begin to record.
 
         Args:
             device: Index, name or part of a name; None for the system's default.
             channels: Channels to record.
             sample_rate_hz: Rate that is tried first; a device without it is opened at another one.
+            wait: Whether a device that cannot be opened is waited for in `blocks`.
 
         Raises:
             ValueError: PyAudio is missing, there is no such device, or it has too few channels or no known rate.
             SourceError: The device cannot be opened.
         """
-        wanted = None if device is None else str(device)
-        self._recorder = _RecorderProcess(wanted, channels, sample_rate_hz)
-        self.name, self.sample_rate_hz = self._recorder.name, self._recorder.sample_rate_hz
-        self._wanted = self.name if wanted is not None and wanted.isdecimal() else wanted  # indices may change
-        self._channels = channels
-        self._queue = CaptureQueue(self.name, channels, self.sample_rate_hz, round(QUEUE_S / BUFFER_S))
-        self._recorder.start(self._queue)
+        self._wanted = None if device is None else str(device)
+        self._channels, self._first_rate_hz, self._wait = channels, sample_rate_hz, wait
+        self.name, self.sample_rate_hz = self._wanted or "default", sample_rate_hz
+        self._queue = CaptureQueue(self.name, channels, sample_rate_hz, round(QUEUE_S / BUFFER_S))
+        self._recorder: _RecorderProcess | None = None
+        self._away = RareLog()
+        try:
+            self._open(after_gap=False)
+        except (ValueError, SourceError) as error:
+            if not wait:
+                raise
+            self._report_away(error)
 
     def blocks(self, deadline_s: float = DEADLINE_S) -> Iterator[AudioBlock]:
         """Capture without end.
@@ -87,21 +96,23 @@ class Microphone:
 
         Yields:
             Samples (n, channels) at `sample_rate_hz`. When the device stops, a block without samples reports the loss
-            at once, and the next one arrives when the device is back.
+            at once. Until the device is back, each attempt to open it yields blocks without samples and without a loss.
 
         Raises:
-            SourceError: The first samples did not arrive within the deadline.
+            SourceError: The first samples did not arrive within the deadline, and the device is not waited for.
         """
-        yield self._queue.take(deadline_s)
+        yield (yield from self._first_block(deadline_s))
         while True:
             try:
                 block = self._queue.take(deadline_s)
             except SourceError as error:
                 stopped_s = time.monotonic() - deadline_s
                 logger.warning("%s: trying again until it is back", error)
-                self._recorder.end()
+                self._away.reset()
+                self._away.due()  # it has just been said
+                self.close()
                 yield from self._queue.gap()
-                block = self._first_block_again(deadline_s)
+                block = yield from self._until_open(deadline_s, after_gap=True)
                 logger.warning("microphone %r is back after %.0f s", self.name, time.monotonic() - stopped_s)
             yield block
 
@@ -111,22 +122,58 @@ class Microphone:
 
     def close(self) -> None:
         """Release the device."""
-        self._recorder.end()
-
-    def _first_block_again(self, deadline_s: float) -> AudioBlock:
-        """Open the device until it delivers samples at the rate of before."""
-        while True:
+        if self._recorder is not None:
             self._recorder.end()
-            time.sleep(RETRY_S)
+
+    def _open(self, after_gap: bool) -> None:
+        """Open the device and begin to record, at the rate of before if the device still has it."""
+        recorder = _RecorderProcess(self._wanted, self._channels, self._first_rate_hz)
+        if self._recorder is None:
+            self.name = recorder.name
+            self._wanted = self.name if self._wanted is not None and self._wanted.isdecimal() else self._wanted
+            self._queue = CaptureQueue(self.name, self._channels, recorder.sample_rate_hz, round(QUEUE_S / BUFFER_S))
+        elif recorder.sample_rate_hz != self.sample_rate_hz:
+            logger.warning(
+                "microphone %r: got %d Hz, after %d Hz before", self.name, recorder.sample_rate_hz, self.sample_rate_hz
+            )
+            self._queue = self._queue.at_rate(recorder.sample_rate_hz)
+        self._recorder, self.sample_rate_hz = recorder, recorder.sample_rate_hz
+        self._first_rate_hz = self.sample_rate_hz
+        recorder.start(self._queue, after_gap)
+
+    def _first_block(self, deadline_s: float) -> Generator[AudioBlock, None, AudioBlock]:
+        """Take the first block; where the device is waited for, yield blocks without samples until it is there."""
+        began_s = time.monotonic()
+        if self._recorder is not None:
             try:
-                self._recorder = _RecorderProcess(self._wanted, self._channels, self.sample_rate_hz)
-                if self._recorder.sample_rate_hz != self.sample_rate_hz:
-                    logger.debug("got %d Hz, wanted %d", self._recorder.sample_rate_hz, self.sample_rate_hz)
-                    continue
-                self._recorder.start(self._queue, after_gap=True)
+                return self._queue.take(deadline_s)
+            except SourceError as error:
+                if not self._wait:
+                    raise
+                self._report_away(error)
+        block = yield from self._until_open(deadline_s, after_gap=False)
+        logger.warning("microphone %r is there after %.0f s", self.name, time.monotonic() - began_s)
+        return block
+
+    def _until_open(self, deadline_s: float, after_gap: bool) -> Generator[AudioBlock, None, AudioBlock]:
+        """Open the device until it delivers samples, yield blocks without samples until then; return the first block.
+
+        A block is yielded between any two steps that may take seconds, as the watchdog of systemd waits for them.
+        """
+        while True:
+            self.close()
+            time.sleep(RETRY_S)
+            yield self._queue.waiting_block()
+            try:
+                self._open(after_gap)
+                yield self._queue.waiting_block()
                 return self._queue.take(deadline_s)
             except (ValueError, OSError) as error:
-                logger.debug("%s", error)
+                self._report_away(error)
+
+    def _report_away(self, error: Exception) -> None:
+        if self._away.due():
+            logger.warning("%s: trying again until it is there", error)
 
 
 class _RecorderProcess:

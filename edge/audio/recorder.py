@@ -51,7 +51,7 @@ def load_pyaudio() -> Any:
     try:
         import pyaudio
     except ModuleNotFoundError:
-        raise ValueError("PyAudio is not installed: pip install 'seld-edge[mic]'") from None
+        raise ValueError("PyAudio is not installed: apt install python3-pyaudio, or pip install PyAudio") from None
     except ImportError as error:
         raise ValueError(f"PyAudio does not load: {error}") from None
     return pyaudio

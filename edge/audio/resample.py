@@ -112,6 +112,10 @@ class BlockResampler:
         """
         rate_in, rate_out = self._resampler.rate_in, self._resampler.rate_out
         if rate_in == rate_out:
+            if block.lost and block.start > self._start:  # after a change of the rate, the loss is counted in its units
+                block = AudioBlock(block.samples, block.start, block.start - self._start)
+            if block.lost or len(block.samples):
+                self._start = block.start + len(block.samples)
             yield block
             return
         if block.lost:
@@ -122,8 +126,29 @@ class BlockResampler:
             self._lost += resumed - self._start
             self._start = resumed
         samples = self._resampler.push(block.samples)
-        if len(samples) or (self._lost and not len(block.samples)):  # a loss without samples is passed on at once
+        if len(samples) or not len(block.samples):  # one without samples is passed on at once, with its loss
             yield self._next(samples)
+
+    def at_rate(self, rate_in: int) -> BlockResampler:
+        """Continue the stream after a gap, in which the source has changed its rate.
+
+        Args:
+            rate_in: Rate of the blocks from now on; their `start` is counted at this rate.
+
+        Returns:
+            A resampler that takes the place of this one.
+
+        Raises:
+            ValueError: The rate is outside MIN_RATE_HZ to MAX_RATE_HZ.
+        """
+        other = BlockResampler(Resampler(rate_in, self._resampler.rate_out, self._resampler.channels))
+        other._start, other._lost = self._start, self._lost
+        return other
+
+    @property
+    def rate_in(self) -> int:
+        """Rate of the blocks that are pushed, in Hz."""
+        return self._resampler.rate_in
 
     def finish(self) -> Iterator[AudioBlock]:
         """End the stream as if silence followed, and begin another one at sample 0.

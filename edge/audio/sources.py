@@ -6,7 +6,7 @@ import logging
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -14,12 +14,16 @@ from typing import BinaryIO
 
 from edge.audio.audio_file import open_audio_file
 from edge.audio.capture_queue import DEADLINE_S, CaptureQueue, SourceError
+from edge.audio.live_check import CHANNEL_FAULT_S, ChannelWatch, LiveCheck
 from edge.audio.microphone import Microphone
 from edge.audio.pacing import paced
 from edge.audio.recorder import QUEUE_S
 from edge.audio.resample import BlockResampler, Resampler
-from edge.audio.samples import RAW_TYPES, SAMPLE_BYTES, check_finite, decode_samples
+from edge.audio.samples import RAW_TYPES, SAMPLE_BYTES, decode_samples
 from edge.types import AudioBlock
+
+_CONTAINERS = {b"RIFF": "wav", b"RF64": "wav", b"fLaC": "FLAC", b"OggS": "Ogg"}
+"""First bytes of files whose header would be taken for sound."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +54,9 @@ class RawFormat:
 class Source:
     """An open source of audio: iterate once over its blocks, inside a `with` that closes it.
 
-    Iterating raises ValueError on bad samples (NaN, a file that was truncated meanwhile) and SourceError where a device
-    fails.
+    Iterating raises ValueError on bad samples of a file (NaN, truncated meanwhile) and SourceError where a device
+    fails. A live source never ends because of a sample: see `LiveCheck`. A block without samples says that a device is
+    waited for.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Source:
     close: Callable[[], None]
     real_time: bool = False  # blocks arrive at the pace of the recording, whether they are taken or not
     age_s: Callable[[], float] | None = None  # time since the last block was recorded, where that is known
+    check: LiveCheck | None = None  # of a live source: repaired samples, channels that do not work
 
     def __iter__(self) -> Iterator[AudioBlock]:
         return self.blocks
@@ -83,6 +89,9 @@ def open_source(
     device: str | int | None = None,
     native_rate_hz: int | None = None,
     deadline_s: float = DEADLINE_S,
+    wait: bool = False,
+    used_channels: Sequence[int] | None = None,
+    channel_fault_s: float = CHANNEL_FAULT_S,
     demo_wav: str | Path | None = None,
     stdin: BinaryIO | None = None,
 ) -> Source:
@@ -98,6 +107,9 @@ def open_source(
         device: Microphone to open: see `Microphone`.
         native_rate_hz: Rate that is tried first at the microphone, so that only our own resampler converts it.
         deadline_s: Time without samples after which a microphone counts as stopped.
+        wait: Whether a microphone that cannot be opened yet is waited for.
+        used_channels: Channels of a live source that are watched for faults; all if not given.
+        channel_fault_s: Time after which a channel that does not work counts as faulty; 0 watches none.
         demo_wav: File that replaces the shipped scene.
         stdin: Stream that replaces `sys.stdin.buffer`.
 
@@ -109,10 +121,14 @@ def open_source(
             played in real time. One line that starts with the name of the source.
         SourceError: The microphone cannot be opened.
     """
+    used = range(channels) if used_channels is None else used_channels
     if spec == "mic":
-        source = _open_microphone(device, channels, sample_rate_hz, native_rate_hz or sample_rate_hz, deadline_s)
+        microphone = Microphone(device, channels, native_rate_hz or sample_rate_hz, wait)
+        watch = ChannelWatch(f"microphone {microphone.name!r}", used, channel_fault_s)
+        source = _microphone_source(microphone, watch, channels, sample_rate_hz, deadline_s)
     elif spec == "-":
-        source = _open_stdin(stdin, raw or RawFormat(), channels, sample_rate_hz, block_samples)
+        watch = ChannelWatch("stdin", used, channel_fault_s)
+        source = _open_stdin(stdin, raw or RawFormat(), watch, channels, sample_rate_hz, block_samples)
     elif spec == "demo":
         with resources.as_file(resources.files("edge") / "demo" / "scene.wav") as scene:
             source = _open_file(demo_wav or scene, channels, sample_rate_hz, block_samples)
@@ -163,29 +179,43 @@ def _open_file(path: str | Path, channels: int, sample_rate_hz: int, block_sampl
 
 
 def _open_stdin(
-    stdin: BinaryIO | None, raw: RawFormat, channels: int, sample_rate_hz: int, block_samples: int
+    stdin: BinaryIO | None, raw: RawFormat, watch: ChannelWatch, channels: int, sample_rate_hz: int, block_samples: int
 ) -> Source:
     stream = stdin or (sys.stdin.buffer if sys.stdin else None)
     if stream is None:
         raise ValueError("stdin: closed")
     _check_channels("stdin", raw.channels, channels)
     resampler = _resampler("stdin", raw.sample_rate_hz, sample_rate_hz, channels)
+    check = LiveCheck("stdin", watch)
     blocks = _raw_blocks(stream, raw, _input_samples(block_samples, resampler))
-    resampled = resample_blocks(blocks, resampler)
-    return Source("stdin", raw.sample_rate_hz, True, resampled, lambda: None, _is_fed(stream))
+    resampled = resample_blocks(check.checked(blocks, lambda: raw.sample_rate_hz), resampler)
+    name = f"stdin ({raw.sample_type}, {raw.channels} channels, {raw.sample_rate_hz} Hz)"
+    return Source(name, raw.sample_rate_hz, True, resampled, lambda: None, _is_fed(stream), check=check)
 
 
-def _open_microphone(
-    device: str | int | None, channels: int, sample_rate_hz: int, native_rate_hz: int, deadline_s: float
+def _microphone_source(
+    microphone: Microphone, watch: ChannelWatch, channels: int, sample_rate_hz: int, deadline_s: float
 ) -> Source:
-    microphone = Microphone(device, channels, native_rate_hz)
     try:
         resampler = _resampler(microphone.name, microphone.sample_rate_hz, sample_rate_hz, channels)
     except ValueError:
         microphone.close()
         raise
-    blocks = resample_blocks(microphone.blocks(deadline_s), resampler)
-    return Source(microphone.name, microphone.sample_rate_hz, True, blocks, microphone.close, True, microphone.age_s)
+    check = LiveCheck(f"microphone {microphone.name!r}", watch)
+    checked = check.checked(microphone.blocks(deadline_s), lambda: microphone.sample_rate_hz)
+    blocks = _resampled_microphone(checked, microphone, BlockResampler(resampler))
+    rate_hz = microphone.sample_rate_hz
+    return Source(microphone.name, rate_hz, True, blocks, microphone.close, True, microphone.age_s, check)
+
+
+def _resampled_microphone(
+    blocks: Iterable[AudioBlock], microphone: Microphone, resampled: BlockResampler
+) -> Iterator[AudioBlock]:
+    """Resample the blocks of a microphone, which may change its rate at a gap."""
+    for block in blocks:
+        if microphone.sample_rate_hz != resampled.rate_in:
+            resampled = resampled.at_rate(microphone.sample_rate_hz)
+        yield from resampled.push(block)
 
 
 def _is_fed(stream: BinaryIO) -> bool:
@@ -200,11 +230,14 @@ def _raw_blocks(stream: BinaryIO, raw: RawFormat, block_samples: int) -> Iterato
     start = 0
     try:
         while data := stream.read(block_samples * raw.frame_bytes):
+            if start == 0 and (kind := _CONTAINERS.get(data[:4])):
+                raise ValueError(
+                    f"stdin: got a {kind} file, wanted raw samples: name the file, or use `-t raw` of arecord"
+                )
             whole = len(data) - len(data) % raw.frame_bytes
             if whole < len(data):
                 logger.warning("stdin: dropped the last %d bytes, which are not a whole frame", len(data) - whole)
             samples = decode_samples(data[:whole], RAW_TYPES[raw.sample_type], raw.channels)
-            check_finite(samples, start, "stdin")
             if len(samples):
                 yield AudioBlock(samples, start)
             start += len(samples)

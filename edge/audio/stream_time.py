@@ -52,8 +52,9 @@ class StreamTime:
             The same blocks.
         """
         for block in blocks:
-            recorded_s = self._monotonic() - (0.0 if self._age_s is None else self._age_s())
-            self._origins_s.append(recorded_s - (block.start + len(block.samples)) / self._sample_rate_hz)
+            if block.lost or len(block.samples):  # a source that waits says nothing about time
+                recorded_s = self._monotonic() - (0.0 if self._age_s is None else self._age_s())
+                self._origins_s.append(recorded_s - (block.start + len(block.samples)) / self._sample_rate_hz)
             yield block
 
     def __call__(self, onset_s: float) -> datetime:

@@ -7,7 +7,6 @@ are skipped. Every defect of a file raises a `ValueError` of one line that start
 from __future__ import annotations
 
 import os
-import stat
 import struct
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from edge.audio.samples import SAMPLE_BYTES, check_finite, decode_samples
+from edge.files import open_regular
 from edge.types import FloatArray
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
@@ -29,6 +29,7 @@ _ENCODINGS = {
 }
 _SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # of the GUIDs that carry a plain format tag
 _SIZE_IN_DS64 = 0xFFFFFFFF
+_MOST_CHUNKS = 1000  # before the data; a sparse file has millions of empty ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +135,6 @@ def write_wav(path: str | Path, samples: FloatArray, sample_rate_hz: int) -> Non
     Path(path).write_bytes(header + b"data" + struct.pack("<I", len(pcm)) + pcm)
 
 
-def open_regular(path: str | Path) -> BinaryIO:
-    """Open a file for reading.
-
-    Raises:
-        ValueError: The path leads to a folder, a pipe or a device. The message does not name it.
-        OSError: The file cannot be opened.
-    """
-    if not stat.S_ISREG(Path(path).stat().st_mode):
-        raise ValueError("not a regular file")
-    return Path(path).open("rb")
-
-
 def _parse(file: BinaryIO, file_bytes: int) -> WavFormat:
     if file_bytes == 0:
         raise ValueError("empty file")
@@ -154,7 +143,7 @@ def _parse(file: BinaryIO, file_bytes: int) -> WavFormat:
         raise ValueError("not a wav file")
     encoding: tuple[str, int, int] | None = None
     long_data_bytes: int | None = None
-    while True:
+    for _ in range(_MOST_CHUNKS):
         chunk = file.read(8)
         if len(chunk) < 8:
             raise ValueError("truncated: no data chunk")
@@ -167,6 +156,8 @@ def _parse(file: BinaryIO, file_bytes: int) -> WavFormat:
         elif name == b"ds64" and head[:4] == b"RF64":
             long_data_bytes = _parse_ds64(file.read(min(size, 16)))
         file.seek(body + size + size % 2)
+    else:
+        raise ValueError(f"not a wav file: got {_MOST_CHUNKS} chunks, wanted one with the data among them")
     if encoding is None:
         raise ValueError("not a wav file: no fmt chunk before the data")
     if size == _SIZE_IN_DS64 and long_data_bytes is not None:

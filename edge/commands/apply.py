@@ -19,12 +19,16 @@ def add_apply_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--array", metavar="NAME|FILE.toml", help="microphone array")
     parser.add_argument("--prefix", type=Path, default=Path("/"), metavar="DIR", help="root folder of the system")
     parser.add_argument("--write", action="store_true", help="change the files; the present ones are backed up")
-    parser.add_argument("--undo", action="store_true", help="restore the files that were backed up")
+    parser.add_argument(
+        "--undo",
+        action="store_true",
+        help="show what restores the files that were backed up, and write it with --write",
+    )
     parser.set_defaults(run=run_apply_command)
 
 
 def run_apply_command(args: argparse.Namespace) -> int:
-    """Show or write the changes; returns 0, or 1 if `--undo` could not restore every file.
+    """Show or write the changes; returns 0, or 1 if `--undo` cannot restore every file.
 
     Raises:
         ValueError: board or array are missing or unknown, or a file cannot be changed.
@@ -36,7 +40,7 @@ def run_apply_command(args: argparse.Namespace) -> int:
     from edge.device.system_files import array_setting, system_files
 
     if args.undo:
-        return 0 if undo(args.prefix) else 1
+        return 0 if undo(args.prefix, args.write) else 1
     if args.array is None:
         raise ValueError("got no --array, wanted the name of the microphone array: `seld-edge devices` lists them")
     array = load_array(args.array)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from edge.arrays.profile import ArrayProfile, load_array
 from edge.audio.sources import Source, open_source
@@ -29,28 +30,33 @@ from edge.systems import System
 log = logging.getLogger(__name__)
 
 
-def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = None) -> None:
+def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = None, config: Path | None = None) -> None:
     """Run the loop of `seld-edge run`.
 
     Args:
         settings: all that it is told.
         reread: returns the settings as they are now, after SIGHUP; None where there is no file to read.
+        config: the file that the settings are from, for error messages.
 
     Raises:
         ValueError: a setting makes no sense, a bundle, array or source cannot be used, or the source gave bad samples.
         OSError: the source failed, or a sink could not be opened or could not deliver.
     """
+    if settings.source is None:
+        raise ValueError("got no source, wanted mic, -, a file or demo")
     bundle = load_bundle(settings.model)
     array = load_array(settings.array)
     _warn_of_other_arrays(settings.model, bundle, array)
     clock = StageClock(settings.budget.step_ms)
-    system = build_system(bundle, settings.threads, settings.system, array=array, clock=clock)
+    with _naming(config):
+        system = build_system(bundle, settings.threads, settings.system, array=array, clock=clock)
+        decode_settings(bundle, settings.decode)
     encode = build_encoder(bundle, array)  # takes seconds on a small board: done before a microphone opens
     with Interruption() as interruption, ExitStack() as stack:
-        source = stack.enter_context(_open_source(settings, bundle, array))
+        source = stack.enter_context(_open_source(settings.source, settings, bundle, array))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
         pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
-        monitor = RunMonitor(pipeline)
+        monitor = RunMonitor(pipeline, source.check)
         device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
         when = StreamTime(bundle.manifest.stft.sample_rate_hz, source.age_s) if source.live else None
         _open_sinks(settings, device, when, monitor, stack)
@@ -58,7 +64,8 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         introduce(source, array, bundle, list(monitor.sinks), pipeline.latency_s)
 
         def change(wanted: RunSettings) -> None:
-            pipeline.change(decode_settings(bundle, wanted.decode), wanted.budget)
+            with _naming(config):
+                pipeline.change(decode_settings(bundle, wanted.decode), wanted.budget)
 
         reloader = stack.enter_context(Reloader(settings, reread, change))
         blocks = reloader.between(interruption.until_stopped(source if when is None else when.followed(source)))
@@ -67,6 +74,17 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         run(blocks, pipeline, [monitor.counter, *monitor.sinks.values()])
         for line in monitor.stats().lines():
             log.info(line)
+
+
+@contextmanager
+def _naming(config: Path | None) -> Iterator[None]:
+    """Name the settings file in errors about its tables [system] and [decode], which the bundle completes first."""
+    try:
+        yield
+    except ValueError as error:
+        if config is None or not str(error).startswith(("system: ", "decode: ")):
+            raise
+        raise ValueError(f"{config}: {error}") from None
 
 
 def _warn_of_other_arrays(model: str, bundle: Bundle, array: ArrayProfile) -> None:
@@ -83,9 +101,9 @@ def _warn_of_other_arrays(model: str, bundle: Bundle, array: ArrayProfile) -> No
     )
 
 
-def _open_source(settings: RunSettings, bundle: Bundle, array: ArrayProfile) -> Source:
+def _open_source(spec: str, settings: RunSettings, bundle: Bundle, array: ArrayProfile) -> Source:
     return open_source(
-        settings.source,
+        spec,
         array.channels,
         bundle.manifest.stft.sample_rate_hz,
         realtime=settings.realtime,
@@ -93,6 +111,9 @@ def _open_source(settings: RunSettings, bundle: Bundle, array: ArrayProfile) -> 
         device=settings.microphone.device or array.device,
         native_rate_hz=array.native_rate_hz,
         deadline_s=settings.microphone.deadline_s,
+        wait=settings.microphone.wait,
+        used_channels=array.channel_map,
+        channel_fault_s=settings.microphone.channel_fault_s,
     )
 
 

@@ -58,16 +58,17 @@ def apply(files: Sequence[SystemFile], prefix: Path, write: bool) -> None:
         _notify_system(changes, prefix)
 
 
-def undo(prefix: Path) -> bool:
-    """Restore all files as they were before the first `apply`, and print the changes.
+def undo(prefix: Path, write: bool) -> bool:
+    """Print what restores all files as they were before the first `apply`, and restore them if that is wanted.
 
     If somebody else has changed a file since, only our block is removed from it; a file without a block is kept.
 
     Args:
         prefix: folder of the system's files.
+        write: restore the files. For the prefix `/`, the running system is told of them.
 
     Returns:
-        Whether all files could be restored.
+        Whether all files can be restored.
 
     Raises:
         ValueError: a file is not where it was, or a command failed.
@@ -77,6 +78,7 @@ def undo(prefix: Path) -> bool:
     if not backups.kept:
         log.warning("nothing to undo")
     changes: dict[Path, bytes | None] = {}
+    complete = True
     for path in backups.kept:
         present, before = read_file(prefix, path), backups.before(path)
         if backups.untouched(path):
@@ -87,11 +89,15 @@ def undo(prefix: Path) -> bool:
         else:
             original = "there was no original" if before is None else f"the original is {prefix / FOLDER / path}"
             log.warning("%s is kept: somebody else has changed it; %s", prefix / path, original)
+            complete = False
             continue
         _print_diff(prefix / path, present, changes[path])
-    backups.restore(changes)
-    _notify_system(changes, prefix)
-    return not backups.kept
+    if write:
+        backups.restore(changes)
+        _notify_system(changes, prefix)
+    elif changes:
+        log.warning("nothing is restored yet: use --write to write these changes")
+    return complete
 
 
 def _print_diff(path: Path, present: bytes | None, wanted: bytes | None) -> None:

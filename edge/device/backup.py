@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from edge.device.prefix_files import copy_permissions, read_file, real_path, replace_file
+from edge.device.prefix_files import make_private_folder, read_file, real_path, replace_file
 
 FOLDER = Path("var/backups/seld-edge")
 
@@ -49,7 +49,7 @@ class Backups:
         """
         self._prefix = prefix
         self._folder = prefix / FOLDER
-        self._made, self.kept = _read_index(self._folder / _INDEX)
+        self._made, self.kept = _parsed_index(prefix / FOLDER / _INDEX, read_file(prefix, FOLDER / _INDEX))
 
     def change(self, contents: Mapping[Path, bytes | None]) -> None:
         """Write files, and keep the originals of those that were not changed before.
@@ -59,8 +59,7 @@ class Backups:
         """
         if not self.kept:
             self._made = self._missing_folders(FOLDER)
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._folder.chmod(0o700)
+            make_private_folder(self._prefix, FOLDER)
         for path, after in contents.items():
             present = read_file(self._prefix, path)
             known = self.kept.get(path)
@@ -76,7 +75,7 @@ class Backups:
 
     def before(self, path: Path) -> bytes | None:
         """Return the original content of a file, None if it did not exist."""
-        return None if self.kept[path].before is None else (self._folder / path).read_bytes()
+        return None if self.kept[path].before is None else read_file(self._prefix, FOLDER / path)
 
     def untouched(self, path: Path) -> bool:
         """Whether nobody else has changed the file since, so that the original may be restored."""
@@ -101,10 +100,7 @@ class Backups:
 
     def _save(self, path: Path, present: bytes | None) -> None:
         if present is not None:
-            saved = self._folder / path
-            saved.parent.mkdir(parents=True, exist_ok=True)
-            saved.write_bytes(present)
-            copy_permissions(real_path(self._prefix, path), saved)
+            replace_file(self._prefix, FOLDER / path, present, real_path(self._prefix, path))
 
     def _missing_folders(self, path: Path) -> tuple[str, ...]:
         parents = [parent for parent in reversed(path.parents) if not (self._prefix / parent).exists()]
@@ -125,12 +121,16 @@ def _checksum(content: bytes | None) -> str | None:
     return None if content is None else hashlib.sha256(content).hexdigest()
 
 
-def _read_index(path: Path) -> tuple[tuple[str, ...], dict[Path, Kept]]:
-    if not path.exists():
+def _parsed_index(path: Path, content: bytes | None) -> tuple[tuple[str, ...], dict[Path, Kept]]:
+    if content is None:
         return (), {}
     try:
-        index = json.loads(path.read_bytes())
+        index = json.loads(content)
         kept = {Path(name): Kept(**{**known, "made": tuple(known["made"])}) for name, known in index["files"].items()}
-        return tuple(index["made"]), kept
+        made = tuple(index["made"])
+        for each in (*kept, *map(Path, made), *(Path(folder) for known in kept.values() for folder in known.made)):
+            if each.is_absolute() or ".." in each.parts:
+                raise ValueError
+        return made, kept
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ValueError(f"{path}: got something else, wanted the index of `seld-edge apply`") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from edge.runtime.machine import ROOT, board_model
 
 CPU_GOVERNORS = ("performance", "ondemand", "schedutil", "conservative", "powersave")
 _CORES = 64
+_NAME = re.compile(r"[A-Za-z0-9_.+-][A-Za-z0-9 _.+-]{0,63}")  # it gets into a unit of systemd
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class BoardProfile:
     step_ms: float  # time budget of a step: see edge/runtime/budget.py
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"got name {self.name!r}, wanted 1 to 64 letters, digits, spaces, _, ., + or -")
         if not self.models or not all(self.models):
             raise ValueError(f"got models {list(self.models)}, wanted at least one, as the device tree has it")
         if self.cpu_governor not in CPU_GOVERNORS:

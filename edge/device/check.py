@@ -89,7 +89,14 @@ def record(source: str, profile: ArrayProfile, seconds: float, device: str | Non
     raw = RawFormat(profile.format or "s16le", rate_hz, profile.channels)
     blocks: list[FloatArray] = []
     wanted, heard = round(seconds * rate_hz), 0
-    with open_source(source, profile.channels, rate_hz, raw=raw, device=device or profile.device) as opened:
+    with open_source(
+        source,
+        profile.channels,
+        rate_hz,
+        raw=raw,
+        device=device or profile.device,
+        channel_fault_s=0.0,  # the check itself finds the faults
+    ) as opened:
         for block in opened:
             blocks.append(block.samples)
             heard += len(block.samples)

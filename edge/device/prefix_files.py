@@ -6,11 +6,19 @@ The prefix is `/` for this system, or the folder in which another system's files
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
+from edge.files import read_bounded
+
+MOST_BYTES = 2**24
+"""Largest file that is read: files of settings are far smaller."""
+
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def real_path(prefix: Path, path: Path) -> Path:
@@ -38,14 +46,16 @@ def real_path(prefix: Path, path: Path) -> Path:
 def read_file(prefix: Path, path: Path) -> bytes | None:
     """Return the content of a file, None if there is none. Raises ValueError as `real_path` does, and OSError."""
     real = real_path(prefix, path)
-    return real.read_bytes() if real.exists() else None
+    return read_bounded(real, MOST_BYTES) if real.exists() else None
 
 
 def replace_file(prefix: Path, path: Path, content: bytes | None, like: Path | None = None) -> None:
     """Replace a file, or create it with its folders. After a power cut, it is the old file or the new one.
 
-    The temporary file beside it is created anew and never through a link, so that nobody can direct the write of a
-    privileged process to another file.
+    Links are followed once, by `real_path`. From then on each folder is opened below the one before and no link is
+    followed, so that nobody who may write to one of them can direct a privileged process to another file: neither by a
+    link in place of a folder, of the file or of the temporary file beside it, nor by one that appears in between. A
+    hard link keeps its content elsewhere, as the file is replaced and never written to.
 
     Args:
         prefix: folder of the system's files.
@@ -58,31 +68,80 @@ def replace_file(prefix: Path, path: Path, content: bytes | None, like: Path | N
         OSError: the file cannot be written; the old one is unchanged.
     """
     real = real_path(prefix, path)
-    if content is None:
-        real.unlink(missing_ok=True)
-        return
-    real.parent.mkdir(parents=True, exist_ok=True)
-    model = like or (real if real.exists() else None)
-    temporary = real.with_name(f".{real.name}.part")
-    temporary.unlink(missing_ok=True)  # left behind by a power cut
-    fd = os.open(temporary, _FLAGS, 0o600)
+    try:
+        with _opened_folder(prefix.resolve(), real.parent, make=content is not None) as folder:
+            if content is None:
+                _unlink(real.name, folder)
+            else:
+                _replace(real.name, folder, content, None if like is None else like.stat())
+    except FileNotFoundError:
+        if content is not None:
+            raise
+
+
+def make_private_folder(prefix: Path, path: Path) -> None:
+    """Create a folder that only its owner can enter, or take this from all others; links are not followed.
+
+    Raises:
+        ValueError: a link leads out of the prefix or in a circle.
+        OSError: there is something else, or it cannot be created.
+    """
+    with _opened_folder(prefix.resolve(), real_path(prefix, path / "file").parent, make=True) as folder:
+        os.fchmod(folder, 0o700)
+
+
+@contextlib.contextmanager
+def _opened_folder(prefix: Path, folder: Path, make: bool) -> Iterator[int]:
+    """Descriptor of a folder below the prefix, both without links. With `make`, missing folders are created."""
+    opened = os.open(prefix, _FOLDER_FLAGS)
+    try:
+        for name in folder.relative_to(prefix).parts:
+            if make:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, 0o755, dir_fd=opened)
+            inner = os.open(name, _FOLDER_FLAGS, dir_fd=opened)
+            os.close(opened)
+            opened = inner
+        yield opened
+    finally:
+        os.close(opened)
+
+
+def _replace(name: str, folder: int, content: bytes, like: os.stat_result | None) -> None:
+    temporary = f".{name}.part"
+    model = like or _status(name, folder)
+    _unlink(temporary, folder)  # left behind by a power cut
+    fd = os.open(temporary, _FLAGS, 0o600, dir_fd=folder)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        if model is None:
-            temporary.chmod(0o644)
-        else:
-            copy_permissions(model, temporary)
-        temporary.replace(real)
-    finally:
-        temporary.unlink(missing_ok=True)
+            if model is None:
+                os.fchmod(fd, 0o644)
+            else:
+                _copy_permissions(model, fd)
+            os.fsync(fd)
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        _unlink(temporary, folder)
+        raise
 
 
-def copy_permissions(source: Path, target: Path) -> None:
-    """Copy owner, group and permission bits of a file."""
-    wanted, present = source.stat(), target.stat()
+def _copy_permissions(wanted: os.stat_result, fd: int) -> None:
+    """Copy owner, group and permission bits to an open file."""
+    present = os.fstat(fd)
     if (wanted.st_uid, wanted.st_gid) != (present.st_uid, present.st_gid):  # chown fails on file systems without owners
-        os.chown(target, wanted.st_uid, wanted.st_gid)
-    shutil.copymode(source, target)
+        os.fchown(fd, wanted.st_uid, wanted.st_gid)
+    os.fchmod(fd, stat.S_IMODE(wanted.st_mode))
+
+
+def _status(name: str, folder: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _unlink(name: str, folder: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)

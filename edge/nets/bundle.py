@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edge.events.decoder import DecodeSettings
+from edge.files import read_bounded, read_bounded_text
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import StftSettings
 from edge.nets.net import LiteRtNet
@@ -25,6 +26,12 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 MANIFEST = "manifest.json"
 STATISTICS = "statistics.npy"
+
+MOST_MANIFEST_BYTES = 2**24
+"""Largest manifest that is read."""
+
+MOST_FILE_BYTES = 2**28
+"""Largest net, and largest file of statistics, that is read: no board has the memory for more."""
 
 _MOST = 1e6  # largest mean of a feature and largest factor of its normalisation: float32 then has room for the rest
 
@@ -44,7 +51,7 @@ class Manifest:
     """Content of `manifest.json`: what a bundle contains and how it is run.
 
     Raises:
-        ValueError: The format is another one.
+        ValueError: The format is another one, or a name has control characters.
     """
 
     format: int
@@ -65,6 +72,9 @@ class Manifest:
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise ValueError(f"got format {self.format}, wanted {FORMAT}")
+        for name in (self.name, *self.class_names, *self.arrays):
+            if not name.isprintable():
+                raise ValueError(f"got name {name!r}, wanted printable characters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +175,13 @@ def read_manifest(folder: Path) -> Manifest:
         ValueError: The file cannot be read or does not describe a bundle.
     """
     path = folder / MANIFEST
+    text = read_bounded_text(path, MOST_MANIFEST_BYTES)
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
+        table = json.loads(text)
+        json.dumps(table, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        lone = error.object[error.start]
+        raise ValueError(f"{path}: got {lone!r}, half of a surrogate pair, wanted whole characters") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(table, dict):
@@ -256,10 +269,7 @@ def _checked_bytes(folder: Path, file: str, sha256: str) -> bytes:
     path = folder / file
     if Path(file).name != file:
         raise ValueError(f"{folder}: got file name {file!r}, wanted one inside the bundle")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
+    content = read_bounded(path, MOST_FILE_BYTES)
     if _digest(content) != sha256:
         raise ValueError(
             f"{path}: got sha256 {_digest(content)[:12]}..., wanted {sha256[:12]}...: the file was changed"

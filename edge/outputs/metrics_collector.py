@@ -38,7 +38,7 @@ def metrics_registry(stats: Callable[[], RunStats], device: DeviceInfo) -> Colle
     try:
         from prometheus_client import CollectorRegistry
     except ModuleNotFoundError:
-        raise ValueError("prometheus_client is not installed: pip install 'seld-edge[metrics]'") from None
+        raise ValueError("prometheus_client is not installed: pip install prometheus_client") from None
     registry = CollectorRegistry(auto_describe=False)
     registry.register(cast("Collector", _RunCollector(stats, device)))  # only its `collect` is used
     return registry
@@ -62,6 +62,12 @@ class _RunCollector:
         yield _counter("steps_over_budget", "Steps that took longer than their budget.", stats.missed_steps)
         yield _counter("answers", "Answers that the system gave.", stats.answers)
         yield _counter("lost_samples", "Samples per channel that were lost before processing.", stats.lost_samples)
+        repaired = "Samples of a live source that were no numbers or far beyond full scale."
+        yield _counter("repaired_samples", repaired, stats.repaired_samples)
+        faults = [
+            ("", {"channel": str(channel), "fault": fault}, 1.0) for channel, fault in stats.faulty_channels.items()
+        ]
+        yield _metric("faulty_channel", "gauge", "1 for a channel that is silent or clipped all the time.", faults)
         yield _counters("events", "Finished events by class.", "class", stats.events)
         yield _counters("sink_dropped_items", "Events and rows that a sink could not deliver.", "sink", stats.dropped)
         window = "over the last 10,000 steps"

@@ -34,7 +34,7 @@ from edge.outputs.home_assistant import (
     slugs_of,
 )
 from edge.outputs.line_file import SinkError
-from edge.outputs.mqtt_link import MAX_IN_FLIGHT, Link, MqttSettings, Session
+from edge.outputs.mqtt_link import MAX_IN_FLIGHT, Link, MqttSettings, Session, load_paho
 from edge.outputs.outbox import Entry, Outbox
 from edge.types import Event, FrameRow
 
@@ -59,6 +59,7 @@ class MqttSink:
             ValueError: paho-mqtt is not installed, or a file that the settings name cannot be used.
             SinkError: the outbox cannot be opened.
         """
+        load_paho()  # before the outbox makes its folder
         self._settings = settings
         self._when = when
         self._device = device

@@ -134,7 +134,7 @@ class Link:
         self._settings = settings
         self._will_topic, self._will = will_topic, will
         self._changed = changed
-        self._paho = _load_paho()
+        self._paho = load_paho()
         self._user, self._password = _credentials(settings)
         self._tls = _tls_context(settings)
         self._closing, self._ended = threading.Event(), threading.Event()
@@ -259,11 +259,12 @@ def _tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
         ) from None
 
 
-def _load_paho() -> Any:
+def load_paho() -> Any:
+    """Import paho-mqtt's client. Raises ValueError where it is missing or too old."""
     try:
         from paho.mqtt import client
     except ModuleNotFoundError:
-        raise ValueError("paho-mqtt is not installed: pip install 'seld-edge[mqtt]'") from None
+        raise ValueError("paho-mqtt is not installed: pip install paho-mqtt") from None
     if not hasattr(client, "CallbackAPIVersion"):
-        raise ValueError("paho-mqtt is too old: got 1.x, wanted 2.0 or later: pip install 'seld-edge[mqtt]'")
+        raise ValueError("paho-mqtt is too old: got 1.x, wanted 2.0 or later: pip install --upgrade paho-mqtt")
     return client

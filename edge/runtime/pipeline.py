@@ -74,6 +74,7 @@ class Pipeline:
         """Take a block of the array's channels; yield the events and label frames that it completes.
 
         An empty block with `lost` says that the source has stopped: everything heard before it is answered at once.
+        One without `lost` says nothing and does nothing.
 
         Args:
             block: samples (n, channels) at the rate of the model, in the order of the device's channels.
@@ -81,6 +82,8 @@ class Pipeline:
         Yields:
             Finished events and rows of decoded label frames, in the order of time.
         """
+        if not block.lost and not len(block.samples):  # the source waits for its device
+            return
         if block.lost:
             self.lost_samples += block.lost
             log.warning("%d samples lost before sample %d", block.lost, block.start)

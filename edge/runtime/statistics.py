@@ -7,9 +7,10 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from edge.audio.live_check import LiveCheck
 from edge.events.sink import Outlet
 from edge.files import write_atomically
 from edge.runtime.governor import GovernorStats
@@ -46,6 +47,8 @@ class RunStats:
     events: Mapping[str, int]  # finished events by class
     dropped: Mapping[str, int]  # items that could not be delivered, by sink
     machine: MachineStats
+    repaired_samples: int = 0  # samples of a live source that were no numbers or far beyond full scale
+    faulty_channels: Mapping[int, str] = field(default_factory=dict)  # silent or clipped, by channel of a live source
 
     def to_json(self) -> str:
         """Return one JSON object, over several lines."""
@@ -57,6 +60,8 @@ class RunStats:
             f"{self.steps} steps, {self.missed_steps} over the budget",
             f"{self.answers} answers",
             f"{self.lost_samples} samples lost",
+            *([f"{self.repaired_samples} samples repaired"] if self.repaired_samples else []),
+            *(f"channel {channel} {fault}" for channel, fault in self.faulty_channels.items()),
             *(f"{count} dropped by {sink}" for sink, count in self.dropped.items() if count),
             f"step {_percentiles(self.step)}",
         ]
@@ -93,8 +98,14 @@ class RunMonitor:
         sinks: the sinks whose drops are counted, by name.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
+    def __init__(self, pipeline: Pipeline, check: LiveCheck | None = None) -> None:
+        """Observe a run.
+
+        Args:
+            pipeline: what is run.
+            check: that of a live source.
+        """
+        self._pipeline, self._check = pipeline, check
         self.counter = EventCounter()
         self.sinks: dict[str, Outlet] = {}
 
@@ -113,13 +124,16 @@ class RunMonitor:
             events=dict(self.counter.events),
             dropped={name: sink.dropped for name, sink in list(self.sinks.items())},
             machine=MachineStats(temperature_c(), rss_mb()),
+            repaired_samples=self._check.repaired_samples if self._check else 0,
+            faulty_channels=self._faults(),
         )
 
     def status(self) -> str:
         """Return a short status line for systemd."""
         governor = self._pipeline.governor
         level = f", {governor.stats().level}" if governor else ""
-        return f"{sum(self.counter.events.values())} events, {self._pipeline.lost_samples} samples lost{level}"
+        faults = "".join(f", channel {channel} {fault}" for channel, fault in self._faults().items())
+        return f"{sum(self.counter.events.values())} events, {self._pipeline.lost_samples} samples lost{level}{faults}"
 
     def health(self) -> dict[str, float | str | None]:
         """Return the few numbers that show whether the run is well, by name."""
@@ -130,10 +144,15 @@ class RunMonitor:
             "late_steps": seen.late_steps if seen else 0,
             "level": seen.level if seen else None,
             "lost_samples": self._pipeline.lost_samples,
+            "repaired_samples": self._check.repaired_samples if self._check else 0,
+            "faulty_channels": ", ".join(f"{channel} {fault}" for channel, fault in self._faults().items()) or "none",
             "dropped": sum(sink.dropped for sink in list(self.sinks.values())),
             "temperature_c": temperature_c(),
             "rss_mb": rss_mb(),
         }
+
+    def _faults(self) -> Mapping[int, str]:
+        return self._check.watch.faults if self._check else {}
 
 
 class StatsFile(AbstractContextManager["StatsFile"]):

@@ -1,6 +1,7 @@
 """The progress of a run -> what systemd is told: ready, alive, status, stopping.
 
 Only progress counts as a sign of life: the watchdog is fed by label frames that went through the loop, never by time.
+While the source waits for its device, each of its attempts counts: it yields blocks without samples meanwhile.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def supervised(
 ) -> Iterator[AudioBlock]:
     """Yield the same blocks, and tell systemd after each what has changed.
 
-    READY=1 is sent with the first answer of the system, STOPPING=1 at the end, however it ends.
+    READY=1 is sent with the first answer of the system, or as soon as the source waits for its device; STOPPING=1 at
+    the end, however it ends.
 
     Args:
         blocks: on their way to the pipeline.
@@ -63,13 +65,14 @@ def supervised(
         for block in blocks:
             yield block
             now_s = clock()
-            if not ready and pipeline.answers:
+            waiting = not block.lost and not len(block.samples)
+            if not ready and (pipeline.answers or waiting):  # systemd would wait at boot, and end the run in the end
                 ready = notify("READY=1")
-            if pipeline.clock.steps > steps and now_s - alive_s >= WATCHDOG_S:
+            if (pipeline.clock.steps > steps or waiting) and now_s - alive_s >= WATCHDOG_S:
                 steps, alive_s = pipeline.clock.steps, now_s
                 notify("WATCHDOG=1")
             if ready and now_s - status_s >= STATUS_S:
                 status_s = now_s
-                notify(f"STATUS={status()}")
+                notify(f"STATUS={'waiting for the microphone; ' if waiting else ''}{status()}")
     finally:
         notify("STOPPING=1")

@@ -11,10 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.files import write_atomically
+from edge.files import read_bounded, write_atomically
 from edge.types import FrameRow
 
 LABEL_FRAME_S = 0.1
+
+MOST_CSV_BYTES = 2**28
+"""Largest csv file that is read: some ten million lines."""
 
 _COLUMNS = ("frame", "class", "track", "azimuth", "elevation", "distance")
 _INTEGER_END = 2**31  # frames and tracks stay inside 32 bits
@@ -48,12 +51,13 @@ def read_annotations(path: str | Path, classes: int) -> list[Label]:
         classes: number of classes; class indices run from 0 to `classes - 1`.
 
     Raises:
-        ValueError: naming file and line, what was got and what was wanted.
-        OSError: the file cannot be read.
+        ValueError: naming the file, and the line where one is at fault, what was got and what was wanted.
     """
     path = Path(path)
-    text = path.read_text(encoding="utf-8-sig", errors="replace")  # a stray byte fails later, as a number in its line
-    rows = [(number, line.split(",")) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    content = read_bounded(path, MOST_CSV_BYTES)
+    text = content.decode("utf-8-sig", errors="replace")  # a stray byte fails later, as a number in its line
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    rows = [(number, line.split(",")) for number, line in enumerate(lines, start=1) if line.strip()]
     if rows and rows[0][1][0].strip(" \t#\"'").lower().startswith("frame"):
         del rows[0]
     width = len(rows[0][1]) if rows else 0

@@ -34,6 +34,8 @@ STATS = RunStats(
     events={"bell": 1},
     dropped={"null": 0},
     machine=MachineStats(50.0, 100.0),
+    repaired_samples=1,
+    faulty_channels={2: "silent"},
 )
 
 

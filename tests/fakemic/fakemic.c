@@ -8,6 +8,8 @@
  *   unplug  poll and pointer return -ENODEV at once, and the device cannot be opened
  *   vanish  what the kernel does when a plug is pulled: POLLERR | POLLNVAL for ever, state DISCONNECTED, nothing to read
  *   freeze  no samples and no error; the device can be opened, but delivers no samples
+ *   16000   or another divisor of the rate: the plug is pulled, and the device is back with this rate only. It delivers
+ *           every third sample, say, so the sound is the same
  *
  * pcm_type.fakemic { lib "/path/fakemic.so" }
  * pcm.NAME { type fakemic  file "a.raw"  control "fault"  channels 4  rate 48000  hint { show on description "NAME" } }
@@ -31,6 +33,7 @@ struct device {
     int timer; /* wakes the process that polls, four times in a period */
     enum fault fault;
     int running;
+    unsigned int step; /* frames of the file for one of the device */
     uint64_t first;  /* frame number at which the stream was started */
     uint64_t taken;  /* frames read since then */
     uint64_t frozen; /* frames recorded between the start and a freeze */
@@ -41,6 +44,18 @@ static uint64_t frame_number(const struct device *device)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * device->io.rate + (uint64_t)now.tv_nsec * device->io.rate / 1000000000;
+}
+
+/* The number in the control file, 0 without one. */
+static unsigned int read_rate(const char *path)
+{
+    char said[8] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t count = read(fd, said, 6);
+    close(fd);
+    return count > 0 ? (unsigned int)strtoul(said, NULL, 10) : 0;
 }
 
 static enum fault read_control(const char *path)
@@ -70,7 +85,8 @@ static enum fault fault_now(struct device *device)
 {
     if (device->fault == NONE) {
         uint64_t before = recorded(device);
-        device->fault = read_control(device->control);
+        unsigned int rate = read_rate(device->control);
+        device->fault = rate && rate != device->io.rate ? VANISH : read_control(device->control);
         device->frozen = before;
         if (device->fault == UNPLUG || device->fault == VANISH)
             snd_pcm_ioplug_set_state(&device->io, SND_PCM_STATE_DISCONNECTED);
@@ -140,7 +156,7 @@ static snd_pcm_sframes_t on_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel
         return -ENODEV;
     char *to = (char *)areas->addr + (areas->first + (size_t)areas->step * offset) / 8;
     for (snd_pcm_uframes_t done = 0; done < size; done++, device->taken++) {
-        size_t from = (device->first + device->taken) % device->frames;
+        size_t from = (device->first + device->taken) * device->step % device->frames;
         memcpy(to + done * device->frame_bytes, device->sound + from * device->frame_bytes, device->frame_bytes);
     }
     return size;
@@ -249,6 +265,9 @@ SND_PCM_PLUGIN_DEFINE_FUNC(fakemic)
         return -ENODEV;
 
     struct device *device = calloc(1, sizeof *device);
+    unsigned int other_rate = read_rate(control);
+    device->step = other_rate ? (unsigned int)rate / other_rate : 1;
+    rate = other_rate ? other_rate : rate;
     device->control = strdup(control);
     device->frame_bytes = 2 * channels;
     int error = map_sound(device, file);

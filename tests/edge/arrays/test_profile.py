@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -64,3 +65,18 @@ def test_foa_arrays_fit_models_for_foa_and_capsules_fit_their_own():
     assert load_array("em32_tetra").heard_as(("foa", "em32_tetra"))
     assert not load_array("em32_tetra").heard_as(("foa",))
     assert not load_array("foa").heard_as(("em32_tetra",))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("name", "a\nb"), ("name", ""), ("name", "a\x07"), ("device", "a\nb"), ("device", "\ud800")]
+)
+def test_names_can_be_printed(key, value):
+    with pytest.raises(ValueError, match=rf"^got {key} .*, wanted printable characters$"):
+        replace(load_array("foa"), **{key: value})
+
+
+@pytest.mark.parametrize("name", ["a\n", "a%h", 'a"', "a b", "a}", "$x", "a" * 16])
+def test_names_of_arrays_with_a_card_are_those_of_alsa(name):
+    """They get into a udev rule and into asound.conf."""
+    with pytest.raises(ValueError, match=r"^got name "):
+        replace(load_array("respeaker_usb4"), name=name)

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge.audio import microphone
@@ -105,12 +106,11 @@ def test_device_that_cannot_be_opened(recorder, monkeypatch, program, kind, mess
 
 
 @pytest.mark.parametrize("stops", ["wait()", "sys.exit(3)", "sys.stdout.buffer.write(b'1234567')"])
-def test_device_that_stops_is_opened_again(recorder, caplog, stops):
-    """It hangs, its process ends or tells half a buffer; then it is away, hangs, is another, and is back."""
+def test_a_device_that_stops_is_opened_again(recorder, caplog, stops):
+    """It hangs, its process ends or tells half a buffer; then it is away, hangs, and is back."""
     options = recorder(
         OPENS + "give(4800, 1.0)\ngive(4800, 2.0)\n" + stops,
         "say(error='no device', refused=True)",
-        "say(name='mic4', sample_rate_hz=16000)\ngive(1600, 3.0)\nwait()",
         OPENS + "wait()",
         OPENS + "give(4800, 4.0)\ngive(4800, 5.0)\nwait()",
     )
@@ -118,7 +118,7 @@ def test_device_that_stops_is_opened_again(recorder, caplog, stops):
     began_s = time.monotonic()
     with caplog.at_level(logging.INFO):
         source = mic.blocks(deadline_s=0.4)
-        blocks = [next(source) for _ in range(5)]
+        blocks = told(source, 5)
     took_s = time.monotonic() - began_s
     mic.close()
     assert [len(block.samples) for block in blocks] == [4800, 4800, 0, 4800, 4800]
@@ -132,7 +132,71 @@ def test_device_that_stops_is_opened_again(recorder, caplog, stops):
     assert first == "microphone 'mic4' stopped delivering: no samples for 0.4 s: trying again until it is back"
     assert second.startswith("microphone 'mic4' is back after ")
     devices = [option.split()[-1] for option in options()]
-    assert len(devices) >= 5 and devices == ["--device=3", *["--device=mic4"] * (len(devices) - 1)]
+    assert len(devices) >= 4 and devices == ["--device=3", *["--device=mic4"] * (len(devices) - 1)]
+
+
+def told(source, count):
+    """The next blocks that say something: between them are some of a source that waits."""
+    blocks = []
+    while len(blocks) < count:
+        block = next(source)
+        if block.lost or len(block.samples):
+            blocks.append(block)
+    return blocks
+
+
+@pytest.mark.parametrize("rates_hz", [(48000, 16000), (16000, 24000), (24000, 44100), (44100, 48000)])
+def test_a_device_that_comes_back_at_another_rate_is_heard(recorder, caplog, rates_hz):
+    """Samples are resampled from the new rate, and their times go on."""
+    first, second = (f"say(name='mic4', sample_rate_hz={rate_hz})\n" for rate_hz in rates_hz)
+    tenth = [rate_hz // 10 for rate_hz in rates_hz]
+    options = recorder(
+        first + f"for n in range(4): time.sleep(0.1); give({tenth[0]}, 0.5)\nwait()",
+        second + f"for n in range(4): time.sleep(0.1); give({tenth[1]}, 0.25)\nwait()",
+    )
+    with open_source("mic", 4, 24000, device="mic4", native_rate_hz=rates_hz[0], deadline_s=0.4) as source:
+        began_s, blocks = time.monotonic(), []
+        while not blocks or not len(blocks[-1].samples) or abs(blocks[-1].samples[-1, 0] - 0.25) > 1e-3:
+            blocks += told(source.blocks, 1)
+        took_s = time.monotonic() - began_s
+    end = 0
+    for block in blocks:
+        assert block.start == end + block.lost
+        end = block.start + len(block.samples)
+    assert sum(len(block.samples) for block in blocks if not block.start) > 0
+    heard = np.concatenate([block.samples[:, 0] for block in blocks])
+    assert np.count_nonzero(np.abs(heard - 0.5) < 1e-3) == pytest.approx(0.4 * 24000, abs=300)
+    assert 0.75 < end / 24000 < took_s + 0.5  # seconds of the clock, whatever the rate
+    assert f"microphone 'mic4': got {rates_hz[1]} Hz, after {rates_hz[0]} Hz before" in caplog.text
+    assert all(f"--rate-hz={rates_hz[0]}" in option for option in options()[:2])
+
+
+def test_a_device_that_is_missing_at_the_start_is_waited_for(recorder, caplog):
+    """It is away, cannot be opened, hangs, and is there at last. Blocks without samples keep the loop going."""
+    options = recorder(
+        "say(error='no device', refused=True)",
+        "say(error='busy', refused=False)",
+        OPENS + "wait()",
+        "say(name='mic4', sample_rate_hz=16000)\ngive(1600, 0.5)\ngive(1600, 0.5)\nwait()",
+    )
+    with open_source("mic", 4, 24000, device="mic", deadline_s=0.4, wait=True) as source:
+        assert source.name == "mic"
+        first = next(source.blocks)
+        assert (len(first.samples), first.start, first.lost) == (0, 0, 0)
+        blocks = told(source.blocks, 1)
+    assert (blocks[0].start, blocks[0].lost) == (0, 0) and len(blocks[0].samples) > 1000
+    assert len(options()) >= 4
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0] == "no device: trying again until it is there" and len(said) <= 3  # the others were not due
+    assert "stopped delivering" not in caplog.text
+
+
+def test_a_device_that_hangs_at_the_start_is_waited_for(recorder, caplog):
+    recorder(OPENS + "wait()", OPENS + "give(4800, 1.0)\nwait()")
+    mic = Microphone("mic4", 4, 48000, wait=True)
+    (block,) = told(mic.blocks(deadline_s=0.4), 1)
+    mic.close()
+    assert (len(block.samples), block.start, block.lost) == (4800, 0, 0)
 
 
 def test_device_that_never_delivers_is_an_error(recorder):

@@ -423,6 +423,26 @@ def test_faults_are_recovered_from(tmp_path, plugin, recordings, tiny_bundle):
                 assert event["class"] in {name for _, name in SOUNDS} and event["offset_s"] - event["onset_s"] < 1.15
 
 
+def test_a_microphone_that_comes_back_at_another_rate_is_heard(tmp_path, plugin, recordings, tiny_bundle):
+    """It has 48 kHz, then only 16 kHz, then 24 kHz: events have the right classes and lengths each time."""
+    device = Device(tmp_path / "device", plugin, recordings / "scene.raw", 48000)
+    settings = "[budget]\ngovernor = false\n"
+    with listening(tmp_path / "device", device, tiny_bundle, 10.0, settings) as run:
+        until(lambda: (run.folder / "events.jsonl").is_file() and run.lines(), LIMIT_S, "the first event")
+        for n, (before_hz, rate_hz) in enumerate([(48000, 16000), (16000, 24000)], start=1):
+            device.fail(str(rate_hz))
+            until(lambda n=n: run.stderr.count("is back after") >= n, LIMIT_S, f"recovery at {rate_hz} Hz")
+            assert f"microphone 'mic4': got {rate_hz} Hz, after {before_hz} Hz before" in run.stderr
+            before = len(run.lines())
+            until(lambda before=before: len(run.lines()) > before + 2, LIMIT_S, f"events at {rate_hz} Hz")
+        run.process.send_signal(signal.SIGTERM)
+        assert run.process.wait(LIMIT_S) == 0
+        for event in run.lines():
+            assert event["class"] in {name for _, name in SOUNDS} and event["offset_s"] - event["onset_s"] < 1.15
+        onsets_s = [event["onset_s"] for event in run.lines()]
+        assert onsets_s == sorted(onsets_s)
+
+
 @pytest.mark.long
 def test_faults_are_recovered_from_in_time(tmp_path, plugin, recordings, tiny_bundle):
     endure(tmp_path, plugin, recordings, tiny_bundle, rounds=1, deadline_s=0.7)

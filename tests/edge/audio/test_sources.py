@@ -127,7 +127,9 @@ def test_pipes_are_real_time_and_files_are_not(tmp_path):
     with os.fdopen(read_end, "rb") as stdin:
         source = open_source("-", 4, 24000, stdin=stdin)
         assert source.real_time and source.age_s is None
-        with pytest.raises(ValueError, match=r"^stdin: got realtime, wanted it for a file only"):
+        with pytest.raises(
+            ValueError, match=r"^stdin \(s16le, 4 channels, 24000 Hz\): got realtime, wanted it for a file only"
+        ):
             open_source("-", 4, 24000, stdin=stdin, realtime=True)
     os.close(write_end)
 
@@ -179,10 +181,6 @@ def test_bad_stdin(monkeypatch):
         open_source("-", 4, 24000, raw=RawFormat(channels=2), stdin=io.BytesIO())
     with pytest.raises(ValueError, match="got type 's8', wanted one of s16le, s32le, f32le"):
         RawFormat("s8")
-    x = noise(5000)
-    x[4321, 1] = np.inf
-    with pytest.raises(ValueError, match="stdin: sample 4321 of channel 1 is inf"):
-        list(open_source("-", 4, 24000, raw=RawFormat("f32le"), stdin=io.BytesIO(x.tobytes())))
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(ValueError, match="stdin: closed"):
         open_source("-", 4, 24000)

@@ -53,6 +53,13 @@ def test_file_writes_csv_and_json_lines_for_each_wav(seld, wav, tmp_path, sounds
     assert re.fullmatch(r"(\d+,[01],\d+,-?\d+,-?\d+\n)+", (out / "scene.csv").read_text())
 
 
+def test_file_replaces_what_it_wrote_before(seld, wav, tmp_path):
+    seld("file", wav, "--out", tmp_path / "out")
+    once = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    seld("file", wav, "--out", tmp_path / "out")
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == once
+
+
 def test_files_do_not_hear_each_other(seld, wav, tmp_path, sounds):
     write_wav(tmp_path / "cut.wav", sounds[:40_000], 24000)
     seld("file", tmp_path / "cut.wav", wav, "--out", tmp_path / "both")
@@ -98,6 +105,34 @@ def test_raw_samples_on_stdin(seld, tmp_path, sounds, monkeypatch):
     assert (code, err) == (0, "")
     is_about(events(out), LOW, HIGH)
     assert all(event["time"].endswith("Z") for event in events(out))  # heard live
+
+
+def test_bad_samples_on_stdin_are_replaced_and_counted(seld, tmp_path, sounds, monkeypatch, caplog):
+    """They are in the first sound: it is found as it is, and the rest too."""
+    broken = sounds.astype("<f4")
+    broken[30_000, 0], broken[30_001, 1], broken[30_002, 2] = np.nan, np.inf, 1e20
+    (tmp_path / "a.toml").write_text(f'[stdin]\nsample_type = "f32le"\n[prometheus]\ntextfile = "{tmp_path}/a.prom"\n')
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(broken.tobytes())))
+    options = ("--config", tmp_path / "a.toml", "--stats", tmp_path / "a.json")
+    code, out, err = seld("run", "--source", "-", *options)
+    assert (code, err) == (0, "")
+    is_about(events(out), LOW, HIGH)
+    assert json.loads((tmp_path / "a.json").read_text())["repaired_samples"] == 3
+    assert "seld_edge_repaired_samples_total 3.0\n" in (tmp_path / "a.prom").read_text()
+    assert "stdin: sample 30000 of channel 0 is nan: such samples are replaced" in caplog.text
+
+
+def test_a_channel_that_dies_while_running_is_named(seld, tmp_path, sounds, monkeypatch, caplog):
+    broken = sounds.astype("<f4")
+    broken[24_000:, 3] = 0.0
+    settings = '[stdin]\nsample_type = "f32le"\n[microphone]\nchannel_fault_s = 1\n'
+    (tmp_path / "a.toml").write_text(f'{settings}[prometheus]\ntextfile = "{tmp_path}/a.prom"\n')
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(broken.tobytes())))
+    options = ("--config", tmp_path / "a.toml", "--stats", tmp_path / "a.json")
+    assert seld("run", "--source", "-", *options)[0] == 0
+    assert json.loads((tmp_path / "a.json").read_text())["faulty_channels"] == {"3": "silent"}
+    assert 'seld_edge_faulty_channel{channel="3",fault="silent"} 1.0\n' in (tmp_path / "a.prom").read_text()
+    assert "stdin: channel 3 is silent for 1 s while others work" in caplog.text
 
 
 def test_stats_are_written_in_the_end(seld, wav, tmp_path, caplog):

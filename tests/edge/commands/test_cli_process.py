@@ -68,7 +68,10 @@ def test_the_version_names_the_runtime(capfd):
 
 @pytest.mark.parametrize("command", ["run", "models"])
 def test_a_closed_pipe(tiny_bundle, wav, tmp_path, command):
-    """The reader is gone before the first event. A file beside the pipe keeps its whole lines."""
+    """The reader is gone before the first event. That is no error: the shell sees what SIGPIPE gives.
+
+    A file beside the pipe keeps its whole lines.
+    """
     read_end, write_end = os.pipe()
     os.close(read_end)
     sinks = ["--sink", f"jsonl:{tmp_path}/a.jsonl", "--sink", "jsonl:-"]
@@ -87,8 +90,7 @@ sys.exit(edge.cli.main())
     ) as child:
         os.close(write_end)
         _, err = child.communicate(timeout=600)
-    wanted = "sink jsonl:-: Broken pipe" if command == "run" else "stdout: the reader has closed the pipe"
-    refused((child.returncode, "", without_introduction(err) if command == "run" else err), wanted)
+    assert (child.returncode, without_introduction(err) if command == "run" else err) == (128 + signal.SIGPIPE, "")
     if command == "run":
         is_about(events((tmp_path / "a.jsonl").read_text()), LOW)
 

@@ -99,9 +99,9 @@ def test_options_that_name_nothing(seld, wav, args, message, tiny_bundle):
         ("sauce = 'demo'", "a.toml: got unknown key 'sauce', wanted one of model, source"),
         ("[microphone]\ngain = 1", "a.toml: microphone: got unknown key 'gain'"),
         ("[decode]\nonn = 1", "a.toml: decode: got unknown key 'onn'"),
-        ("[system]\noverlap = 1", "system: got unknown key 'overlap'"),
-        ("[system]\nmax_overlap = 7", "system: got max_overlap 7, wanted 1, 2 or 3"),
-        ("[decode]\non = 0.1", "decode: got on 0.1 and off 0.3"),
+        ("[system]\noverlap = 1", "a.toml: system: got unknown key 'overlap'"),
+        ("[system]\nmax_overlap = 7", "a.toml: system: got max_overlap 7, wanted 1, 2 or 3"),
+        ("[decode]\non = 0.1", "a.toml: decode: got on 0.1 and off 0.3"),
         ("threads = 'two'", "a.toml: threads: got 'two', wanted int"),
         ("blas_threads = 0", "a.toml: got blas_threads 0, wanted 1 to 64"),
         ("blas_threads = 'x'", "a.toml: blas_threads: got 'x', wanted int"),
@@ -158,15 +158,47 @@ def test_devices_that_are_not_there(seld, tmp_path, monkeypatch):
     refused(seld(*mic), "PyAudio is not installed")
 
 
+def test_a_failure_that_may_pass_is_not_that_of_settings(seld, tmp_path, monkeypatch):
+    """The service is started again after exit code 1, but not after 2."""
+    program = (
+        "import json, sys; print(json.dumps({'name': 'mic4', 'sample_rate_hz': 24000}), flush=True); sys.stdin.read()"
+    )
+    monkeypatch.setattr("edge.audio.microphone.RECORDER", (sys.executable, "-c", program))
+    code, out, err = seld("run", "--source", "mic", "--sink", f"lines:unix:{tmp_path}/none/a")
+    assert (code, out) == (
+        1,
+        "",
+    ) and err == f"seld-edge: sink lines:unix:{tmp_path}/none/a: No such file or directory\n"
+    monkeypatch.setattr("edge.audio.microphone.RECORDER", (sys.executable, "-c", ""))
+    code, out, err = seld("run", "--source", "mic")
+    assert (code, err) == (1, "seld-edge: microphone 'default': cannot be opened: the recorder process has ended\n")
+
+
+def test_mqtt_without_its_package_leaves_no_folder(seld, wav, tmp_path, monkeypatch):
+    (tmp_path / "a.toml").write_text(f'[mqtt]\noutbox = "{tmp_path}/outbox"\n')
+    monkeypatch.setitem(sys.modules, "paho.mqtt", None)
+    words = ("run", "--source", wav, "--sink", "mqtt:", "--config", tmp_path / "a.toml")
+    refused(seld(*words), "paho-mqtt is not installed: pip install paho-mqtt")
+    assert not (tmp_path / "outbox").exists()
+
+
+def test_a_run_without_a_source_does_not_play_the_demo(seld, tmp_path):
+    """Such as a settings file that lost its line: the demo would pass for what the device hears."""
+    refused(seld("run"), "got no --source, wanted mic, - or a file; `seld-edge demo` plays the demo")
+    (tmp_path / "a.toml").write_text(f'sinks = ["jsonl:{tmp_path}/a.jsonl"]\n')
+    wanted = r'a\.toml: got no source, wanted one, such as a line `source = "mic"` above all tables, or --source'
+    refused(seld("run", "--config", tmp_path / "a.toml"), wanted)
+    assert not (tmp_path / "a.jsonl").exists()
+
+
 def test_stdin_that_makes_no_sense(seld, tmp_path, monkeypatch):
     def stdin(content):
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
 
     stdin(b"")
     refused(seld("run", "--source", "-"), "stdin: no samples")
-    (tmp_path / "a.toml").write_text('[stdin]\nsample_type = "f32le"\n')
-    stdin(np.full(4000, np.nan, "<f4").tobytes())
-    refused(seld("run", "--source", "-", "--config", tmp_path / "a.toml"), "stdin: sample 0 of channel 0 is nan")
+    stdin(b"RIFF" + bytes(9000))
+    refused(seld("run", "--source", "-"), "stdin: got a wav file, wanted raw samples: name the file, or use `-t raw`")
     (tmp_path / "a.toml").write_text("[stdin]\nchannels = 6\n")
     refused(seld("run", "--source", "-", "--config", tmp_path / "a.toml"), "stdin: got 6 channels, wanted 4")
     monkeypatch.setattr(sys, "stdin", None)

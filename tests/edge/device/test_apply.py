@@ -133,7 +133,7 @@ def test_missing_files_are_created(tmp_path, capsys):
     apply(system_files(load_board("5"), load_array(HAT), HAT), tmp_path, write=True)
     assert read_settings(tmp_path / SETTINGS_PATH).array == HAT
     assert (tmp_path / SETTINGS_PATH).read_text() == shipped("config.toml").replace('"foa"', '"seeed_4mic"')
-    assert undo(tmp_path)
+    assert undo(tmp_path, write=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -163,7 +163,7 @@ def test_a_link_is_followed_but_not_out_of_the_prefix(pi, apply_to):
     before = tree(pi)
     apply_to(HAT)
     assert asound.is_symlink() and "pcm.seeed_4mic" in (pi / "etc/asound_4mic.conf").read_text()
-    assert undo(pi)
+    assert undo(pi, write=True)
     assert asound.is_symlink() and tree(pi) == before
     refused = {"/etc/passwd": "got a link to /etc/passwd, wanted it below", "asound.conf": "got links in a circle"}
     for target, said in refused.items():
@@ -199,10 +199,10 @@ def test_undo_restores_everything(pi, apply_to, capsys, caplog, arrays):
     for array, board in zip(arrays, ("zero2w", "4", "5", "3b"), strict=False):
         apply_to(array, board)
     capsys.readouterr()
-    assert undo(pi)
+    assert undo(pi, write=True)
     assert tree(pi) == before
     assert f"--- {pi / BOARD_PATH}\n+++ /dev/null\n" in capsys.readouterr().out
-    assert undo(pi)
+    assert undo(pi, write=True)
     assert tree(pi) == before and "nothing to undo" in caplog.text
 
 
@@ -217,7 +217,7 @@ def test_undo_restores_any_bytes(tmp_path_factory, texts):
     apply(system_files(load_board("4"), load_array(HAT), HAT), root, write=True)
     for path, text in dict(texts).items():
         assert (root / path).read_bytes().startswith(text)
-    assert undo(root)
+    assert undo(root, write=True)
     assert tree(root) == before
 
 
@@ -226,7 +226,7 @@ def test_later_changes_of_others_are_kept(pi, apply_to, caplog):
     for path in (ASOUND_PATH, BOOT_PATH, SETTINGS_PATH):
         with (pi / path).open("ab") as file:
             file.write(b"# added later\n")
-    assert not undo(pi)
+    assert not undo(pi, write=True)
     assert (pi / ASOUND_PATH).read_bytes() == b"pcm.mine { type null }\n# added later\n"
     assert (pi / BOOT_PATH).read_bytes() == b"# caf\xe9\r\ndtparam=audio=on\r\n[pi4]\narm_boost=1\n# added later\n"
     assert (pi / SETTINGS_PATH).read_text().endswith('host = "broker"\n# added later\n')
@@ -242,7 +242,7 @@ def test_changes_of_others_between_two_runs_are_kept(pi, apply_to):
         with (pi / path).open("ab") as file:
             file.write(b"# added later\n")
     apply_to(HAT)
-    assert not undo(pi)
+    assert not undo(pi, write=True)
     assert (pi / ASOUND_PATH).read_bytes() == b"pcm.mine { type null }\n# added later\n"
     assert (pi / SETTINGS_PATH).read_text().endswith("# added later\n")
 
@@ -250,18 +250,18 @@ def test_changes_of_others_between_two_runs_are_kept(pi, apply_to):
 def test_an_interrupted_write_can_be_undone(pi, apply_to, monkeypatch):
     """After a power cut, some files may be new and others old."""
 
-    def broken(path, target):
-        if target.name == "board.conf":
+    def broken(path, target, **folders):
+        if target == "board.conf":
             raise OSError(28, "No space left on device")
-        return replace(path, target)
+        return replace(path, target, **folders)
 
-    before, replace = tree(pi), Path.replace
-    monkeypatch.setattr(Path, "replace", broken)
+    before, replace = tree(pi), os.replace
+    monkeypatch.setattr("edge.device.prefix_files.os.replace", broken)
     with pytest.raises(OSError, match="No space left"):
         apply_to(HAT)
     monkeypatch.undo()
     assert b"pcm.seeed_4mic" in (pi / ASOUND_PATH).read_bytes() and not (pi / BOARD_PATH).exists()
-    assert undo(pi)
+    assert undo(pi, write=True)
     assert tree(pi) == before
 
 
@@ -271,7 +271,7 @@ def test_undo_restores_owners(pi, apply_to):
     apply_to()
     assert ((pi / SETTINGS_PATH).stat().st_uid, (pi / SETTINGS_PATH).stat().st_gid) == (1234, 1235)
     os.chown(pi / SETTINGS_PATH, 0, 0)
-    assert undo(pi)
+    assert undo(pi, write=True)
     assert ((pi / SETTINGS_PATH).stat().st_uid, (pi / SETTINGS_PATH).stat().st_gid) == (1234, 1235)
 
 
@@ -285,7 +285,7 @@ def test_an_unreadable_index(pi, text):
     (pi / FOLDER).mkdir(parents=True)
     (pi / FOLDER / "index.json").write_text(text)
     with pytest.raises(ValueError, match=r"index\.json: got something else, wanted the index of"):
-        undo(pi)
+        undo(pi, write=True)
 
 
 # What the system makes of it
@@ -380,7 +380,11 @@ def test_the_command(pi, capsys):
     assert "echo performance" in (pi / BOARD_PATH).read_text()
     with (pi / SETTINGS_PATH).open("a") as file:
         file.write("# mine\n")
-    assert main(["apply", "--undo", *at]) == 1  # the settings stay
+    changed = tree(pi)
+    assert main(["apply", "--undo", *at]) == 1  # the settings would stay
+    assert "-ExecStartPre=" in capsys.readouterr().out and tree(pi) == changed
+    assert main(["apply", "--undo", "--write", *at]) == 1
+    assert not (pi / BOARD_PATH).exists()
     assert main(["apply", "--array", "foa", "--write", *at]) == 0
 
 

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -98,3 +99,11 @@ def test_profiles_that_make_no_sense(tmp_path, text, message):
 def test_profiles_that_are_not_there():
     with pytest.raises(ValueError, match=r"^board '6': got no such profile, wanted 3b, 4, 5, zero2w or a \.toml file$"):
         load_board("6")
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nExecStart=/bin/sh", "a\rb", "50%h", 'a"b', "a'b", "$HOME", "", "ä", "a\\b", "x" * 65]
+)
+def test_names_that_would_change_a_unit_are_refused(name):
+    with pytest.raises(ValueError, match=r"^got name .*, wanted 1 to 64 letters, digits, spaces, _, \., \+ or -$"):
+        replace(load_board("4"), name=name)

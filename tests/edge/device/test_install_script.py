@@ -102,6 +102,8 @@ def test_a_dry_run_prints_everything_and_does_nothing(tmp_path, install, command
         "run apt-get update",
         "run env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends python3-pyaudio",
     ]
+    pip = [line for line in said if " pip " in line]
+    assert pip[-1].endswith(f"[mqtt,metrics] --constraint {ROOT}/constraints.txt")
     assert f"run {sys.executable} -m venv --clear --system-site-packages {venv}" in said
     assert said[-3:-1] == [
         f"run ln -sfn {venv}/bin/seld-edge /usr/local/bin/seld-edge",
@@ -117,6 +119,7 @@ def test_wheels_need_no_network(install, wheels):
         f"--no-index --find-links {wheels.folder} {wheels.folder}/{WHEEL}" in line for line in pip
     )
     assert "apt-get update" not in done.stdout and "install-service" not in done.stdout
+    assert "--constraint" not in done.stdout  # the versions are those in the folder
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Files below a prefix: where they are, and how they are replaced."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from edge.device.backup import FOLDER, Backups
 from edge.device.prefix_files import read_file, real_path, replace_file
 
 FILE = Path("etc/a.conf")
@@ -47,17 +49,106 @@ def test_a_planted_temporary_file_is_not_written_through(prefix, tmp_path):
 def test_a_temporary_file_planted_in_between_is_an_error(prefix, tmp_path, monkeypatch):
     victim, planted = tmp_path / "victim", prefix / "etc/.a.conf.part"
     victim.write_bytes(b"untouched")
-    unlink = Path.unlink
-
-    def plant(path, missing_ok=False):
-        unlink(path, missing_ok)
-        planted.symlink_to(victim)
 
     with monkeypatch.context() as quick:
-        quick.setattr(Path, "unlink", plant)
+        quick.setattr("edge.device.prefix_files._unlink", lambda name, folder: planted.symlink_to(victim))
         with pytest.raises(FileExistsError):
             replace_file(prefix, FILE, b"new")
     assert victim.read_bytes() == b"untouched" and read_file(prefix, FILE) is None
+
+
+DEEP = Path("a/b/c/d.conf")
+
+
+@pytest.mark.parametrize("part", ["a", "a/b", "a/b/c", "a/b/c/d.conf"])
+@pytest.mark.parametrize("target", ["{outside}", "../../../../../../../../{outside}", "/etc"])
+@pytest.mark.parametrize("content", [b"new", None])
+def test_no_link_in_any_place_leads_out_of_the_prefix(prefix, tmp_path, part, target, content):
+    outside = tmp_path / "outside"
+    (outside / "b/c").mkdir(parents=True)
+    (outside / "d.conf").write_bytes(b"untouched")
+    (prefix / part).parent.mkdir(parents=True, exist_ok=True)
+    (prefix / part).symlink_to(target.format(outside=outside))
+    before = sorted(outside.rglob("*"))
+    with pytest.raises(ValueError, match="got a link to "):
+        replace_file(prefix, DEEP, content)
+    assert sorted(outside.rglob("*")) == before and (outside / "d.conf").read_bytes() == b"untouched"
+
+
+@pytest.mark.parametrize("part", ["a", "a/b", "a/b/c"])
+@pytest.mark.parametrize("content", [b"new", None])
+def test_a_folder_that_becomes_a_link_in_between_is_not_followed(prefix, tmp_path, monkeypatch, part, content):
+    """Whoever may write to a folder below the prefix swaps it after the links were resolved."""
+    outside = tmp_path / "outside"
+    for folder in (outside, outside / "c", outside / "b/c"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "d.conf").write_bytes(b"untouched")
+    (prefix / "a/b/c").mkdir(parents=True)
+    (prefix / DEEP).write_bytes(b"old")
+
+    def swapped(prefix, path):
+        real = real_path(prefix, path)
+        (prefix / part).rename(tmp_path / "taken")
+        (prefix / part).symlink_to(outside)
+        return real
+
+    monkeypatch.setattr("edge.device.prefix_files.real_path", swapped)
+    with pytest.raises(OSError, match=r"Not a directory|Too many levels of symbolic links"):
+        replace_file(prefix, DEEP, content)
+    contents = {path.read_bytes() for path in outside.rglob("*") if path.is_file()}
+    assert contents == {b"untouched"} and len(list(outside.rglob("*"))) == 6
+
+
+def test_a_hard_link_keeps_its_content_and_owner(prefix, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"untouched")
+    victim.chmod(0o640)
+    os.link(victim, prefix / FILE)
+    os.link(victim, prefix / "etc/.a.conf.part")
+    replace_file(prefix, FILE, b"new")
+    assert (victim.read_bytes(), victim.stat().st_mode & 0o777, victim.stat().st_nlink) == (b"untouched", 0o640, 1)
+    assert read_file(prefix, FILE) == b"new"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_owners_are_not_given_through_a_link(prefix, tmp_path, monkeypatch):
+    """The temporary file becomes a link after it was opened: its descriptor gets the owner, not the target."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"untouched")
+    (prefix / FILE).write_bytes(b"old")
+    os.chown(prefix / FILE, 1234, 1235)
+    fstat = os.fstat
+
+    def planted(fd):
+        status = fstat(fd)
+        part = prefix / "etc/.a.conf.part"
+        if part.exists():
+            part.unlink()
+            part.symlink_to(victim)
+        return status
+
+    monkeypatch.setattr("edge.device.prefix_files.os.fstat", planted)
+    replace_file(prefix, FILE, b"new")
+    assert victim.read_bytes() == b"untouched" and victim.stat().st_uid == 0
+
+
+def test_backups_do_not_leave_the_prefix(prefix, tmp_path):
+    """Neither by a link in place of their folder nor by what a planted index names."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (prefix / "var/backups").mkdir(parents=True)
+    (prefix / FOLDER).symlink_to(outside)
+    (prefix / FILE).write_bytes(b"old")
+    with pytest.raises(ValueError, match="got a link to "):
+        Backups(prefix).change({FILE: b"new"})
+    assert list(outside.iterdir()) == [] and outside.stat().st_mode & 0o777 == 0o755
+    (prefix / FOLDER).unlink()
+    (prefix / FOLDER).mkdir()
+    kept = {"before": None, "after": None, "disturbed": False, "made": []}
+    for files in ({"../outside/a": kept}, {"/etc/passwd": kept}, {"etc/a": kept | {"made": ["../outside"]}}):
+        (prefix / FOLDER / "index.json").write_text(json.dumps({"made": [], "files": files}))
+        with pytest.raises(ValueError, match=r"index\.json: got something else, wanted the index of"):
+            Backups(prefix)
 
 
 def test_a_failed_write_leaves_the_old_file(prefix, monkeypatch):

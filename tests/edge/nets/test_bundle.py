@@ -182,7 +182,7 @@ def test_incomplete_manifests_are_refused(folder, key):
     [
         (b"", "not valid JSON: "),
         (b"{", "not valid JSON: "),
-        (b"\xff\xfe", "not valid JSON: "),
+        (b"\xff\xfe", "got byte 0xff at 0, wanted UTF-8"),
         (b"[" * 100_000, "not valid JSON: "),
         (b"[]", "got list, wanted an object"),
         (b"null", "got NoneType, wanted an object"),
@@ -413,3 +413,19 @@ def test_an_unchecked_bundle_is_told_when_it_is_loaded(folder, tmp_path, caplog)
     changed(folder, unchecked="no")
     with pytest.raises(ValueError, match=r"manifest\.json: unchecked: got 'no', wanted bool"):
         load_bundle(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"low"', r'"lo\ud800w"', r"got '\\ud800', half of a surrogate pair, wanted whole characters"),
+        ('"low"', r'"lo\nw"', r"got name 'lo\\nw', wanted printable characters"),
+        ('"low"', r'"lo\u0007w"', r"got name 'lo\\x07w', wanted printable characters"),
+    ],
+)
+def test_names_of_classes_can_be_printed(tmp_path, tiny_bundle, old, new, message):
+    text = (tiny_bundle / MANIFEST).read_text()
+    assert old in text
+    (tmp_path / MANIFEST).write_text(text.replace(old, new))
+    with pytest.raises(ValueError, match=rf"^[^\n]*manifest\.json: {message}$"):
+        read_manifest(tmp_path)

@@ -18,4 +18,6 @@ STATS = RunStats(
     events={"bell": 4, 'a "b"\\\n': 1},
     dropped={"mqtt:": 7, "jsonl:-": 0},
     machine=MachineStats(51.5, 138.25),
+    repaired_samples=5,
+    faulty_channels={2: "silent"},
 )

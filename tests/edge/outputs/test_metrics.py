@@ -48,6 +48,8 @@ EVERYTHING = {
     ("steps_over_budget_total",): 3,
     ("answers_total",): 500,
     ("lost_samples_total",): 2400,
+    ("repaired_samples_total",): 5,
+    ("faulty_channel", ("channel", "2"), ("fault", "silent")): 1,
     ("events_total", ("class", "bell")): 4,
     ("events_total", ("class", 'a "b"\\\n')): 1,
     ("sink_dropped_items_total", ("sink", "mqtt:")): 7,
@@ -130,7 +132,7 @@ def test_settings_decide_what_is_published(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with published_metrics(PrometheusSettings(), lambda: STATS, DEVICE):
         pass  # which needs no library
-    message = r"^prometheus_client is not installed: pip install 'seld-edge\[metrics\]'$"
+    message = r"^prometheus_client is not installed: pip install prometheus_client$"
     with (
         pytest.raises(ValueError, match=message),
         published_metrics(PrometheusSettings(port=9), lambda: STATS, DEVICE),

@@ -374,6 +374,6 @@ def test_files_that_cannot_be_used(opened, tmp_path, settings, message):
 def test_without_paho(opened, monkeypatch, version):
     monkeypatch.setitem(sys.modules, "paho.mqtt", None if version is None else type("paho", (), {"client": version}))
     with pytest.raises(
-        ValueError, match=r"^paho-mqtt is (not installed|too old: .*): pip install 'seld-edge\[mqtt\]'$"
+        ValueError, match=r"^paho-mqtt is (not installed|too old: .*): pip install (--upgrade )?paho-mqtt$"
     ):
         opened(free_port())

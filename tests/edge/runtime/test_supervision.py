@@ -11,7 +11,7 @@ from edge.events.decoder import Decoder, DecodeSettings
 from edge.runtime.budget import BudgetSettings
 from edge.runtime.governor import Governor
 from edge.runtime.supervision import notify, supervised
-from edge.types import Event, TrackFrames
+from edge.types import AudioBlock, Event, TrackFrames
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -34,6 +34,11 @@ def told(request, tmp_path, monkeypatch):
         yield received
 
 
+SOUND = AudioBlock(np.zeros((1, 4), np.float32), 0)
+WAITING = AudioBlock(np.zeros((0, 4), np.float32), 0)
+LOSS = AudioBlock(np.zeros((0, 4), np.float32), 100, 100)
+
+
 class Loop:
     """A pipeline whose steps and answers the test moves, and a clock that it turns."""
 
@@ -42,8 +47,8 @@ class Loop:
         self.answers = 0
         self.now_s = 100.0
 
-    def run(self, doings, after=list):
-        blocks = supervised(range(len(doings)), self, lambda: "3 events, 0 samples lost", lambda: self.now_s)
+    def run(self, doings, after=list, block=SOUND):
+        blocks = supervised([block] * len(doings), self, lambda: "3 events, 0 samples lost", lambda: self.now_s)
         for _, doing in zip(blocks, doings, strict=True):
             steps, answers, seconds = doing
             self.clock.steps += steps
@@ -64,9 +69,18 @@ def test_ready_comes_with_the_first_answer_and_life_with_steps(told):
 
 
 def test_time_alone_is_no_sign_of_life(told):
-    """A frozen microphone gives empty blocks for an hour."""
-    Loop().run([(1, 1, 1)] + [(0, 0, 60)] * 60)
-    assert told().count("WATCHDOG=1") == 1
+    """Blocks that bring no label frame further, for an hour: of samples, or of losses."""
+    for block in (SOUND, LOSS):
+        Loop().run([(1, 1, 1)] + [(0, 0, 60)] * 60, block=block)
+        assert told().count("WATCHDOG=1") == 1
+
+
+def test_a_source_that_waits_for_its_device_is_ready_and_alive(told):
+    """Each of its attempts to open the device gives a block, so the service is not restarted because of it."""
+    states = []
+    Loop().run([(0, 0, 3)] * 20, lambda: states.extend(told()), WAITING)
+    assert states[:3] == ["READY=1", "WATCHDOG=1", "STATUS=waiting for the microphone; 3 events, 0 samples lost"]
+    assert states.count("READY=1") == 1 and states.count("WATCHDOG=1") >= 18
 
 
 def test_systemd_is_not_told_more_than_it_needs(told):
@@ -77,7 +91,7 @@ def test_systemd_is_not_told_more_than_it_needs(told):
 
 
 def test_stopping_is_told_when_the_loop_fails_too(told):
-    blocks = supervised(iter([1, 2]), Loop(), str)
+    blocks = supervised(iter([SOUND, SOUND]), Loop(), str)
     next(blocks)
     with pytest.raises(RuntimeError):
         blocks.throw(RuntimeError)

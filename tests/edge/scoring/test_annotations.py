@@ -80,7 +80,7 @@ def test_negative_distance(tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match=r"/none\.csv: No such file or directory$"):
         read_annotations(tmp_path / "none.csv", CLASSES)
 
 
