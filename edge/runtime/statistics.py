@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from edge.events.sink import Outlet
-from edge.files import write_atomically
+from edge.files import is_temporary, write_atomically
 from edge.runtime.governor import GovernorStats
 from edge.runtime.machine import rss_mb, temperature_c
 from edge.runtime.pipeline import Pipeline
@@ -28,7 +29,7 @@ class MachineStats:
     """The state of the machine at one moment."""
 
     temperature_c: float | None  # of the processor; None where the machine does not tell it
-    rss_mb: float  # resident memory of this process
+    rss_mb: float | None  # resident memory of this process; None where it cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class RunStats:
     stages: Mapping[str, Timing]
     events: Mapping[str, int]  # finished events by class
     dropped: Mapping[str, int]  # items that could not be delivered, by sink
+    workers: Mapping[str, bool]  # whether each sink and each other output still works
     machine: MachineStats
 
     def to_json(self) -> str:
@@ -58,6 +60,7 @@ class RunStats:
             f"{self.answers} answers",
             f"{self.lost_samples} samples lost",
             *(f"{count} dropped by {sink}" for sink, count in self.dropped.items() if count),
+            *(f"{name} does not work" for name, alive in self.workers.items() if not alive),
             f"step {_percentiles(self.step)}",
         ]
         if governor := self.governor:
@@ -85,18 +88,28 @@ class EventCounter:
         """Nothing to release."""
 
 
+class Report(Protocol):
+    """An output beside the sinks that works in the background."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still works. Any thread may ask."""
+
+
 class RunMonitor:
     """Observes a run from outside. Any thread may ask it at any time.
 
     Attributes:
         counter: counts the events; it has to be one of the sinks of the run.
         sinks: the sinks whose drops are counted, by name.
+        reports: other outputs that work in the background, by name.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self.counter = EventCounter()
         self.sinks: dict[str, Outlet] = {}
+        self.reports: dict[str, Report] = {}
 
     def stats(self) -> RunStats:
         """Return all counts and times so far."""
@@ -112,14 +125,20 @@ class RunMonitor:
             stages=clock.stages(),
             events=dict(self.counter.events),
             dropped={name: sink.dropped for name, sink in list(self.sinks.items())},
+            workers={name: worker.alive for name, worker in self._workers()},
             machine=MachineStats(temperature_c(), rss_mb()),
         )
+
+    def dead_workers(self) -> list[str]:
+        """Return the names of the sinks and other outputs that have ended or fail all the time."""
+        return [name for name, worker in self._workers() if not worker.alive]
 
     def status(self) -> str:
         """Return a short status line for systemd."""
         governor = self._pipeline.governor
         level = f", {governor.stats().level}" if governor else ""
-        return f"{sum(self.counter.events.values())} events, {self._pipeline.lost_samples} samples lost{level}"
+        dead = "".join(f", {name} does not work" for name in self.dead_workers())
+        return f"{sum(self.counter.events.values())} events, {self._pipeline.lost_samples} samples lost{level}{dead}"
 
     def health(self) -> dict[str, float | str | None]:
         """Return the few numbers that show whether the run is well, by name."""
@@ -131,9 +150,13 @@ class RunMonitor:
             "level": seen.level if seen else None,
             "lost_samples": self._pipeline.lost_samples,
             "dropped": sum(sink.dropped for sink in list(self.sinks.values())),
+            "dead_workers": len(self.dead_workers()),
             "temperature_c": temperature_c(),
             "rss_mb": rss_mb(),
         }
+
+    def _workers(self) -> list[tuple[str, Outlet | Report]]:
+        return [*self.sinks.items(), *self.reports.items()]
 
 
 class StatsFile(AbstractContextManager["StatsFile"]):
@@ -146,10 +169,15 @@ class StatsFile(AbstractContextManager["StatsFile"]):
         """Write the file for the first time.
 
         Raises:
-            OSError: the file cannot be written; one line that names it.
+            OSError: the file cannot be written, and not because the disk is full or read-only; one line that names it.
         """
         self._path, self._stats = Path(path), stats
-        self._write()
+        try:
+            self._write()
+        except OSError as error:
+            if not isinstance(error.__cause__, OSError) or not is_temporary(error.__cause__):
+                raise
+            log.warning("%s: it is tried again at the end", error)
 
     def __exit__(self, *error: object) -> None:
         self._write()

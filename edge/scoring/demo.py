@@ -59,7 +59,8 @@ def run_demo(bundle: Bundle, pipeline: Pipeline, out: Path | None) -> None:
         source = stack.enter_context(open_source("demo", 4, stft.sample_rate_hz))
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            sinks += [open_sink(f"dcase:{out / 'scene.csv'}"), open_sink(f"jsonl:{out / 'scene.jsonl'}")]
+            specs = f"dcase:{out / 'scene.csv'}", f"jsonl:{out / 'scene.jsonl'}"
+            sinks += [open_sink(spec, replace=True) for spec in specs]
         for sink in sinks:
             stack.callback(sink.close)
         blocks = list(source)

@@ -94,7 +94,7 @@ def test_a_stale_temporary_file_is_replaced(tmp_path):
 
 def test_a_folder_in_place_of_the_temporary_file_is_an_error(tmp_path):
     (tmp_path / ".a.part").mkdir()
-    with pytest.raises(OSError, match="directory|permitted"):
+    with pytest.raises(OSError, match=r"directory|permitted"):
         write_atomically(tmp_path / "a", "new")
 
 

@@ -27,8 +27,8 @@ def segments(folder):
 def crash(outbox):
     """Close the files of an outbox as the end of its process would."""
     os.close(outbox._done_fd)
-    if outbox._tail_fd is not None:
-        os.close(outbox._tail_fd)
+    if outbox._tail is not None:
+        os.close(outbox._tail.fd)
 
 
 def test_lines_wait_in_order_until_they_are_acknowledged(tmp_path):
