@@ -66,7 +66,7 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         reloader = stack.enter_context(Reloader(settings, reread, change))
         blocks = reloader.between(interruption.until_stopped(source if when is None else when.followed(source)))
         blocks = reported(blocks, pipeline, lambda: reloader.settings.metrics_minutes, monitor.stats)
-        blocks = supervised(blocks, pipeline, monitor.status, monitor.dead_workers)
+        blocks = supervised(blocks, pipeline, monitor.status, dead=monitor.dead_workers)
         run(blocks, pipeline, [monitor.counter, *monitor.sinks.values()])
         for line in monitor.stats().lines():
             log.info(line)

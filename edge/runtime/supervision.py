@@ -63,8 +63,8 @@ def supervised(
     blocks: Iterable[AudioBlock],
     pipeline: Pipeline,
     status: Callable[[], str],
-    dead: Callable[[], Sequence[str]] = tuple,
     clock: Callable[[], float] = time.monotonic,
+    dead: Callable[[], Sequence[str]] = tuple,
 ) -> Iterator[AudioBlock]:
     """Yield the same blocks, and tell systemd after each what has changed.
 
@@ -74,9 +74,9 @@ def supervised(
         blocks: on their way to the pipeline.
         pipeline: its steps are the signs of life.
         status: gives a line about the state of the run.
+        clock: time in seconds.
         dead: gives the names of outputs that do not work any more; while there are any, systemd gets no sign of life
             and so restarts the service.
-        clock: time in seconds.
     """
     ready, healthy, steps = False, True, pipeline.clock.steps
     alive_s = status_s = -float("inf")

@@ -47,6 +47,14 @@ def test_health_is_diagnostic():
         assert {"name", "state_class", "unit_of_measurement"} <= sensor.keys()
 
 
+def test_states_expire_where_messages_are_repeated():
+    """An event entity has no such option."""
+    found = discovery("seld-edge-pi", Topics("seld-edge/pi"), CLASSES, "coloc-edge", "foa", 180)
+    for part in found["components"].values():
+        assert part.get("expire_after") == (None if part["platform"] == "event" else 180)
+    assert not any("expire_after" in part for part in announced()["components"].values())
+
+
 def test_requirements_of_home_assistant():
     """Every component has a platform and a distinct id, no name repeats that of the device, nothing is deprecated."""
     found = announced()
