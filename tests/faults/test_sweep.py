@@ -1,0 +1,110 @@
+"""A fault at every call of the operating system that a run makes on its files and sockets.
+
+The run goes on, or ends with one line; each event is in the file, and in the outbox, exactly once, or counted as lost.
+"""
+
+import errno
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.faults.sweep import verdict
+from tests.paths import ROOT
+
+GCC = shutil.which("gcc")
+pytestmark = [
+    pytest.mark.skipif(GCC is None, reason="gcc is not installed"),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="LD_PRELOAD needs Linux"),
+]
+ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EMFILE, errno.ENOMEM)
+FOR_GOOD = 10**9
+REPETITIONS = 6  # of a scene of 5 s with two events
+CASES_IN_SAMPLE = 16
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory, sounds, tiny_bundle):
+    """A function that runs cases, each with call `first`, `count` and `errno`, and returns what happened in each."""
+    folder = tmp_path_factory.mktemp("faults")
+    shim, pcm, runs = folder / "faults.so", folder / "scene.pcm", folder / "runs"
+    runs.mkdir()
+    source = ROOT / "tests" / "faults" / "faults.c"
+    subprocess.run([GCC, "-shared", "-fPIC", "-O1", "-o", shim, source, "-ldl"], check=True)
+    samples = np.clip(np.rint(np.tile(sounds, (REPETITIONS, 1)) * 32768), -32768, 32767).astype("<i2")
+    pcm.write_bytes(samples.tobytes())
+
+    def run(cases):
+        (folder / "cases.json").write_text(json.dumps(cases))
+        environment = os.environ | {"LD_PRELOAD": str(shim), "FAULT_ROOT": str(runs)}
+        words = [str(folder / "cases.json"), str(folder / "results.jsonl"), str(tiny_bundle), str(pcm), "1"]
+        subprocess.run(
+            [sys.executable, "-m", "tests.faults.sweep", *words], env=environment, cwd=ROOT, check=True, timeout=7200
+        )
+        return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(sweep):
+    """What a run without faults does."""
+    (done,) = sweep([{"first": FOR_GOOD, "count": 0, "errno": 0}])
+    assert done["code"] == 0 and len(done["events"]) == 2 * REPETITIONS and done["waiting"] == done["events"], done
+    assert set(done["calls"]) >= {"open", "write", "pwrite", "rename", "fdatasync", "socket", "accept", "mkdir"}
+    return done
+
+
+def check(cases, undisturbed):
+    found = {}
+    for done in cases:
+        if wrong := verdict(done, undisturbed["events"]):
+            call = done.get("calls", [])[done["first"] - 1 : done["first"]]
+            found[f"{call} number {done['first']}, {done['count']} x {errno.errorcode[done['errno']]}"] = (
+                wrong,
+                done["stderr"],
+            )
+    assert not found, json.dumps(found, indent=1)
+
+
+@pytest.mark.slow
+def test_a_fault_at_some_calls(sweep, undisturbed):
+    dice = random.Random(int.from_bytes(os.urandom(4)))
+    cases = []
+    for number in range(CASES_IN_SAMPLE):
+        first, count = dice.randrange(1, undisturbed["seen"] + 1), (1, 3, FOR_GOOD)[number % 3]
+        cases.append({"first": first, "count": count, "errno": ERRORS[number % len(ERRORS)]})
+    check(sweep(cases), undisturbed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("count", [1, 3, FOR_GOOD])
+def test_a_fault_at_every_call(sweep, undisturbed, count):
+    """The errors take turns, so that each kind of call meets each of them."""
+    last = undisturbed["seen"] + 10  # the number differs a little from run to run, as threads share it
+    cases = [{"first": n, "count": count, "errno": ERRORS[n % len(ERRORS)]} for n in range(1, last + 1)]
+    check(sweep(cases), undisturbed)
+
+
+def test_the_judge_finds_what_is_wrong():
+    good = {"code": 0, "stderr": "", "events": [1.0, 2.0, 3.0], "waiting": [1.0, 2.0, 3.0]}
+    assert verdict(good, [1.0, 2.0, 3.0]) == []
+    for change in (
+        {"code": 1},
+        {"code": -9},
+        {"code": 2},
+        {"stderr": "Traceback (most recent call last):"},
+        {"events": [1.0, 3.0]},
+        {"events": [1.0, 2.0, 2.0, 3.0]},
+        {"events": [1.0, 3.0, 2.0]},
+        {"events": [1.0, None, 2.0, 3.0]},
+        {"waiting": [1.0, 2.0]},
+    ):
+        assert verdict(good | change, [1.0, 2.0, 3.0]), change
+    counted = {"stderr": "sink jsonl:/a: 1 lines could not be written and are lost", "events": [1.0, 2.0]}
+    assert verdict(good | counted, [1.0, 2.0, 3.0]) == []
