@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.faults.sweep import verdict
+from tests.faults.sweep import NOBODY, prefix_of, verdict
 from tests.paths import ROOT
 
 GCC = shutil.which("gcc")
@@ -39,10 +39,10 @@ def sweep(tmp_path_factory, sounds, tiny_bundle):
     samples = np.clip(np.rint(np.tile(sounds, (REPETITIONS, 1)) * 32768), -32768, 32767).astype("<i2")
     pcm.write_bytes(samples.tobytes())
 
-    def run(cases):
+    def run(cases, port=NOBODY):
         (folder / "cases.json").write_text(json.dumps(cases))
         environment = os.environ | {"LD_PRELOAD": str(shim), "FAULT_ROOT": str(runs)}
-        words = [str(folder / "cases.json"), str(folder / "results.jsonl"), str(tiny_bundle), str(pcm), "1"]
+        words = [str(folder / "cases.json"), str(folder / "results.jsonl"), str(tiny_bundle), str(pcm), port]
         subprocess.run(
             [sys.executable, "-m", "tests.faults.sweep", *words], env=environment, cwd=ROOT, check=True, timeout=7200
         )
@@ -89,6 +89,46 @@ def test_a_fault_at_every_call(sweep, undisturbed, count):
     last = undisturbed["seen"] + 10  # the number differs a little from run to run, as threads share it
     cases = [{"first": n, "count": count, "errno": ERRORS[n % len(ERRORS)]} for n in range(1, last + 1)]
     check(sweep(cases), undisturbed)
+
+
+@pytest.fixture
+def with_broker(sweep, tmp_path):
+    """A function that runs cases with a broker, and adds what a subscriber received in each."""
+    mqtt_broker = pytest.importorskip("tests.edge.mqtt_broker", reason="paho-mqtt is not installed")
+    if mqtt_broker.MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed")
+    broker = mqtt_broker.Broker(tmp_path)
+    broker.start()
+    subscriber = mqtt_broker.Subscriber(broker.port)
+
+    def run(cases):
+        results = sweep(cases, str(broker.port))
+        subscriber.flush()
+        for done in results:
+            topic = f"{prefix_of(done)}/event/"
+            messages = [message for message in list(subscriber.messages) if message.topic.startswith(topic)]
+            done["received"] = [json.loads(message.payload)["onset_s"] for message in messages]
+        return results
+
+    yield run
+    subscriber.close()
+    broker.stop()
+
+
+def test_a_broker_gets_what_is_acknowledged(with_broker, undisturbed):
+    """Each event is received, or waits in the outbox, whichever call fails."""
+    cases = [{"first": FOR_GOOD, "count": 0, "errno": 0}, {"first": 40, "count": 3, "errno": errno.EIO}]
+    results = with_broker(cases)
+    assert results[0]["received"] == undisturbed["events"] and results[0]["waiting"] == []
+    check(results, undisturbed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("count", [1, 3, FOR_GOOD])
+def test_a_fault_at_every_call_with_a_broker(with_broker, undisturbed, count):
+    last = undisturbed["seen"] + 20
+    cases = [{"first": n, "count": count, "errno": ERRORS[n % len(ERRORS)]} for n in range(1, last + 1)]
+    check(with_broker(cases), undisturbed)
 
 
 def test_the_judge_finds_what_is_wrong():
