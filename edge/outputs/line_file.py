@@ -190,7 +190,7 @@ class LineWriter:
             flush(fds)
         except OSError as error:
             with self._lock:
-                self._unsynced = True
+                self._unsynced = self._new_entry = True
                 self._log_failure(error, "a power cut would lose the last lines")
 
     def _write_waiting(self) -> None:

@@ -157,7 +157,8 @@ class Outbox:
     def acknowledge(self, number: int) -> None:
         """Mark all lines up to a number as delivered, and delete segments that hold no others.
 
-        A power cut may undo it until the next line is synced; then the lines are sent again.
+        `sync` does not flush it, as the card wears with every flush: a power cut may undo it for as long as the kernel
+        holds back what is written, half a minute by default. Then the lines are sent again.
         """
         with self._lock:
             if number <= self._acknowledged or self._done_fd is None:
@@ -177,12 +178,11 @@ class Outbox:
                 self._open()
             if self._unwritten:
                 self._write_unwritten()
-            if not self._unsynced or self._done_fd is None:
+            if not self._unsynced or self._tail is None:
                 return
             try:
-                self._record_acknowledged(self._done_fd)
-                fds = [*([self._tail.fd] if self._tail else []), self._done_fd]
-                fds = [*duplicates(fds, self._folder if self._new_segment else None), *self._ended_fds]
+                folder = self._folder if self._new_segment else None
+                fds = [*duplicates([self._tail.fd], folder), *self._ended_fds]
             except OSError as error:
                 self._log_failure(error, "a power cut would lose the last events")
                 return
@@ -192,7 +192,7 @@ class Outbox:
             flush(fds)
         except OSError as error:
             with self._lock:
-                self._unsynced = True
+                self._unsynced = self._new_segment = True
                 self._log_failure(error, "a power cut would lose the last events")
 
     def close(self) -> None:
@@ -202,6 +202,9 @@ class Outbox:
             if lost := len(self._unwritten) + len(self._unnumbered):
                 self.dropped += lost
                 log.warning("outbox %s: %d lines could not be written and are lost", self._folder, lost)
+            if self._done_fd is not None:
+                with self._failure_logged("delivered events may be sent again after a restart"):
+                    self._record_acknowledged(self._done_fd)
             self._closed = True
             self._close_files()
 

@@ -19,7 +19,7 @@ from edge.outputs.json_lines import JsonLinesSink
 from edge.outputs.outbox import Outbox
 from tests.faults.emitter import forked, kill
 
-IMAGE_BYTES = 24 << 20
+IMAGE_BYTES = 32 << 20
 SYNC_S = 0.5
 SLACK_S = 1.0  # for a flush to end, on a busy machine
 PAUSE_S = 0.02  # mean time between two events
@@ -30,7 +30,7 @@ def make_image(path):
     """Make a file with an empty ext4 file system."""
     with path.open("wb") as file:
         file.truncate(IMAGE_BYTES)
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-J", "size=4", str(path)], check=True, capture_output=True)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-b", "4096", "-J", "size=4", str(path)], check=True, capture_output=True)
 
 
 def mount(image, folder):

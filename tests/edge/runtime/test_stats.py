@@ -1,11 +1,14 @@
 import json
 from types import SimpleNamespace
 
+import pytest
+
 from edge.runtime.budget import BudgetSettings
 from edge.runtime.governor import Governor
-from edge.runtime.statistics import RunMonitor
+from edge.runtime.statistics import RunMonitor, StatsFile
 from edge.stage_clock import StageClock
 from edge.types import Event
+from tests.edge.disk import full_disk
 
 
 def monitored(governed):
@@ -49,3 +52,20 @@ def test_health():
     assert health["late_steps"] >= 1 and health["dead_workers"] == 1
     assert monitored(True).status() == "2 events, 480 samples lost, 2 tracks, mqtt: does not work"
     assert (monitored(False).health()["late_steps"], monitored(False).health()["level"]) == (0, None)
+
+
+def test_a_statistics_file_on_a_disk_that_cannot_be_written(tmp_path, caplog):
+    """That ends no run at its start; at its end it is an error. A path that cannot exist is one at the start."""
+    path, stats = tmp_path / "a.json", monitored(False).stats
+    with full_disk():
+        file = StatsFile(str(path), stats)
+    with file:
+        assert not path.exists()
+    assert json.loads(path.read_text())["steps"] == 2
+    assert caplog.messages == [f"stats: {path}: File too large: it is tried again at the end"]
+    with pytest.raises(OSError, match=rf"^stats: {path}: File too large$"), StatsFile(str(path), stats) as file:
+        limit = full_disk()
+        limit.__enter__()
+    limit.__exit__(None, None, None)
+    with pytest.raises(OSError, match=r"^stats: /nowhere/a: No such file or directory$"):
+        StatsFile("/nowhere/a", stats)
