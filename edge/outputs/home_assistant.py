@@ -23,6 +23,7 @@ HEALTH: dict[str, dict[str, str]] = {  # field of the health message -> options 
     "late_steps": {"name": "Steps late", "state_class": "total_increasing", "unit_of_measurement": "steps"},
     "lost_samples": {"name": "Samples lost", "state_class": "total_increasing", "unit_of_measurement": "samples"},
     "dropped": {"name": "Events dropped", "state_class": "total_increasing", "unit_of_measurement": "events"},
+    "dead_workers": {"name": "Outputs that fail", "state_class": "measurement", "unit_of_measurement": "outputs"},
     "temperature_c": {
         "name": "Temperature",
         "device_class": "temperature",
@@ -98,7 +99,7 @@ def discovery(
         class_names: the classes that it recognizes.
         model: name of its bundle.
         array: name of its array profile.
-        expire_after_s: time without a message on the topic of a state after which it is unknown; 0 for never.
+        expire_after_s: time without a message on the topic of a state after which it is unavailable; 0 for never.
 
     Returns:
         The table to publish as JSON, retained, on `discovery_topic`.

@@ -38,7 +38,7 @@ from edge.outputs.outbox import Entry, Outbox
 from edge.outputs.worker import Worker
 from edge.types import Event, FrameRow
 
-EXPIRY_HEALTH_MESSAGES = 3  # so many missing ones, and Home Assistant shows the states as unknown
+EXPIRY_HEALTH_MESSAGES = 3  # so many missing ones, and Home Assistant shows the states as unavailable
 CLOSE_S = 5.0  # how long waiting events may still be sent after `close`
 _WAKE_INTERVAL_S = 0.25  # longest time between two turns of the worker
 _CLOSE_INTERVAL_S = 0.02  # between two turns after `close`

@@ -39,7 +39,7 @@ def test_a_device_with_a_sensor_and_an_event_per_class():
 
 def test_health_is_diagnostic():
     components = announced()["components"]
-    for entry in ("late_steps", "lost_samples", "dropped", "temperature_c", "rss_mb"):
+    for entry in ("late_steps", "lost_samples", "dropped", "dead_workers", "temperature_c", "rss_mb"):
         sensor = components[entry]
         assert (sensor["platform"], sensor["entity_category"]) == ("sensor", "diagnostic")
         assert sensor["state_topic"] == "seld-edge/pi/health"
