@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import sys
 import threading
@@ -29,10 +28,7 @@ from edge.outputs.appended_file import (
     mend_tail,
     open_to_append,
 )
-from edge.outputs.worker import Worker
-
-RETRY_S = 5.0  # longest time between two attempts to write lines that wait
-_EARLY_S = 0.01  # a flush may come this much too early, so that it is not put off to the next turn
+from edge.outputs.worker import EARLY_S, Worker, turn_s
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +106,7 @@ class LineWriter:
             if not live or not is_temporary(error):
                 raise self._sink_error(error) from error
             self._log_failure(error, "lines wait in memory")
-        sync_s = settings.sync_s or RETRY_S
-        turn_s = sync_s / math.ceil(sync_s / RETRY_S)
-        self._worker = Worker(f"sink {name}", self._work, turn_s) if live else None
+        self._worker = Worker(f"sink {name}", self._work, turn_s(settings.sync_s)) if live else None
 
     @property
     def alive(self) -> bool:
@@ -177,7 +171,7 @@ class LineWriter:
                     self._log_failure(error, "lines wait in memory")
             if not self._unsynced or self._file is None or time.monotonic() < self._sync_due_s:
                 return
-            self._sync_due_s = time.monotonic() + self._settings.sync_s - _EARLY_S
+            self._sync_due_s = time.monotonic() + self._settings.sync_s - EARLY_S
             try:
                 folder = Path(self._target).parent if self._new_entry else None
                 fds = [*duplicates([self._file.fd], folder), *self._ended_fds]
@@ -223,7 +217,7 @@ class LineWriter:
             os.close(fd)
             raise
         if cut_bytes:
-            log.warning("sink %s: cut off %d bytes of a line torn by a power cut", self._name, cut_bytes)
+            log.warning("sink %s: cut off %d bytes of a torn line", self._name, cut_bytes)
         if self._file is not None:
             log.warning("sink %s: the file was moved or removed, and is begun anew", self._name)
             self._retire(self._file)

@@ -35,7 +35,7 @@ from edge.outputs.home_assistant import (
 )
 from edge.outputs.mqtt_link import MAX_IN_FLIGHT, Link, MqttSettings, Session
 from edge.outputs.outbox import Entry, Outbox
-from edge.outputs.worker import Worker
+from edge.outputs.worker import EARLY_S, Worker, turn_s
 from edge.types import Event, FrameRow
 
 EXPIRY_HEALTH_MESSAGES = 3  # so many missing ones, and Home Assistant shows the states as unavailable
@@ -78,6 +78,8 @@ class MqttSink:
         self._link = Link(settings, self._topics.availability, OFFLINE, lambda: self._worker.wake())
         self._outbox = Outbox(Path(settings.outbox), round(settings.outbox_mb * 1e6))
         self._worker = Worker(f"mqtt {settings.broker}", self._process, _WAKE_INTERVAL_S)
+        # in a thread of its own, so that a card that stalls does not hold up what is sent
+        self._syncer = Worker(f"outbox {settings.outbox}", self._sync, turn_s(settings.sync_s))
         self._link.start()
 
     @property
@@ -88,7 +90,7 @@ class MqttSink:
     @property
     def alive(self) -> bool:
         """Whether events are still being sent, or wait for a broker that cannot be reached."""
-        return self._worker.alive and self._link.alive
+        return self._worker.alive and self._syncer.alive and self._link.alive
 
     def emit(self, item: Event | FrameRow) -> None:
         """Put an event into the outbox, where it survives the end of the process; a row marks its class as active."""
@@ -96,6 +98,8 @@ class MqttSink:
             self._active_s[item.class_index] = time.monotonic()
         else:
             self._outbox.append(event_line(item, self._when))
+            if not self._settings.sync_s:
+                self._syncer.wake()
         self._worker.wake()
 
     def close(self) -> None:
@@ -103,18 +107,19 @@ class MqttSink:
         if self._closed:
             return
         self._closed = True
-        if not self._worker.close():
-            log.error("mqtt %s: the disk does not answer; its last events may be lost", self._settings.broker)
-            return
         end_s = time.monotonic() + CLOSE_S
-        try:
-            self._send_rest(end_s)
-        except Exception as error:  # the outbox is to be closed in any case
-            log.error("mqtt %s: waiting events are not sent: %s", self._settings.broker, error)
+        if self._worker.close():
+            try:
+                self._send_rest(end_s)
+            except Exception as error:  # the outbox is to be closed in any case
+                log.error("mqtt %s: waiting events are not sent: %s", self._settings.broker, error)
         self._link.close(max(1.0, end_s - time.monotonic()))
         if waiting := self._outbox.waiting:
             log.warning("mqtt %s: %d events wait in %s", self._settings.broker, waiting, self._settings.outbox)
-        self._outbox.close()
+        if self._syncer.close():
+            self._outbox.close()
+        else:
+            log.error("outbox %s: the disk does not answer; the last events may be lost", self._settings.outbox)
 
     def _send_rest(self, end_s: float) -> None:
         self._active_s.clear()
@@ -125,18 +130,23 @@ class MqttSink:
         if self._session is not None:
             self._publish_offline(self._session, end_s)
 
+    def _sync(self) -> None:
+        """Flush the outbox if that is due; otherwise, write what waits in memory."""
+        now_s = time.monotonic()
+        if now_s < self._sync_due_s:
+            self._outbox.retry()
+            return
+        self._sync_due_s = now_s + self._settings.sync_s - EARLY_S
+        self._outbox.sync()
+
     def _process(self) -> None:
         """Do everything that is due."""
         self._process_acknowledgements()
-        now_s = time.monotonic()
-        if now_s >= self._sync_due_s:
-            self._outbox.sync()
-            self._sync_due_s = now_s + self._settings.sync_s
         if self._session is not self._link.session:
             self._session = self._link.session
             self._begin_session()
         if self._session is not None:
-            self._publish_states(self._session, now_s)
+            self._publish_states(self._session, time.monotonic())
             self._send_events(self._session)
 
     def _process_acknowledgements(self) -> None:

@@ -65,7 +65,7 @@ class Outbox:
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        """Open the folder, or create it. While the disk is full or cannot be written, `sync` tries it again.
+        """Open the folder, or create it. While the disk is full or cannot be written, `retry` tries it again.
 
         Args:
             folder: where the lines are kept.
@@ -171,13 +171,18 @@ class Outbox:
                 while len(self._segments) > 1 and self._segments[1] <= number + 1:
                     self._delete_oldest()
 
-    def sync(self) -> None:
-        """Write all lines to the disk, and wait for it. Other threads may append meanwhile."""
+    def retry(self) -> None:
+        """Open the folder and write the lines that wait in memory, if there is anything of this to do."""
         with self._lock:
             with self._failure_logged("lines wait in memory"):
                 self._open()
             if self._unwritten:
                 self._write_unwritten()
+
+    def sync(self) -> None:
+        """Write all lines to the disk, and wait for it. Other threads may append meanwhile."""
+        self.retry()
+        with self._lock:
             if not self._unsynced or self._tail is None:
                 return
             try:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 
 STALL_S = 120.0  # a turn that takes longer, or fails for longer, counts as the end of the worker
+RETRY_S = 5.0  # longest time between two attempts to write what waits for a disk
+EARLY_S = 0.01  # a flush may come this much too early, so that it is not put off to the next turn
 END_S = 30.0  # how long `close` waits for the current turn
 
 log = logging.getLogger(__name__)
+
+
+def turn_s(sync_s: float) -> float:
+    """Return the interval at which a worker takes turns that flushes every `sync_s` seconds, or when it is woken if 0.
+
+    Between two flushes, it tries again to write what waits, at least every RETRY_S.
+    """
+    return sync_s / math.ceil(sync_s / RETRY_S) if sync_s else RETRY_S
 
 
 class Worker:

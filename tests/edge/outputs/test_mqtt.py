@@ -260,6 +260,24 @@ def test_emit_does_not_wait_for_a_flush_of_the_disk(opened, monkeypatch):
     slow_disk.set()
 
 
+def test_a_card_that_stalls_does_not_hold_up_what_is_sent(broker, subscriber, opened, monkeypatch):
+    flushing, slow_disk = threading.Event(), threading.Event()
+
+    def fdatasync(_fd):
+        flushing.set()
+        slow_disk.wait(60.0)
+
+    monkeypatch.setattr("edge.outputs.outbox.os.fdatasync", fdatasync)
+    sink = opened(broker.port, sync_s=0.0)
+    sink.emit(bell(0))
+    assert flushing.wait(20.0)
+    for number in range(1, 20):
+        sink.emit(bell(number))
+    eventually(lambda: subscriber.seqs() == list(range(1, 21)))
+    assert not slow_disk.is_set() and sink.alive
+    slow_disk.set()
+
+
 def test_a_worker_goes_on_after_any_error(broker, subscriber, opened, monkeypatch, caplog):
     """It is logged once; events wait; one that fails for long counts as dead, and all is well when it succeeds."""
     failing, process = True, MqttSink._process

@@ -1,7 +1,9 @@
 import threading
 import time
 
-from edge.outputs.worker import Worker
+import pytest
+
+from edge.outputs.worker import Worker, turn_s
 
 
 def eventually(condition):
@@ -62,3 +64,12 @@ def test_closing_does_not_wait_for_ever(monkeypatch):
     time.sleep(0.1)
     assert not worker.close()
     hanging.set()
+
+
+@pytest.mark.parametrize("sync_s", [0.1, 1.0, 5.0, 6.0, 7.3, 3600.0])
+def test_turns_divide_the_time_between_two_flushes(sync_s):
+    assert turn_s(sync_s) <= 5.0 and sync_s / turn_s(sync_s) == pytest.approx(round(sync_s / turn_s(sync_s)))
+
+
+def test_without_a_time_between_two_flushes_what_waits_is_tried_again_all_the_same():
+    assert turn_s(0.0) == 5.0
