@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.faults.sweep import NOBODY, prefix_of, verdict
+from tests.faults.sweep import NOBODY, lost_lines, prefix_of, verdict
 from tests.paths import ROOT
 
 GCC = shutil.which("gcc")
@@ -60,9 +60,10 @@ def undisturbed(sweep):
     return done
 
 
-def check(cases, undisturbed):
+def check(results, undisturbed):
+    """Judge all runs. Returns a summary."""
     found = {}
-    for done in cases:
+    for done in results:
         if wrong := verdict(done, undisturbed["events"]):
             call = done.get("calls", [])[done["first"] - 1 : done["first"]]
             found[f"{call} number {done['first']}, {done['count']} x {errno.errorcode[done['errno']]}"] = (
@@ -70,6 +71,9 @@ def check(cases, undisturbed):
                 done["stderr"],
             )
     assert not found, json.dumps(found, indent=1)
+    ended = sum(done["code"] == 2 for done in results)
+    lost = {name: sum(lost_lines(done["stderr"], name) for done in results) for name in ("sink jsonl:", "outbox ")}
+    return f"{len(results)} runs, {ended} ended with one line; counted as lost: {lost}"
 
 
 @pytest.mark.slow
@@ -84,11 +88,13 @@ def test_a_fault_at_some_calls(sweep, undisturbed):
 
 @pytest.mark.long
 @pytest.mark.parametrize("count", [1, 3, FOR_GOOD])
-def test_a_fault_at_every_call(sweep, undisturbed, count):
+def test_a_fault_at_every_call(sweep, undisturbed, capsys, count):
     """The errors take turns, so that each kind of call meets each of them."""
     last = undisturbed["seen"] + 10  # the number differs a little from run to run, as threads share it
     cases = [{"first": n, "count": count, "errno": ERRORS[n % len(ERRORS)]} for n in range(1, last + 1)]
-    check(sweep(cases), undisturbed)
+    summary = check(sweep(cases), undisturbed)
+    with capsys.disabled():
+        print(f"\n{count} faults at each of {last} calls, no broker: {summary}")
 
 
 @pytest.fixture
@@ -125,10 +131,12 @@ def test_a_broker_gets_what_is_acknowledged(with_broker, undisturbed):
 
 @pytest.mark.long
 @pytest.mark.parametrize("count", [1, 3, FOR_GOOD])
-def test_a_fault_at_every_call_with_a_broker(with_broker, undisturbed, count):
+def test_a_fault_at_every_call_with_a_broker(with_broker, undisturbed, capsys, count):
     last = undisturbed["seen"] + 20
     cases = [{"first": n, "count": count, "errno": ERRORS[n % len(ERRORS)]} for n in range(1, last + 1)]
-    check(with_broker(cases), undisturbed)
+    summary = check(with_broker(cases), undisturbed)
+    with capsys.disabled():
+        print(f"\n{count} faults at each of {last} calls, with a broker: {summary}")
 
 
 def test_the_judge_finds_what_is_wrong():
