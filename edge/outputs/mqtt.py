@@ -34,7 +34,8 @@ from edge.outputs.home_assistant import (
     slugs_of,
 )
 from edge.outputs.mqtt_link import MAX_IN_FLIGHT, Link, MqttSettings, Session
-from edge.outputs.outbox import Entry, Outbox
+from edge.outputs.outbox import Outbox
+from edge.outputs.outbox_lines import Entry
 from edge.outputs.worker import EARLY_S, Worker, turn_s
 from edge.types import Event, FrameRow
 

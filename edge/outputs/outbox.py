@@ -16,13 +16,14 @@ figures.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
 import re
 import threading
-import zlib
-from collections import Counter, deque
+import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,20 +31,15 @@ from typing import Any, NamedTuple
 from edge.files import is_temporary
 from edge.outputs.appended_file import MAX_LINES_IN_MEMORY, AppendedFile, duplicates, flush, open_to_append
 from edge.outputs.line_file import SinkError
+from edge.outputs.outbox_lines import Entry, acknowledged_record, entry_of, line_of, read_acknowledged
 
 MAX_SEGMENTS = 16  # a full outbox gives up one of them at once
-READ_ATTEMPTS = 3  # to read a segment, before it is skipped
+GIVE_UP_S = 60.0  # how long a segment that cannot be read holds up those after it
 
+_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the process lacks, for a segment that may be good
 _SEGMENT_NAME = re.compile(r"([0-9]{20})\.log")
 
 log = logging.getLogger(__name__)
-
-
-class Entry(NamedTuple):
-    """A line and its number. Numbers begin with 1 and rise by one, over all runs."""
-
-    number: int
-    text: str
 
 
 class _Position(NamedTuple):
@@ -84,7 +80,8 @@ class Outbox:
         self._acknowledged = self._recorded = 0  # the latter is in the file `acknowledged`
         self._next = 1
         self._segments: list[int] = []  # by the number of their first line
-        self._attempts: Counter[int] = Counter()  # failures to read a segment
+        self._unreadable: dict[int, float] = {}  # segment -> monotonic time of the first failure to read it
+        self._given_up: set[int] = set()  # segments that are skipped
         self._done_fd: int | None = None  # None until the folder is open
         self._tail: AppendedFile | None = None
         self._tail_bytes = 0
@@ -136,6 +133,8 @@ class Outbox:
     def pending(self, after: int, most: int) -> list[Entry]:
         """Return the first `most` lines that are not acknowledged and have numbers above `after`, in order."""
         with self._lock:
+            if self._done_fd is None:
+                return []
             after = max(after, self._acknowledged)
             position = self._position if self._position.number <= after else _Position()
             found: list[Entry] = []
@@ -144,12 +143,13 @@ class Outbox:
                     for entry, end in self._lines(first, position.offset if first == position.first else 0):
                         if len(found) == most:
                             return found
+                        self._unreadable.pop(first, None)
                         if entry is not None:
                             self._position = _Position(entry.number, first, end)
                             if entry.number > after:
                                 found.append(entry)
                 except OSError as error:
-                    if not self._given_up(first, error):
+                    if not self._gives_up(first, error):
                         return found  # later lines would overtake those of this segment
             found += [entry for entry in self._unwritten if entry.number > after]
             return found[:most]
@@ -235,10 +235,10 @@ class Outbox:
     def _recover(self, done_fd: int) -> None:
         """Find the lines of earlier runs. What a power cut tore at the end is cut off."""
         content = os.pread(done_fd, 64, 0)
-        self._acknowledged = _read_done_record(content)
-        if content and content != _done_record(self._acknowledged):
+        self._acknowledged = read_acknowledged(content)
+        if content and content != acknowledged_record(self._acknowledged):
             log.warning("outbox %s: `acknowledged` is not readable: all waiting lines are sent again", self._folder)
-        os.pwrite(done_fd, _done_record(self._acknowledged), 0)
+        os.pwrite(done_fd, acknowledged_record(self._acknowledged), 0)
         self._recorded = self._acknowledged
         names = (_SEGMENT_NAME.fullmatch(path.name) for path in self._folder.iterdir())
         self._segments = sorted(int(name[1]) for name in names if name)
@@ -252,7 +252,7 @@ class Outbox:
                     else:
                         good_end, last = end, max(last, entry.number)
             except OSError as error:
-                if not self._given_up(first, error):
+                if not self._gives_up(first, error):
                     raise
                 last += self._path(first).stat().st_size  # at least as many as there are lines
                 good_end = -1
@@ -271,7 +271,7 @@ class Outbox:
 
     def _record_acknowledged(self, done_fd: int) -> None:
         if self._recorded != self._acknowledged:
-            os.pwrite(done_fd, _done_record(self._acknowledged), 0)
+            os.pwrite(done_fd, acknowledged_record(self._acknowledged), 0)
             self._recorded = self._acknowledged
 
     def _write_unwritten(self) -> None:
@@ -281,7 +281,7 @@ class Outbox:
                 self._unwritten.popleft()
 
     def _write(self, entry: Entry) -> None:
-        line = _line(entry)
+        line = line_of(entry)
         if self._tail is None or (self._tail_bytes and self._tail_bytes + len(line) > self._segment_bytes):
             self._tail = self._begin_segment(entry.number)
         while len(self._segments) > MAX_SEGMENTS:
@@ -321,7 +321,9 @@ class Outbox:
 
     def _delete_oldest(self) -> None:
         self._path(self._segments[0]).unlink(missing_ok=True)
-        self._attempts.pop(self._segments.pop(0), None)
+        first = self._segments.pop(0)
+        self._unreadable.pop(first, None)
+        self._given_up.discard(first)
 
     def _lines(self, first: int, offset: int) -> Iterator[tuple[Entry | None, int]]:
         """Yield the lines of a segment from an offset on, None for a torn one, each with the offset of its end."""
@@ -329,24 +331,22 @@ class Outbox:
             file.seek(offset)
             for raw in file:
                 offset += len(raw)
-                yield _parsed(raw), offset
+                yield entry_of(raw), offset
 
-    def _given_up(self, first: int, error: OSError) -> bool:
-        """Whether a segment that could not be read is skipped: if it is gone, or several attempts have failed.
+    def _gives_up(self, first: int, error: OSError) -> bool:
+        """Whether a segment that cannot be read is skipped: if it is gone, or for long, and not for lack of resources.
 
-        Its lines are counted as dropped.
+        Its lines are counted as dropped. A later start may find them, and send them after those that followed.
         """
-        self._attempts[first] += 1
-        attempts = self._attempts[first]
-        if attempts < READ_ATTEMPTS and not isinstance(error, FileNotFoundError):
-            return False
-        if attempts <= READ_ATTEMPTS:
-            self._attempts[first] = READ_ATTEMPTS + 1
-            following = [*(after for after in self._segments if after > first), self._next]
-            lost = max(0, following[0] - 1 - max(first - 1, self._acknowledged))
-            self.dropped += lost
-            log.error("outbox %s: segment %d is not readable: %s", self._folder, first, error.strerror)
-        return True
+        now_s = time.monotonic()
+        waited_s = now_s - self._unreadable.setdefault(first, now_s)
+        if isinstance(error, FileNotFoundError) or (waited_s >= GIVE_UP_S and error.errno not in _RESOURCES):
+            if first not in self._given_up:
+                following = min((after for after in self._segments if after > first), default=self._next)
+                self.dropped += max(0, following - 1 - max(first - 1, self._acknowledged))
+                log.error("outbox %s: segment %d is not readable: %s", self._folder, first, error.strerror)
+            self._given_up.add(first)
+        return first in self._given_up
 
     def _path(self, first: int) -> Path:
         return self._folder / f"{first:020d}.log"
@@ -370,26 +370,3 @@ class Outbox:
         if not self._failing:
             log.warning("outbox %s: %s: %s", self._folder, error.strerror, consequence)
         self._failing = True
-
-
-def _line(entry: Entry) -> bytes:
-    body = f"{entry.number} {entry.text}".encode()
-    return b"%08x %s\n" % (zlib.crc32(body), body)
-
-
-def _parsed(raw: bytes) -> Entry | None:
-    checksum, _, body = raw.removesuffix(b"\n").partition(b" ")
-    if not raw.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(body):
-        return None
-    number, _, text = body.partition(b" ")
-    return Entry(int(number), text.decode()) if number.isdigit() else None
-
-
-def _done_record(number: int) -> bytes:
-    return b"%020d %08x\n" % (number, zlib.crc32(b"%d" % number))
-
-
-def _read_done_record(content: bytes) -> int:
-    digits = content[:20]
-    number = int(digits) if digits.isdigit() else 0
-    return number if content == _done_record(number) else 0

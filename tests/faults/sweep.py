@@ -58,7 +58,7 @@ def run_case(case, root, model, pcm, port, shim):
     if pid == 0:
         code = 70
         try:
-            code = run_child(case, config, errors, pcm, shim, outside / "seen.json", 0.2 if port == NOBODY else 2.0)
+            code = run_child(case, config, errors, pcm, shim, outside / "seen.json", 0.2 if port == NOBODY else 1.0)
         finally:
             os._exit(code)
     began_s = time.monotonic()
