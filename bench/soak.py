@@ -73,7 +73,7 @@ def soak(bundle: Bundle, threads: int, hours: float) -> Soak:
         for block in itertools.islice(blocks, every):
             exhaust(pipeline, block)
         step = pipeline.clock.step()
-        samples.append(SoakSample(number * every * label_s / 3600.0, rss_mb(), step.p50_ms, step.p99_ms))
+        samples.append(SoakSample(number * every * label_s / 3600.0, rss_mb() or 0.0, step.p50_ms, step.p99_ms))
     return Soak(
         hours=samples[-1].hours,
         wall_s=time.perf_counter() - began,

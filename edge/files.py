@@ -6,20 +6,43 @@ to, to a device without end, or to a sparse file larger than the memory: `open_r
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-import shutil
 import stat
 from pathlib import Path
 from typing import BinaryIO
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # a pipe without a writer does not block
+_TEMPORARY = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOBUFS,
+}
+
+
+def is_temporary(error: OSError) -> bool:
+    """Whether the cause of an error may go away by itself: a full, read-only or failing disk, or too few resources.
+
+    A path that does not exist or is not permitted is none of these: somebody has to change the settings.
+    """
+    return error.errno in _TEMPORARY
 
 
 def write_atomically(
     path: Path, content: str | bytes, *, mode: int | None = None, like: Path | None = None, sync: bool = False
 ) -> None:
     """Write a temporary file (`.NAME.part`) in the same folder and rename it to `path`.
+
+    The temporary file is always a new one: one that is there already, left by a killed process or planted as a link, is
+    removed first and never written to.
 
     Args:
         path: the file to write. Its folder must exist. A symbolic link is replaced, not followed.
@@ -34,28 +57,31 @@ def write_atomically(
     data = content.encode("utf-8") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.part")
     private = mode is not None or like is not None or path.exists()  # closed until its own permissions are set
+    temporary.unlink(missing_ok=True)
     try:
         with os.fdopen(os.open(temporary, _FLAGS, 0o600 if private else 0o666), "wb") as file:
             file.write(data)
+            file.flush()
+            if like is not None:
+                _copy_owner(like, file.fileno())
+                mode = stat.S_IMODE(like.stat().st_mode)
+            elif path.exists():
+                mode = stat.S_IMODE(path.stat().st_mode)
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             if sync:
-                file.flush()
                 os.fsync(file.fileno())
-        if like is not None:
-            _copy_owner(like, temporary)
-            shutil.copymode(like, temporary)
-        elif path.exists():
-            shutil.copymode(path, temporary)
-        elif mode is not None:
-            temporary.chmod(mode)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the error that is raised already is the one to report
+            temporary.unlink(missing_ok=True)
+        raise
 
 
-def _copy_owner(source: Path, target: Path) -> None:
-    wanted, present = source.stat(), target.stat()
+def _copy_owner(source: Path, fd: int) -> None:
+    wanted, present = source.stat(), os.fstat(fd)
     if (wanted.st_uid, wanted.st_gid) != (present.st_uid, present.st_gid):  # chown fails where there are no owners
-        os.chown(target, wanted.st_uid, wanted.st_gid)
+        os.fchown(fd, wanted.st_uid, wanted.st_gid)
 
 
 def open_regular(path: str | Path) -> BinaryIO:

@@ -14,7 +14,7 @@ from edge.audio.live_check import CHANNEL_FAULT_S
 from edge.audio.microphone import DEADLINE_S
 from edge.audio.sources import RawFormat
 from edge.events.decoder import DecodeSettings
-from edge.outputs.line_file import RotationSettings
+from edge.outputs.line_file import LineFileSettings
 from edge.outputs.metrics import PrometheusSettings
 from edge.outputs.mqtt_link import MqttSettings
 from edge.runtime.budget import BudgetSettings
@@ -57,7 +57,7 @@ class RunSettings:
     decode: Mapping[str, Any] = field(default_factory=dict)  # settings of the decoder that replace those of the bundle
     microphone: MicrophoneSettings = field(default_factory=MicrophoneSettings)  # of the source mic
     stdin: RawFormat = field(default_factory=RawFormat)  # format of the source -
-    jsonl: RotationSettings = field(default_factory=RotationSettings)  # rotation of the files of the sink jsonl:FILE
+    jsonl: LineFileSettings = field(default_factory=LineFileSettings)  # files of the sink jsonl:FILE
     mqtt: MqttSettings = field(default_factory=MqttSettings)  # broker and topics of the sink mqtt:
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)  # metrics of the run
 

@@ -53,7 +53,7 @@ def run_file_command(args: argparse.Namespace) -> int:
         with ExitStack() as stack:
             source = stack.enter_context(open_source(str(path), array.channels, bundle.manifest.stft.sample_rate_hz))
             introduce(source, array, bundle, [str(target) for target in targets.values()], pipeline.latency_s)
-            sinks = [open_sink(f"{kind}:{target}") for kind, target in targets.items()]
+            sinks = [open_sink(f"{kind}:{target}", replace=True) for kind, target in targets.items()]
             for sink in sinks:
                 stack.callback(sink.close)
             run(source, pipeline, sinks)

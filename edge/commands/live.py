@@ -23,7 +23,7 @@ from edge.runtime.governor import Governor
 from edge.runtime.interruption import Interruption
 from edge.runtime.pipeline import build_encoder, build_pipeline, build_system, decode_settings, run
 from edge.runtime.statistics import RunMonitor, StatsFile, reported
-from edge.runtime.supervision import supervised
+from edge.runtime.supervision import supervised, thread_errors_logged
 from edge.stage_clock import StageClock
 from edge.systems import System
 
@@ -53,14 +53,17 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         decode_settings(bundle, settings.decode)
     encode = build_encoder(bundle, array)  # takes seconds on a small board: done before a microphone opens
     with Interruption() as interruption, ExitStack() as stack:
+        stack.enter_context(thread_errors_logged())
         source = stack.enter_context(_open_source(settings.source, settings, bundle, array))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
         pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
         monitor = RunMonitor(pipeline, source.check)
         device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
         when = StreamTime(bundle.manifest.stft.sample_rate_hz, source.age_s) if source.live else None
+        if settings.stats is not None:
+            stack.push(StatsFile(settings.stats, monitor.stats))  # written after the sinks have been closed
         _open_sinks(settings, device, when, monitor, stack)
-        _open_reports(settings, device, monitor, stack)
+        monitor.reports |= stack.enter_context(published_metrics(settings.prometheus, monitor.stats, device))
         introduce(source, array, bundle, list(monitor.sinks), pipeline.latency_s)
 
         def change(wanted: RunSettings) -> None:
@@ -70,7 +73,7 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         reloader = stack.enter_context(Reloader(settings, reread, change))
         blocks = reloader.between(interruption.until_stopped(source if when is None else when.followed(source)))
         blocks = reported(blocks, pipeline, lambda: reloader.settings.metrics_minutes, monitor.stats)
-        blocks = supervised(blocks, pipeline, monitor.status)
+        blocks = supervised(blocks, pipeline, monitor.status, dead=monitor.dead_workers)
         run(blocks, pipeline, [monitor.counter, *monitor.sinks.values()])
         for line in monitor.stats().lines():
             log.info(line)
@@ -134,10 +137,3 @@ def _open_sinks(
     for spec in dict.fromkeys(settings.sinks):
         monitor.sinks[spec] = sink = open_sink(spec, when, sink_settings, device)
         stack.callback(sink.close)
-
-
-def _open_reports(settings: RunSettings, device: DeviceInfo, monitor: RunMonitor, stack: ExitStack) -> None:
-    """Open the statistics file and the metrics that the settings ask for; the stack closes them."""
-    if settings.stats is not None:
-        stack.push(StatsFile(settings.stats, monitor.stats))
-    stack.enter_context(published_metrics(settings.prometheus, monitor.stats, device))

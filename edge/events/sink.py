@@ -30,3 +30,7 @@ class Outlet(Sink, Protocol):
     @property
     def dropped(self) -> int:
         """Number of items that could not be delivered so far. Any thread may ask."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether everything that delivers in the background still works. Any thread may ask."""

@@ -6,6 +6,8 @@ task 3 of the DCASE challenges since 2021 and of the STARSS data sets (https://d
 
 from __future__ import annotations
 
+from typing import Literal
+
 from edge.outputs.line_file import LineWriter
 from edge.types import Event, FrameRow
 
@@ -13,17 +15,24 @@ from edge.types import Event, FrameRow
 class DcaseSink:
     """Writes each row of a label frame as a line of csv. Events are ignored."""
 
-    def __init__(self, target: str, live: bool) -> None:
-        """Begin a new file.
+    def __init__(self, target: str, live: bool, replace: bool = False) -> None:
+        """Begin a new file. One that is there and is not empty becomes FILE.1.
 
         Args:
             target: path of the file, or `-` for stdout.
             live: the source is live, so the sink continues after write errors.
+            replace: delete the content that the file has instead.
 
         Raises:
             SinkError: the file cannot be opened.
         """
-        self._lines = LineWriter(f"dcase:{target}", target, append=False, continue_on_error=live)
+        existing: Literal["replace", "rotate"] = "replace" if replace else "rotate"
+        self._lines = LineWriter(f"dcase:{target}", target, existing, live)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the file is still being flushed."""
+        return self._lines.alive
 
     @property
     def dropped(self) -> int:

@@ -23,6 +23,7 @@ HEALTH: dict[str, dict[str, str]] = {  # field of the health message -> options 
     "late_steps": {"name": "Steps late", "state_class": "total_increasing", "unit_of_measurement": "steps"},
     "lost_samples": {"name": "Samples lost", "state_class": "total_increasing", "unit_of_measurement": "samples"},
     "dropped": {"name": "Events dropped", "state_class": "total_increasing", "unit_of_measurement": "events"},
+    "dead_workers": {"name": "Outputs that fail", "state_class": "measurement", "unit_of_measurement": "outputs"},
     "temperature_c": {
         "name": "Temperature",
         "device_class": "temperature",
@@ -87,7 +88,9 @@ def discovery_topic(discovery_prefix: str, node: str) -> str:
     return f"{discovery_prefix}/device/{node}/config"
 
 
-def discovery(node: str, topics: Topics, class_names: Sequence[str], model: str, array: str) -> dict[str, Any]:
+def discovery(
+    node: str, topics: Topics, class_names: Sequence[str], model: str, array: str, expire_after_s: int = 0
+) -> dict[str, Any]:
     """Describe a device in Home Assistant's discovery format.
 
     Args:
@@ -96,11 +99,13 @@ def discovery(node: str, topics: Topics, class_names: Sequence[str], model: str,
         class_names: the classes that it recognizes.
         model: name of its bundle.
         array: name of its array profile.
+        expire_after_s: time without a message on the topic of a state after which it is unavailable; 0 for never.
 
     Returns:
         The table to publish as JSON, retained, on `discovery_topic`.
     """
     components: dict[str, dict[str, Any]] = {}
+    expiry = {"expire_after": expire_after_s} if expire_after_s else {}
     for name, slug in slugs_of(class_names).items():
         components[f"{slug}_active"] = {
             "platform": "binary_sensor",
@@ -108,6 +113,7 @@ def discovery(node: str, topics: Topics, class_names: Sequence[str], model: str,
             "unique_id": f"{node}_{slug}_active",
             "device_class": "sound",
             "state_topic": topics.active(slug),
+            **expiry,
         }
         components[f"{slug}_event"] = {
             "platform": "event",
@@ -123,6 +129,7 @@ def discovery(node: str, topics: Topics, class_names: Sequence[str], model: str,
             "state_topic": topics.health,
             "value_template": f"{{{{ value_json.{name} }}}}",
             "entity_category": "diagnostic",
+            **expiry,
             **options,
         }
     return {

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from edge.events.records import When, event_line
-from edge.outputs.line_file import NO_ROTATION, LineWriter, RotationSettings
+from edge.outputs.line_file import DEFAULTS, LineFileSettings, LineWriter
 from edge.types import Event, FrameRow
 
 
 class JsonLinesSink:
     """Writes each event as a line of JSON, with the fields of `event_record`. Rows of label frames are ignored."""
 
-    def __init__(self, target: str, when: When | None, rotation: RotationSettings = NO_ROTATION) -> None:
-        """Open the file: a live source appends to it and continues after write errors, others begin a new one.
+    def __init__(
+        self, target: str, when: When | None, settings: LineFileSettings = DEFAULTS, replace: bool = False
+    ) -> None:
+        """Open the file. New lines follow those that it has; a live run continues after write errors.
 
         Args:
             target: path of the file, or `-` for stdout.
             when: gives the time of day for seconds of a live source; None for a file.
-            rotation: when the file is rotated.
+            settings: when the file is flushed and rotated.
+            replace: delete the content that the file has.
 
         Raises:
             SinkError: the file cannot be opened.
         """
         self._when = when
-        live = when is not None
-        self._lines = LineWriter(f"jsonl:{target}", target, append=live, rotation=rotation, continue_on_error=live)
+        existing: Literal["append", "replace"] = "replace" if replace else "append"
+        self._lines = LineWriter(f"jsonl:{target}", target, existing, when is not None, settings)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the file is still being flushed."""
+        return self._lines.alive
 
     @property
     def dropped(self) -> int:

@@ -1,7 +1,8 @@
 """Lines -> a file (or stdout) that only ever holds whole lines, and may rotate.
 
-Each write is unbuffered. A line that could be written only in part is removed again, so that the file stays readable
-after a full disk, a closed pipe or a killed process.
+Each write is unbuffered, so a killed process loses nothing. In a live run, a thread flushes the file to the disk at
+regular intervals, so a power cut loses no older lines, and lines wait in memory while the disk cannot be written. A
+file that was removed or renamed by another program is begun anew.
 """
 
 from __future__ import annotations
@@ -9,11 +10,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import stat
 import sys
+import threading
+import time
+from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
+
+from edge.files import is_temporary
+from edge.outputs.appended_file import (
+    MAX_LINES_IN_MEMORY,
+    AppendedFile,
+    duplicates,
+    flush,
+    mend_tail,
+    open_to_append,
+)
+from edge.outputs.worker import EARLY_S, Worker, turn_s
 
 log = logging.getLogger(__name__)
 
@@ -23,134 +38,248 @@ class SinkError(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class RotationSettings:
-    """When a JSON lines file is rotated: FILE becomes FILE.1, FILE.1 becomes FILE.2, and so on."""
+class LineFileSettings:
+    """When a JSON lines file is flushed to the disk and rotated: FILE becomes FILE.1, FILE.1 FILE.2, and so on."""
 
     max_mb: float = 0.0  # size in MB (10^6 bytes) at which the file is rotated, 0.001 to 1000000; 0 never rotates
     keep: int = 5  # number of rotated files to keep, 1 to 1000; the oldest is deleted
+    sync_s: float = 5.0  # seconds between flushes to the disk, 0 to 3600: what a power cut may lose; 0 after each event
 
     def __post_init__(self) -> None:
         if self.max_mb != 0.0 and not 0.001 <= self.max_mb <= 1e6:
             raise ValueError(f"got max_mb {self.max_mb}, wanted 0 or 0.001 to 1000000")
         if not 1 <= self.keep <= 1000:
             raise ValueError(f"got keep {self.keep}, wanted 1 to 1000")
+        if not 0.0 <= self.sync_s <= 3600.0:
+            raise ValueError(f"got sync_s {self.sync_s:g}, wanted 0 to 3600")
 
 
-NO_ROTATION = RotationSettings()
+DEFAULTS = LineFileSettings()
 
 
 class LineWriter:
-    """Writes whole lines to a file or to stdout.
+    """Writes whole lines to a file or to stdout, for one thread.
+
+    In a live run, no error of the disk is raised: it is logged once, and lines wait in memory until they can be
+    written. A broken pipe is an error all the same: nobody will read any further line. Other runs end with the first
+    error.
 
     Attributes:
-        dropped: number of writes that failed, if the writer continues after errors.
+        dropped: number of lines that were given up.
     """
 
     def __init__(
         self,
         name: str,
         target: str,
-        append: bool,
-        rotation: RotationSettings = NO_ROTATION,
-        continue_on_error: bool = False,
+        existing: Literal["append", "replace", "rotate"],
+        live: bool,
+        settings: LineFileSettings = DEFAULTS,
     ) -> None:
-        """Open the target.
+        """Open the target. A live run goes on without it while the disk is full or cannot be written.
 
         Args:
-            name: name of the sink in error messages.
+            name: name of the sink in messages.
             target: path of the file, or `-` for stdout.
-            append: keep the content that the file has; otherwise the file is emptied.
-            rotation: when the file is rotated; stdout never is.
-            continue_on_error: drop and count lines that cannot be written, and log that once, instead of raising
-                SinkError. A broken pipe is an error all the same: nobody will read any further line.
+            existing: what is done with the content that the file has: new lines follow it after its end was mended, it
+                is deleted, or it becomes FILE.1.
+            live: go on after errors, and flush the file to the disk.
+            settings: when it is flushed and rotated; stdout never is.
 
         Raises:
             SinkError: the target cannot be opened.
         """
         self.dropped = 0
-        self._continue_on_error, self._failing = continue_on_error, False
-        self._name = name
-        self._target = target
-        self._max_bytes = round(rotation.max_mb * 1e6)
-        self._keep = rotation.keep
+        self._name, self._target, self._existing, self._live = name, target, existing, live
+        self._settings, self._max_bytes = settings, round(settings.max_mb * 1e6)
         self._owned = target != "-"
+        self._lock = threading.Lock()
+        self._file: AppendedFile | None = None
+        self._waiting: deque[bytes] = deque()
+        self._ended_fds: list[int] = []  # of rotated or removed files that are not on the disk yet
+        self._new_entry = self._unsynced = False  # the folder got a new file; there are lines that are not on the disk
+        self._failing = self._rotation_failing = self._closed = False
+        self._sync_due_s = 0.0
         try:
-            if self._owned:
-                self._fd = self._open(target, 0 if append else os.O_TRUNC)
-            else:
-                sys.stdout.flush()
-                self._fd = sys.stdout.fileno()
+            self._open()
         except OSError as error:
-            raise self._sink_error(error) from error
+            if not live or not is_temporary(error):
+                raise self._sink_error(error) from error
+            self._log_failure(error, "lines wait in memory")
+        self._worker = Worker(f"sink {name}", self._work, turn_s(settings.sync_s)) if live else None
 
-    def write(self, lines: str) -> None:
-        """Write lines, which must include their line ends.
+    @property
+    def alive(self) -> bool:
+        """Whether the file is still being flushed."""
+        return self._worker is None or self._worker.alive
+
+    def write(self, line: str) -> None:
+        """Write a line, which must include its line end.
 
         Raises:
-            SinkError: the lines could not be written, and the writer does not continue after errors.
+            SinkError: the line could not be written, and the run is not live or the reader of a pipe is gone.
         """
-        data = lines.encode()
-        written = 0
-        try:
-            if self._max_bytes and self._owned:
-                self._rotate(len(data))
-            while written < len(data):
-                written += os.write(self._fd, data[written:])
-        except OSError as error:
-            partial_line_bytes = written - (data.rfind(b"\n", 0, written) + 1)
-            with contextlib.suppress(OSError):  # the error of the write itself is the one to report
-                self._remove_last_bytes(partial_line_bytes)
-            if not self._continue_on_error or isinstance(error, BrokenPipeError):
-                raise self._sink_error(error) from error
-            self.dropped += 1
-            if not self._failing:
-                log.warning("%s: lines are dropped until it can be written again", self._sink_error(error))
-            self._failing = True
-        else:
-            if self._failing:
-                log.warning("sink %s: can be written again, %d lines dropped so far", self._name, self.dropped)
-            self._failing = False
+        with self._lock:
+            self._waiting.append(line.encode())
+            try:
+                self._write_waiting()
+            except OSError as error:
+                if not self._live or isinstance(error, BrokenPipeError):
+                    self._waiting.clear()
+                    raise self._sink_error(error) from error
+                self._log_failure(error, "lines wait in memory")
+                if len(self._waiting) > MAX_LINES_IN_MEMORY:
+                    self._waiting.popleft()
+                    self.dropped += 1
+        if self._worker is not None and not self._settings.sync_s:
+            self._worker.wake()
 
     def close(self) -> None:
-        """Close the file; stdout stays open. A second call does nothing.
+        """Write what waits, flush and close the file; stdout stays open. A second call does nothing.
 
         Raises:
-            SinkError: the operating system reports a write error on closing.
+            SinkError: the operating system reports a write error on closing, and the run is not live.
         """
-        if self._owned:
-            self._owned = False
-            try:
-                os.close(self._fd)
-            except OSError as error:
-                raise self._sink_error(error) from error
-
-    def _open(self, path: str, flags: int) -> int:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | flags, 0o666)
-
-    def _rotate(self, more_bytes: int) -> None:
-        """Rotate the file if the next lines would make it too large. After a failure it is never tried again."""
-        status = os.fstat(self._fd)
-        fits = status.st_size == 0 or status.st_size + more_bytes <= self._max_bytes
-        if fits or not stat.S_ISREG(status.st_mode):
+        if self._closed:
             return
-        names = [f"{self._target}.new", self._target, *(f"{self._target}.{n}" for n in range(1, self._keep + 1))]
-        try:
-            fd = self._open(names[0], os.O_TRUNC)
-            for newer, older in reversed(list(pairwise(names))):
-                with contextlib.suppress(FileNotFoundError):  # fewer files than `keep` exist so far
-                    Path(newer).replace(older)
-        except OSError as error:
-            log.warning("sink %s: cannot rotate the file, it keeps growing: %s", self._name, error.strerror)
-            self._max_bytes = 0
-        else:
-            os.close(self._fd)
-            self._fd = fd
+        self._closed = True
+        if self._worker is not None:
+            if not self._worker.close():
+                log.error("sink %s: the disk does not answer; its last lines may be lost", self._name)
+                return
+            self._sync_due_s = 0.0
+            self._work()
+        if self._waiting:
+            self.dropped += len(self._waiting)
+            log.warning("sink %s: %d lines could not be written and are lost", self._name, len(self._waiting))
+        fds = [*self._ended_fds, *([self._file.fd] if self._file is not None and self._owned else [])]
+        for fd in fds:
+            try:
+                os.close(fd)
+            except OSError as error:
+                if not self._live:
+                    raise self._sink_error(error) from error
+                self._log_failure(error, "the last lines may be lost")
 
-    def _remove_last_bytes(self, count: int) -> None:
-        status = os.fstat(self._fd)
-        if count and stat.S_ISREG(status.st_mode):
-            os.ftruncate(self._fd, status.st_size - count)
-            os.lseek(self._fd, 0, os.SEEK_END)
+    def _work(self) -> None:
+        """Write lines that wait, and flush the file if that is due."""
+        with self._lock:
+            if self._waiting:
+                try:
+                    self._write_waiting()
+                except OSError as error:
+                    self._log_failure(error, "lines wait in memory")
+            if not self._unsynced or self._file is None or time.monotonic() < self._sync_due_s:
+                return
+            self._sync_due_s = time.monotonic() + self._settings.sync_s - EARLY_S
+            try:
+                folder = Path(self._target).parent if self._new_entry else None
+                fds = [*duplicates([self._file.fd], folder), *self._ended_fds]
+            except OSError as error:
+                self._log_failure(error, "a power cut would lose the last lines")
+                return
+            self._ended_fds = []
+            self._unsynced = self._new_entry = False
+        try:
+            flush(fds)
+        except OSError as error:
+            with self._lock:
+                self._unsynced = self._new_entry = True
+                self._log_failure(error, "a power cut would lose the last lines")
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            if self._file is None or (self._owned and self._moved(self._file)):
+                self._open()
+            if self._max_bytes:
+                self._rotate_if_full(len(self._waiting[0]))
+            assert self._file is not None
+            self._file.append(self._waiting[0])
+            self._waiting.popleft()
+            self._unsynced = self._file.regular and self._owned
+        if self._failing:
+            log.warning("sink %s: can be written again, %d lines dropped so far", self._name, self.dropped)
+            self._failing = False
+
+    def _open(self) -> None:
+        """Open the target; the file that was open, if any, is to be flushed still."""
+        if not self._owned:
+            sys.stdout.flush()
+            self._file = AppendedFile(sys.stdout.fileno())
+            return
+        if self._existing == "rotate" and Path(self._target).is_file() and Path(self._target).stat().st_size:
+            self._rename_all([self._target, *self._rotated_names()])
+        fd = open_to_append(self._target, os.O_TRUNC if self._existing == "replace" else 0)
+        try:
+            file = AppendedFile(fd)
+            cut_bytes = mend_tail(self._target, fd) if file.regular and self._existing == "append" else 0
+        except OSError:
+            os.close(fd)
+            raise
+        if cut_bytes:
+            log.warning("sink %s: cut off %d bytes of a torn line", self._name, cut_bytes)
+        if self._file is not None:
+            log.warning("sink %s: the file was moved or removed, and is begun anew", self._name)
+            self._retire(self._file)
+        self._file = file
+        self._existing = "append"  # if it is opened again
+        self._new_entry = file.regular
+
+    def _moved(self, file: AppendedFile) -> bool:
+        """Whether the path no longer leads to the open file."""
+        try:
+            there, here = Path(self._target).stat(), os.fstat(file.fd)
+        except FileNotFoundError:
+            return True
+        return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
+
+    def _rotate_if_full(self, more_bytes: int) -> None:
+        """Rotate the file if the next line would make it too large. After a failure, the next line tries again."""
+        assert self._file is not None
+        size = os.fstat(self._file.fd).st_size
+        if not self._owned or not self._file.regular or size == 0 or size + more_bytes <= self._max_bytes:
+            return
+        new = f"{self._target}.new"
+        try:
+            fd = open_to_append(new, os.O_TRUNC)
+            try:
+                self._rename_all([new, self._target, *self._rotated_names()])
+            except OSError:
+                os.close(fd)
+                raise
+        except OSError as error:
+            if not self._rotation_failing:
+                log.warning("sink %s: cannot rotate the file, it keeps growing: %s", self._name, error.strerror)
+            self._rotation_failing = True
+            return
+        self._retire(self._file)
+        self._file = AppendedFile(fd)
+        self._new_entry = True
+        if self._rotation_failing:
+            log.warning("sink %s: the file was rotated again", self._name)
+            self._rotation_failing = False
+
+    def _retire(self, file: AppendedFile) -> None:
+        """Close a file, in a live run after the next flush."""
+        if self._live:
+            self._ended_fds.append(file.fd)
+        else:
+            os.close(file.fd)
+
+    def _rotated_names(self) -> list[str]:
+        return [f"{self._target}.{n}" for n in range(1, self._settings.keep + 1)]
+
+    def _rename_all(self, names: list[str]) -> None:
+        """Rename each file to the next name, the last one first; fewer files may exist."""
+        for newer, older in reversed(list(pairwise(names))):
+            with contextlib.suppress(FileNotFoundError):
+                Path(newer).replace(older)
+
+    def _log_failure(self, error: OSError, consequence: str) -> None:
+        """Log the first of several failures; `_write_waiting` logs the recovery."""
+        if not self._failing:
+            log.warning("%s: %s", self._sink_error(error), consequence)
+        self._failing = True
 
     def _sink_error(self, error: OSError) -> SinkError:
         return SinkError(f"sink {self._name}: {error.strerror or error}")

@@ -13,14 +13,19 @@ import os
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 from edge.events.records import When, event_line
+from edge.files import is_temporary
 from edge.outputs.line_file import SinkError
+from edge.outputs.refusals import Refusals
 from edge.types import Event, FrameRow
 
 LOOPBACK = "127.0.0.1"
 MAX_CLIENT_BUFFER_BYTES = 256 * 1024  # unread bytes of a client, above which it loses lines
 MAX_CLIENTS = 32
+BACKLOG = 16  # clients that are accepted at once, and so may need a descriptor for a moment
+RETRY_S = 5.0  # between two attempts to listen, if the disk cannot be written at the start
 CLOSE_S = 1.0  # how long clients may still read buffered lines after `close`
 
 log = logging.getLogger(__name__)
@@ -37,7 +42,7 @@ class LineServer:
     """
 
     def __init__(self, address: str, when: When | None) -> None:
-        """Begin to listen.
+        """Begin to listen. A live run goes on and tries it again while the disk cannot be written.
 
         Args:
             address: one of the three forms above.
@@ -52,27 +57,52 @@ class LineServer:
         self._path: Path | None = None
         self._clients: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         self.dropped = 0
-        self._socket = self._listen(address)
-        self.port = None if self._path else int(self._socket.getsockname()[1])
+        self._closed = False
+        self._refusals = Refusals(f"sink {self._name}", MAX_CLIENTS)
+        self._failing = False  # the last attempt to accept a client
+        self._address = address
+        self._socket: socket.socket | None = None
+        try:
+            self._socket = self._listen(address)
+        except SinkError as error:
+            if when is None or not isinstance(error.__cause__, OSError) or not is_temporary(error.__cause__):
+                raise
+            log.warning("%s: it is tried again", error)
+        self.port = None if self._path or self._socket is None else int(self._socket.getsockname()[1])
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(self._log_error)
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that serves the clients is running."""
+        return self._thread.is_alive() or self._closed
 
     def emit(self, item: Event | FrameRow) -> None:
         """Send an event to all clients; rows are ignored. Never blocks."""
         if isinstance(item, Event):
             line = (event_line(item, self._when) + "\n").encode()
-            self._loop.call_soon_threadsafe(self._broadcast, line)
+            if self._thread.is_alive():
+                self._loop.call_soon_threadsafe(self._broadcast, line)
+            else:
+                self.dropped += 1
 
     def close(self) -> None:
         """Stop listening, give clients at most CLOSE_S to read their buffered lines, then disconnect them."""
+        if self._closed:
+            return
+        self._closed = True
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
-            self._loop.close()
-            if self._path is not None:
+        self._loop.close()
+        if self._path is not None and self._socket is not None:
+            try:
                 self._path.unlink(missing_ok=True)
+            except OSError as error:  # the next run replaces it
+                log.warning("sink %s: cannot remove the socket: %s", self._name, error.strerror)
 
     def _broadcast(self, line: bytes) -> None:
         for writer in self._clients:
@@ -84,8 +114,14 @@ class LineServer:
                 writer.write(line)
 
     async def _serve(self) -> None:
+        while self._socket is None:
+            if await self._stopped_within(RETRY_S):
+                return
+            with contextlib.suppress(SinkError):  # it was logged at the start
+                self._socket = self._listen(self._address)
+                log.warning("sink %s: can be connected to now", self._name)
         start = asyncio.start_server if self._path is None else asyncio.start_unix_server
-        server = await start(self._serve_client, sock=self._socket)
+        server = await start(self._serve_client, sock=self._socket, backlog=BACKLOG)
         await self._stop.wait()
         server.close()
         for writer in self._clients:
@@ -95,6 +131,11 @@ class LineServer:
             writer.transport.abort()
         await self._wait_for_clients(CLOSE_S)
 
+    async def _stopped_within(self, timeout_s: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), timeout_s)
+        return self._stop.is_set()
+
     async def _wait_for_clients(self, timeout_s: float) -> None:
         """Wait until all clients are disconnected."""
         if tasks := [task for task in self._clients.values() if task]:
@@ -103,15 +144,24 @@ class LineServer:
     async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Keep a client until it disconnects; its input is ignored."""
         if len(self._clients) >= MAX_CLIENTS:
-            log.warning("sink %s: refused a client, %d are connected", self._name, MAX_CLIENTS)
-            writer.close()
+            self._refusals.count()
+            writer.transport.abort()
             return
+        self._failing = False
         self._clients[writer] = asyncio.current_task()
         with contextlib.suppress(ConnectionError):  # a reset is one way for a client to disconnect
             while await reader.read(1024):
                 pass
         del self._clients[writer]
         writer.close()
+
+    def _log_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what goes wrong in the event loop, the first of several failures to accept a client alone."""
+        error = context.get("exception")
+        if isinstance(error, ConnectionError) or (isinstance(error, OSError) and self._failing):
+            return
+        self._failing = isinstance(error, OSError)
+        log.warning("sink %s: %s: %s", self._name, context["message"], error)
 
     def _listen(self, address: str) -> socket.socket:
         kind, _, place = address.partition(":")
@@ -128,15 +178,17 @@ class LineServer:
 
     def _listen_unix(self, path: Path) -> socket.socket:
         """Listen at a path. A socket that a dead process left there is replaced; one in use is an error."""
-        listener = socket.socket(socket.AF_UNIX)
+        listener = None
         try:
+            listener = socket.socket(socket.AF_UNIX)
             if path.is_socket() and not _has_listener(path):
                 path.unlink(missing_ok=True)
             listener.bind(str(path))
             path.chmod(0o666)
             listener.listen()
         except OSError as error:
-            listener.close()
+            if listener is not None:
+                listener.close()
             raise self._sink_error(error) from error
         return listener
 

@@ -5,10 +5,10 @@ The HTTP server and prometheus_client are loaded only if the settings ask for me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from edge.outputs.device_info import DeviceInfo
 
@@ -36,10 +36,18 @@ class PrometheusSettings:
             raise ValueError(f"got every_s {self.every_s}, wanted 1 to 86400")
 
 
+class Publisher(Protocol):
+    """Publishes metrics in the background."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still works. Any thread may ask."""
+
+
 @contextmanager
 def published_metrics(
     settings: PrometheusSettings, stats: Callable[[], RunStats], device: DeviceInfo
-) -> Iterator[None]:
+) -> Iterator[Mapping[str, Publisher]]:
     """Publish the metrics as the settings say, until the `with` block ends.
 
     Args:
@@ -47,21 +55,25 @@ def published_metrics(
         stats: gives the current statistics of a run; called from other threads.
         device: model and array of the run.
 
+    Yields:
+        What publishes them, by name.
+
     Raises:
         ValueError: prometheus_client is not installed, though metrics are wanted.
         OSError: the address cannot be listened at, or the file cannot be written; one line.
     """
     if settings.port is None and settings.textfile is None:
-        yield
+        yield {}
         return
     from edge.outputs.metrics_collector import metrics_registry
     from edge.outputs.metrics_file import MetricsFile
     from edge.outputs.metrics_server import MetricsServer
 
     registry = metrics_registry(stats, device)
+    publishers: dict[str, Publisher] = {}
     with ExitStack() as stack:
         if settings.port is not None:
-            stack.enter_context(MetricsServer(settings.address, settings.port, registry))
+            publishers["metrics page"] = stack.enter_context(MetricsServer(settings.address, settings.port, registry))
         if settings.textfile is not None:
-            stack.enter_context(MetricsFile(settings.textfile, settings.every_s, registry))
-        yield
+            publishers["metrics file"] = stack.enter_context(MetricsFile(settings.textfile, settings.every_s, registry))
+        yield publishers

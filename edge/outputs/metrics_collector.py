@@ -70,6 +70,8 @@ class _RunCollector:
         yield _metric("faulty_channel", "gauge", "1 for a channel that is silent or clipped all the time.", faults)
         yield _counters("events", "Finished events by class.", "class", stats.events)
         yield _counters("sink_dropped_items", "Events and rows that a sink could not deliver.", "sink", stats.dropped)
+        workers = [("", {"worker": name}, float(alive)) for name, alive in stats.workers.items()]
+        yield _metric("worker_alive", "gauge", "1 while a sink or another output works, 0 if it does not.", workers)
         window = "over the last 10,000 steps"
         yield _summary("step_duration_seconds", f"Computing time of a step, {window}.", [({}, stats.step)])
         answers = f"Computing time of a step with an answer, {window}."
@@ -78,7 +80,8 @@ class _RunCollector:
         yield _summary("stage_duration_seconds", f"Computing time of a stage in a step, {window}.", stages)
         if stats.machine.temperature_c is not None:
             yield _gauge("temperature_celsius", "Temperature of the processor.", stats.machine.temperature_c)
-        yield _gauge("resident_memory_bytes", "Resident memory of the process.", stats.machine.rss_mb * 1e6)
+        if stats.machine.rss_mb is not None:
+            yield _gauge("resident_memory_bytes", "Resident memory of the process.", stats.machine.rss_mb * 1e6)
         if (governor := stats.governor) is not None:
             yield _counter("late_steps", "Steps that ended too long after their sound.", governor.late_steps)
             lateness = "Longest time from a sound to the end of its step."

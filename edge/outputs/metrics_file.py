@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.files import write_atomically
+from edge.files import is_temporary, write_atomically
+from edge.outputs.worker import Worker
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -23,7 +23,7 @@ class MetricsFile(AbstractContextManager["MetricsFile"]):
     """
 
     def __init__(self, path: str, every_s: float, registry: CollectorRegistry) -> None:
-        """Write the file once and start the thread that rewrites it. Later failures are logged, once in a row.
+        """Write the file once and start the thread that rewrites it. Failures of the disk are logged, once in a row.
 
         Args:
             path: where to write.
@@ -31,36 +31,44 @@ class MetricsFile(AbstractContextManager["MetricsFile"]):
             registry: the metrics.
 
         Raises:
-            OSError: the file cannot be written now; one line.
+            OSError: the file cannot be written, and not because the disk is full or read-only; one line.
         """
-        self._path, self._every_s, self._registry = Path(path), every_s, registry
+        self._path, self._registry = Path(path), registry
         self._failing = False
-        self._ended = threading.Event()
-        self._write()
-        self._thread = threading.Thread(target=self._work, name="metrics-file", daemon=True)
-        self._thread.start()
+        try:
+            self._write()
+        except OSError as error:
+            if not is_temporary(error):
+                raise OSError(self._message(error)) from error
+            self._log_failure(error)
+        self._worker = Worker("metrics file", self._rewrite, every_s)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the file is still being rewritten, or tried to be."""
+        return self._worker.alive
 
     def __exit__(self, *error: object) -> None:
-        self._ended.set()
-        self._thread.join()
+        if self._worker.close():
+            self._rewrite()
 
-    def _work(self) -> None:
-        ended = False
-        while not ended:
-            ended = self._ended.wait(self._every_s)
-            try:
-                self._write()
-            except OSError as error:
-                if not self._failing:
-                    log.warning("%s", error)
-                self._failing = True
-            else:
-                self._failing = False
+    def _rewrite(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            self._log_failure(error)
+        else:
+            self._failing = False
+
+    def _log_failure(self, error: OSError) -> None:
+        if not self._failing:
+            log.warning("%s", self._message(error))
+        self._failing = True
+
+    def _message(self, error: OSError) -> str:
+        return f"metrics: {self._path}: {error.strerror}"
 
     def _write(self) -> None:
         from prometheus_client import generate_latest
 
-        try:
-            write_atomically(self._path, generate_latest(self._registry), mode=0o644)
-        except OSError as error:
-            raise OSError(f"metrics: {self._path}: {error.strerror}") from error
+        write_atomically(self._path, generate_latest(self._registry), mode=0o644)

@@ -20,11 +20,14 @@ from socketserver import ThreadingTCPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from edge.outputs.refusals import Refusals
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 MAX_CLIENTS = 4  # at a time; connections beyond are closed
 CLIENT_S = 5.0  # from accepting a connection to closing it
+RETRY_S = 0.5  # after a failure to accept a connection
 _PATH = "/metrics"
 _OPENMETRICS = "application/openmetrics-text"
 
@@ -58,6 +61,11 @@ class MetricsServer(AbstractContextManager["MetricsServer"]):
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the server runs."""
+        return self._thread.is_alive()
+
     def __exit__(self, *error: object) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -73,17 +81,30 @@ class _Server(ThreadingTCPServer):
     def __init__(self, address: str, port: int, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._deadlines_s: dict[Any, float] = {}  # open connection -> monotonic time at which it is ended
-        self._refusal_logged = False
+        self._refusals = Refusals("metrics", MAX_CLIENTS)
+        self._failing = False
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         super().__init__((address, port), _Handler)
         self.loopback = _is_loopback(str(self.server_address[0]))
 
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a connection. Without a free descriptor it stays pending, and is not to be tried at full speed."""
+        try:
+            request = super().get_request()
+        except OSError as error:
+            if not self._failing:
+                log.warning("metrics: cannot accept a client: %s", error.strerror)
+            self._failing = True
+            time.sleep(RETRY_S)
+            raise
+        self._failing = False
+        return request
+
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Accept a connection if there are not too many."""
         accepted = len(self._deadlines_s) < MAX_CLIENTS
-        if not accepted and not self._refusal_logged:
-            log.warning("metrics: refused a client, %d are connected", MAX_CLIENTS)
-            self._refusal_logged = True
+        if not accepted:
+            self._refusals.count()
         return accepted
 
     def process_request(self, request: Any, client_address: Any) -> None:

@@ -4,10 +4,11 @@
 the broker has; what the broker has not acknowledged is sent again in the next session. `seq` in a message is the
 number of the event in the outbox. It rises by one from event to event over all runs, so a gap shows dropped events; a
 power cut may cause the numbers of the last `sync_s` seconds to be used again. A subscriber with QoS 1 may receive an
-event twice, and apart from such repetitions in order.
+event twice, and apart from such repetitions in order. No error ends the worker: it logs the error and goes on, and
+`alive` says whether it succeeds.
 
 Topics: see `edge/outputs/home_assistant.py`. States are not stored: the latest one of each topic is published at the
-start of a session.
+start of a session, when it changes, and with every health message.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import json
 import logging
 import queue
-import threading
 import time
 from pathlib import Path
 
@@ -33,13 +33,16 @@ from edge.outputs.home_assistant import (
     slug_of,
     slugs_of,
 )
-from edge.outputs.line_file import SinkError
-from edge.outputs.mqtt_link import MAX_IN_FLIGHT, Link, MqttSettings, Session, load_paho
-from edge.outputs.outbox import Entry, Outbox
+from edge.outputs.mqtt_link import MAX_IN_FLIGHT, Link, MqttSettings, Session
+from edge.outputs.outbox import Outbox
+from edge.outputs.outbox_lines import Entry
+from edge.outputs.worker import EARLY_S, Worker, turn_s
 from edge.types import Event, FrameRow
 
+EXPIRY_HEALTH_MESSAGES = 3  # so many missing ones, and Home Assistant shows the states as unavailable
 CLOSE_S = 5.0  # how long waiting events may still be sent after `close`
 _WAKE_INTERVAL_S = 0.25  # longest time between two turns of the worker
+_CLOSE_INTERVAL_S = 0.02  # between two turns after `close`
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +60,8 @@ class MqttSink:
 
         Raises:
             ValueError: paho-mqtt is not installed, or a file that the settings name cannot be used.
-            SinkError: the outbox cannot be opened.
+            SinkError: the outbox cannot be used. If the disk is full or read-only, events wait in memory instead.
         """
-        load_paho()  # before the outbox makes its folder
         self._settings = settings
         self._when = when
         self._device = device
@@ -72,79 +74,80 @@ class MqttSink:
         self._session: Session | None = None
         self._in_flight: dict[int, int] = {}  # message id -> number in the outbox, in the order of sending
         self._sent = 0  # last number that was sent in this session
-        self._wake, self._closing = threading.Event(), threading.Event()
-        self._failure: Exception | None = None  # that ended the worker
+        self._closed = False
+        self._skipped = 0  # entries of the outbox that are no events
+        self._link = Link(settings, self._topics.availability, OFFLINE, lambda: self._worker.wake())
         self._outbox = Outbox(Path(settings.outbox), round(settings.outbox_mb * 1e6))
-        try:
-            self._link = Link(settings, self._topics.availability, OFFLINE, self._wake.set)
-        except ValueError:
-            self._outbox.close()
-            raise
-        self._worker = threading.Thread(target=self._work, name="mqtt", daemon=True)
-        self._worker.start()
+        self._worker = Worker(f"mqtt {settings.broker}", self._process, _WAKE_INTERVAL_S)
+        # in a thread of its own, so that a card that stalls does not hold up what is sent
+        self._syncer = Worker(f"outbox {settings.outbox}", self._sync, turn_s(settings.sync_s))
+        self._link.start()
 
     @property
     def dropped(self) -> int:
         """Number of events that will not be sent."""
-        return self._outbox.dropped
+        return self._outbox.dropped + self._skipped
+
+    @property
+    def alive(self) -> bool:
+        """Whether events are still being sent, or wait for a broker that cannot be reached."""
+        return self._worker.alive and self._syncer.alive and self._link.alive
 
     def emit(self, item: Event | FrameRow) -> None:
-        """Put an event into the outbox, where it survives the end of the process; a row marks its class as active.
-
-        Raises:
-            SinkError: the worker ended by an error of the program, so that nothing would be sent any more.
-        """
-        if self._failure is not None:
-            raise SinkError(f"sink mqtt: the sending thread ended: {self._failure!r}") from self._failure
+        """Put an event into the outbox, where it survives the end of the process; a row marks its class as active."""
         if isinstance(item, FrameRow):
             self._active_s[item.class_index] = time.monotonic()
         else:
             self._outbox.append(event_line(item, self._when))
-        self._wake.set()
+            if not self._settings.sync_s:
+                self._syncer.wake()
+        self._worker.wake()
 
     def close(self) -> None:
         """Send waiting events for at most CLOSE_S, publish that the device is offline, and keep the rest."""
-        if not self._closing.is_set():
-            self._closing.set()
-            self._wake.set()
-            self._worker.join()
+        if self._closed:
+            return
+        self._closed = True
+        end_s = time.monotonic() + CLOSE_S
+        if self._worker.close():
+            try:
+                self._send_rest(end_s)
+            except Exception as error:  # the outbox is to be closed in any case
+                log.error("mqtt %s: waiting events are not sent: %s", self._settings.broker, error)
+        self._link.close(max(1.0, end_s - time.monotonic()))
+        if waiting := self._outbox.waiting:
+            log.warning("mqtt %s: %d events wait in %s", self._settings.broker, waiting, self._settings.outbox)
+        if self._syncer.close():
             self._outbox.close()
+        else:
+            log.error("outbox %s: the disk does not answer; the last events may be lost", self._settings.outbox)
 
-    def _work(self) -> None:
-        try:
-            while not self._closing.is_set():
-                self._take_turn()
-            self._active_s.clear()
-            end_s = time.monotonic() + CLOSE_S
-            self._process()
-            while self._outbox.waiting and time.monotonic() < end_s:
-                self._take_turn()
-            if self._session is not None:
-                self._publish_offline(self._session, end_s)
-            self._link.close(max(1.0, end_s - time.monotonic()))
-            if waiting := self._outbox.waiting:
-                log.warning("mqtt %s: %d events wait in %s", self._settings.broker, waiting, self._settings.outbox)
-        except Exception as error:  # `emit` reports it to the loop
-            self._failure = error
-            self._link.close(0.0)
-
-    def _take_turn(self) -> None:
-        self._wake.wait(_WAKE_INTERVAL_S)
-        self._wake.clear()
+    def _send_rest(self, end_s: float) -> None:
+        self._active_s.clear()
         self._process()
+        while self._outbox.waiting and time.monotonic() < end_s:
+            time.sleep(_CLOSE_INTERVAL_S)
+            self._process()
+        if self._session is not None:
+            self._publish_offline(self._session, end_s)
+
+    def _sync(self) -> None:
+        """Flush the outbox if that is due; otherwise, write what waits in memory."""
+        now_s = time.monotonic()
+        if now_s < self._sync_due_s:
+            self._outbox.retry()
+            return
+        self._sync_due_s = now_s + self._settings.sync_s - EARLY_S
+        self._outbox.sync()
 
     def _process(self) -> None:
         """Do everything that is due."""
         self._process_acknowledgements()
-        now_s = time.monotonic()
-        if now_s >= self._sync_due_s:
-            self._outbox.sync()
-            self._sync_due_s = now_s + self._settings.sync_s
         if self._session is not self._link.session:
             self._session = self._link.session
             self._begin_session()
         if self._session is not None:
-            self._publish_states(self._session, now_s)
+            self._publish_states(self._session, time.monotonic())
             self._send_events(self._session)
 
     def _process_acknowledgements(self) -> None:
@@ -162,9 +165,16 @@ class MqttSink:
 
     def _send_events(self, session: Session) -> None:
         for entry in self._outbox.pending(self._sent, MAX_IN_FLIGHT - len(self._in_flight)):
-            topic, payload = self._message(entry)
-            self._in_flight[session.publish(topic, payload)] = entry.number
             self._sent = entry.number
+            try:
+                topic, payload = self._message(entry)
+            except (ValueError, KeyError, TypeError) as error:  # it would stop all that follow
+                log.error(
+                    "mqtt %s: skipped entry %d, which is no event: %r", self._settings.broker, entry.number, error
+                )
+                self._skipped += 1
+                continue
+            self._in_flight[session.publish(topic, payload)] = entry.number
 
     def _message(self, entry: Entry) -> tuple[str, str]:
         """Topic and payload of an event."""
@@ -180,19 +190,28 @@ class MqttSink:
         if not self._published:
             announcement = ""
             if settings.home_assistant:
-                table = discovery(settings.node, self._topics, device.class_names, device.model, device.array)
+                table = discovery(
+                    settings.node,
+                    self._topics,
+                    device.class_names,
+                    device.model,
+                    device.array,
+                    round(EXPIRY_HEALTH_MESSAGES * settings.health_s),
+                )
                 announcement = json.dumps(table, ensure_ascii=False)
             self._publish_state(session, discovery_topic(settings.discovery_prefix, settings.node), announcement)
             self._publish_state(session, self._topics.availability, ONLINE)
+        repeated = bool(settings.health_s) and now_s >= self._health_due_s  # otherwise, Home Assistant forgets them
         for index, slug in enumerate(self._slugs.values()):
             active = now_s - self._active_s.get(index, -1e9) < settings.off_delay_s
-            self._publish_state(session, self._topics.active(slug), ON if active else OFF)
-        if device.health is not None and settings.health_s and now_s >= self._health_due_s:
+            self._publish_state(session, self._topics.active(slug), ON if active else OFF, repeated)
+        if repeated:
             self._health_due_s = now_s + settings.health_s
-            self._publish_state(session, self._topics.health, json.dumps(dict(device.health())))
+            if device.health is not None:
+                self._publish_state(session, self._topics.health, json.dumps(dict(device.health())), repeated)
 
-    def _publish_state(self, session: Session, topic: str, payload: str) -> None:
-        if self._published.get(topic) != payload:
+    def _publish_state(self, session: Session, topic: str, payload: str, repeated: bool = False) -> None:
+        if repeated or self._published.get(topic) != payload:
             session.publish(topic, payload, retain=True)
             self._published[topic] = payload
 

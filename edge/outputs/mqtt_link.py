@@ -6,11 +6,13 @@ the next, so the publisher alone determines the order.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import queue
 import re
 import ssl
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -19,10 +21,13 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any
 
+from edge.runtime.machine import machine_id
+
 PASSWORD = "SELD_EDGE_MQTT_PASSWORD"
 USER = "SELD_EDGE_MQTT_USER"
 MAX_IN_FLIGHT = 100  # messages that the broker has not acknowledged yet
 CONNECT_TIMEOUT_S = 10.0  # for the broker to accept a connection
+_CHECK_S = 1.0  # between two checks that paho's thread is running
 MIN_DELAY_S, MAX_DELAY_S = 1.0, 60.0  # between two attempts to connect; the delay doubles after each failure
 
 log = logging.getLogger(__name__)
@@ -42,16 +47,19 @@ class MqttSettings:
     ca_file: str | None = None  # PEM file with the certificate authorities to trust; by default those of the system
     user: str | None = None  # user name at the broker; by default none, which logs in anonymously
     password_file: str | None = None  # file whose first line is the password
-    # 1 to 100 letters, digits, _ or -; also the name of the device in Home Assistant; by default seld-edge-HOSTNAME
+    # 1 to 100 letters, digits, _ or -; also the name of the device in Home Assistant; by default seld-edge-HOSTNAME-ID,
+    # ID being 8 digits made of the machine id and the serial number of the board
     client_id: str | None = None
-    prefix: str | None = None  # first levels of all topics except those of discovery; by default seld-edge/HOSTNAME
+    prefix: str | None = None  # first levels of all topics except those of discovery; by default seld-edge/HOSTNAME-ID
     keepalive_s: int = 30  # seconds without any message after which the client pings the broker, 5 to 3600
     outbox: str = "mqtt-outbox"  # folder that keeps events until the broker has acknowledged them
     # size of that folder in MB (10^6 bytes) above which the oldest events are dropped, 0.01 to 1000000
     outbox_mb: float = 16.0
     sync_s: float = 5.0  # seconds between flushes of the outbox to the disk, 0 to 3600: what a power cut may lose
     off_delay_s: float = 2.0  # seconds of silence after which a class is no longer active, 0.2 to 3600
-    health_s: float = 60.0  # seconds between health messages, 1 to 1000000; 0 sends none
+    # seconds between messages of health and all states, 1 to 1000000; 0 sends no health, and states when they change.
+    # After three such times without a message, Home Assistant shows the states as unavailable.
+    health_s: float = 60.0
     home_assistant: bool = True  # announce the device to Home Assistant
     discovery_prefix: str = "homeassistant"  # first level of the topics under which Home Assistant discovers devices
 
@@ -120,7 +128,7 @@ class Link:
     """
 
     def __init__(self, settings: MqttSettings, will_topic: str, will: str, changed: Callable[[], None]) -> None:
-        """Begin to connect.
+        """Check the settings; `start` begins to connect.
 
         Args:
             settings: the broker and the login.
@@ -141,6 +149,14 @@ class Link:
         self._problem = ""
         self.session: Session | None = None
         self._thread = threading.Thread(target=self._keep_connecting, name="mqtt-link", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that connects is running. Any thread may ask."""
+        return self._thread.is_alive() or self._closing.is_set()
+
+    def start(self) -> None:
+        """Begin to connect."""
         self._thread.start()
 
     def close(self, timeout_s: float) -> None:
@@ -153,7 +169,11 @@ class Link:
         delay_s = MIN_DELAY_S
         while not self._closing.is_set():
             began_s = time.monotonic()
-            self._run_session()
+            try:
+                self._run_session()
+            except Exception as error:  # of many kinds, as from paho; the next attempt follows in any case
+                self.session = None
+                self._report(str(getattr(error, "strerror", None) or error))
             stable = time.monotonic() - began_s > MAX_DELAY_S
             delay_s = MIN_DELAY_S if stable else delay_s
             self._closing.wait(delay_s)
@@ -189,8 +209,6 @@ class Link:
                 self._hold_session(session, ended)
         except queue.Empty:
             self._report("no answer")
-        except Exception as error:  # paho raises errors of many kinds; the next attempt follows in any case
-            self._report(str(getattr(error, "strerror", None) or error))
         finally:
             client.disconnect()
             client.loop_stop()
@@ -200,7 +218,9 @@ class Link:
         self._problem = ""
         self.session = session
         self._changed()
-        ended.wait()
+        while not ended.wait(_CHECK_S):
+            if session.client._thread is None:  # paho's thread ended by an error, which tells nobody
+                break
         self.session = None
         self._changed()
         if not self._closing.is_set():
@@ -227,15 +247,20 @@ class Link:
 
 
 def _host_id() -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", gethostname().partition(".")[0])[:64] or "device"
+    """Host name and machine id; without the latter, devices of one name would take each other's place."""
+    host = re.sub(r"[^A-Za-z0-9_-]+", "-", gethostname().partition(".")[0])[:64] or "device"
+    machine = machine_id()
+    return f"{host}-{machine}" if machine else host
 
 
 def _credentials(settings: MqttSettings) -> tuple[str | None, str | None]:
     user = settings.user or os.environ.get(USER)
     password = os.environ.get(PASSWORD)
     if settings.password_file is not None:
+        path = Path(settings.password_file)
         try:
-            content = Path(settings.password_file).read_text(encoding="utf-8")
+            content = path.read_text(encoding="utf-8")
+            mode = stat.S_IMODE(path.stat().st_mode)
         except OSError as error:
             raise ValueError(f"mqtt: {settings.password_file}: {error.strerror}") from None
         except ValueError:
@@ -243,9 +268,20 @@ def _credentials(settings: MqttSettings) -> tuple[str | None, str | None]:
                 f"mqtt: {settings.password_file}: got bytes that are not UTF-8, wanted a password"
             ) from None
         password = content.partition("\n")[0].rstrip("\r")
+        if mode & 0o007:
+            log.warning("mqtt: %s: every user can read or write the password: got mode %04o, wanted 0600", path, mode)
     if password is not None and user is None:
         raise ValueError(f"mqtt: got a password without a user, wanted `user` or {USER}")
+    if password is not None and not settings.tls and not _is_local(settings.host):
+        log.warning("mqtt %s: the password is sent without encryption, wanted tls = true", settings.broker)
     return user, password
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:  # another name
+        return False
 
 
 def _tls_context(settings: MqttSettings) -> ssl.SSLContext | None:

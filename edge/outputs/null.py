@@ -9,6 +9,7 @@ class NullSink:
     """Discards everything."""
 
     dropped = 0  # nothing fails here
+    alive = True
 
     def emit(self, item: Event | FrameRow) -> None:
         """Discard the item."""

@@ -9,7 +9,7 @@ from edge.events.sink import Outlet
 from edge.outputs.dcase_csv import DcaseSink
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.json_lines import JsonLinesSink
-from edge.outputs.line_file import NO_ROTATION, RotationSettings
+from edge.outputs.line_file import DEFAULTS, LineFileSettings
 from edge.outputs.line_server import LineServer
 from edge.outputs.mqtt import MqttSink
 from edge.outputs.mqtt_link import MqttSettings
@@ -22,7 +22,7 @@ WANTED = "jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:POR
 class SinkSettings:
     """Settings of those kinds of sinks that have any."""
 
-    jsonl: RotationSettings = NO_ROTATION
+    jsonl: LineFileSettings = DEFAULTS
     mqtt: MqttSettings = field(default_factory=MqttSettings)
 
 
@@ -31,17 +31,20 @@ def open_sink(
     when: When | None = None,
     settings: SinkSettings | None = None,
     device: DeviceInfo | None = None,
+    replace: bool = False,
 ) -> Outlet:
     """Open a sink by its specification, one of `WANTED`; `-` is stdout.
 
-    A live run appends to a JSON lines file, so that a restart keeps earlier events, and continues while the disk is
-    full. Other runs begin new files, and stop at the first line that cannot be written.
+    No file loses what it has, unless `replace` says so: events are appended to a JSON lines file, and a csv file that
+    is not empty becomes FILE.1. A live run starts and continues while the disk is full or cannot be written; other runs
+    stop at the first line that cannot be written.
 
     Args:
         spec: kind and target of the sink.
         when: gives the time of day for seconds of a live source; None for a file.
         settings: settings by kind of sink; the defaults without them.
         device: what MQTT tells about this device.
+        replace: delete the content that a file has.
 
     Raises:
         ValueError: the specification is unknown, or its settings cannot be used.
@@ -50,9 +53,9 @@ def open_sink(
     settings = settings or SinkSettings()
     match spec.partition(":"):
         case ("jsonl", _, target) if target:
-            return JsonLinesSink(target, when, settings.jsonl)
+            return JsonLinesSink(target, when, settings.jsonl, replace)
         case ("dcase", _, target) if target:
-            return DcaseSink(target, live=when is not None)
+            return DcaseSink(target, when is not None, replace)
         case ("lines", _, address) if address:
             return LineServer(address, when)
         case ("mqtt", ":", ""):

@@ -1,7 +1,8 @@
-"""The files of the kernel -> which board this is, its temperature, and the memory of this process."""
+"""The files of the system -> which board this is, its temperature, and the memory of this process."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -17,6 +18,21 @@ def board_model(root: Path = ROOT) -> str | None:
     return model.strip("\0\n ") or None
 
 
+def machine_id(root: Path = ROOT) -> str | None:
+    """Return 8 hexadecimal digits that tell this machine from others, None where it has no id. Tests set `root`.
+
+    They are a hash of the machine id, which is not to be published (machine-id(5)), and of the serial number of the
+    board, so that cards with the same image differ, too.
+    """
+    parts = []
+    for name in ("etc/machine-id", "proc/device-tree/serial-number"):
+        try:
+            parts.append((root / name).read_bytes().strip(b"\0\n "))
+        except OSError:
+            parts.append(b"")
+    return hashlib.sha256(b"seld-edge " + b" ".join(parts)).hexdigest()[:8] if any(parts) else None
+
+
 def temperature_c(root: Path = ROOT) -> float | None:
     """Return the temperature of the processor, None where the machine does not tell it. Tests set `root`."""
     try:
@@ -25,7 +41,10 @@ def temperature_c(root: Path = ROOT) -> float | None:
         return None
 
 
-def rss_mb(root: Path = ROOT) -> float:
-    """Return the resident memory of this process. Tests set `root`."""
-    pages = int((root / "proc/self/statm").read_text().split()[1])
+def rss_mb(root: Path = ROOT) -> float | None:
+    """Return the resident memory of this process, None where it cannot be read. Tests set `root`."""
+    try:
+        pages = int((root / "proc/self/statm").read_text().split()[1])
+    except OSError:  # such as too many open files
+        return None
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 2)

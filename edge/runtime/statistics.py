@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from edge.audio.live_check import LiveCheck
 from edge.events.sink import Outlet
-from edge.files import write_atomically
+from edge.files import is_temporary, write_atomically
 from edge.runtime.governor import GovernorStats
 from edge.runtime.machine import rss_mb, temperature_c
 from edge.runtime.pipeline import Pipeline
@@ -29,7 +30,7 @@ class MachineStats:
     """The state of the machine at one moment."""
 
     temperature_c: float | None  # of the processor; None where the machine does not tell it
-    rss_mb: float  # resident memory of this process
+    rss_mb: float | None  # resident memory of this process; None where it cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class RunStats:
     stages: Mapping[str, Timing]
     events: Mapping[str, int]  # finished events by class
     dropped: Mapping[str, int]  # items that could not be delivered, by sink
+    workers: Mapping[str, bool]  # whether each sink and each other output still works
     machine: MachineStats
     repaired_samples: int = 0  # samples of a live source that were no numbers or far beyond full scale
     faulty_channels: Mapping[int, str] = field(default_factory=dict)  # silent or clipped, by channel of a live source
@@ -63,6 +65,7 @@ class RunStats:
             *([f"{self.repaired_samples} samples repaired"] if self.repaired_samples else []),
             *(f"channel {channel} {fault}" for channel, fault in self.faulty_channels.items()),
             *(f"{count} dropped by {sink}" for sink, count in self.dropped.items() if count),
+            *(f"{name} does not work" for name, alive in self.workers.items() if not alive),
             f"step {_percentiles(self.step)}",
         ]
         if governor := self.governor:
@@ -90,12 +93,21 @@ class EventCounter:
         """Nothing to release."""
 
 
+class Report(Protocol):
+    """An output beside the sinks that works in the background."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still works. Any thread may ask."""
+
+
 class RunMonitor:
     """Observes a run from outside. Any thread may ask it at any time.
 
     Attributes:
         counter: counts the events; it has to be one of the sinks of the run.
         sinks: the sinks whose drops are counted, by name.
+        reports: other outputs that work in the background, by name.
     """
 
     def __init__(self, pipeline: Pipeline, check: LiveCheck | None = None) -> None:
@@ -108,6 +120,7 @@ class RunMonitor:
         self._pipeline, self._check = pipeline, check
         self.counter = EventCounter()
         self.sinks: dict[str, Outlet] = {}
+        self.reports: dict[str, Report] = {}
 
     def stats(self) -> RunStats:
         """Return all counts and times so far."""
@@ -123,17 +136,24 @@ class RunMonitor:
             stages=clock.stages(),
             events=dict(self.counter.events),
             dropped={name: sink.dropped for name, sink in list(self.sinks.items())},
+            workers={name: worker.alive for name, worker in self._workers()},
             machine=MachineStats(temperature_c(), rss_mb()),
             repaired_samples=self._check.repaired_samples if self._check else 0,
             faulty_channels=self._faults(),
         )
+
+    def dead_workers(self) -> list[str]:
+        """Return the names of the sinks and other outputs that have ended or fail all the time."""
+        return [name for name, worker in self._workers() if not worker.alive]
 
     def status(self) -> str:
         """Return a short status line for systemd."""
         governor = self._pipeline.governor
         level = f", {governor.stats().level}" if governor else ""
         faults = "".join(f", channel {channel} {fault}" for channel, fault in self._faults().items())
-        return f"{sum(self.counter.events.values())} events, {self._pipeline.lost_samples} samples lost{level}{faults}"
+        dead = "".join(f", {name} does not work" for name in self.dead_workers())
+        counts = f"{sum(self.counter.events.values())} events, {self._pipeline.lost_samples} samples lost"
+        return f"{counts}{level}{faults}{dead}"
 
     def health(self) -> dict[str, float | str | None]:
         """Return the few numbers that show whether the run is well, by name."""
@@ -147,12 +167,16 @@ class RunMonitor:
             "repaired_samples": self._check.repaired_samples if self._check else 0,
             "faulty_channels": ", ".join(f"{channel} {fault}" for channel, fault in self._faults().items()) or "none",
             "dropped": sum(sink.dropped for sink in list(self.sinks.values())),
+            "dead_workers": len(self.dead_workers()),
             "temperature_c": temperature_c(),
             "rss_mb": rss_mb(),
         }
 
     def _faults(self) -> Mapping[int, str]:
         return self._check.watch.faults if self._check else {}
+
+    def _workers(self) -> list[tuple[str, Outlet | Report]]:
+        return [*self.sinks.items(), *self.reports.items()]
 
 
 class StatsFile(AbstractContextManager["StatsFile"]):
@@ -165,10 +189,15 @@ class StatsFile(AbstractContextManager["StatsFile"]):
         """Write the file for the first time.
 
         Raises:
-            OSError: the file cannot be written; one line that names it.
+            OSError: the file cannot be written, and not because the disk is full or read-only; one line that names it.
         """
         self._path, self._stats = Path(path), stats
-        self._write()
+        try:
+            self._write()
+        except OSError as error:
+            if not isinstance(error.__cause__, OSError) or not is_temporary(error.__cause__):
+                raise
+            log.warning("%s: it is tried again at the end", error)
 
     def __exit__(self, *error: object) -> None:
         self._write()

@@ -59,7 +59,8 @@ def run_demo(source: Source, bundle: Bundle, pipeline: Pipeline, out: Path | Non
     with ExitStack() as stack:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            sinks += [open_sink(f"dcase:{out / 'scene.csv'}"), open_sink(f"jsonl:{out / 'scene.jsonl'}")]
+            specs = f"dcase:{out / 'scene.csv'}", f"jsonl:{out / 'scene.jsonl'}"
+            sinks += [open_sink(spec, replace=True) for spec in specs]
         for sink in sinks:
             stack.callback(sink.close)
         blocks = list(source)

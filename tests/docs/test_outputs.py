@@ -33,6 +33,7 @@ STATS = RunStats(
     stages={"stft": TIMING},
     events={"bell": 1},
     dropped={"null": 0},
+    workers={"null": True},
     machine=MachineStats(50.0, 100.0),
     repaired_samples=1,
     faulty_channels={2: "silent"},

@@ -100,6 +100,12 @@ class Subscriber:
         self._client.loop_start()
         subscribed.get(timeout=LIMIT_S)
 
+    def flush(self):
+        """Wait until everything has arrived that the broker has received so far."""
+        topic = f"flush/{random.SystemRandom().random()}"
+        self._client.publish(topic, "", 1)
+        eventually(lambda: self.said(topic))
+
     def seqs(self):
         return [json.loads(m.payload)["seq"] for m in list(self.messages) if "/event/" in m.topic]
 

@@ -1,9 +1,10 @@
+import errno
 import os
 import stat
 
 import pytest
 
-from edge.files import write_atomically
+from edge.files import is_temporary, write_atomically
 from tests.edge.disk import full_disk
 
 
@@ -67,3 +68,38 @@ def test_permissions_of_another_file(tmp_path):
     model.chmod(0o751)
     write_atomically(path, "new", like=model)
     assert (path.read_text(), mode_of(path)) == ("new", 0o751)
+
+
+def test_a_link_in_place_of_the_temporary_file_is_not_followed(tmp_path):
+    """What a local user may plant in a folder that root writes to."""
+    victim, path = tmp_path / "victim", tmp_path / "a"
+    victim.write_text("precious")
+    victim.chmod(0o640)
+    (tmp_path / ".a.part").symlink_to(victim)
+    write_atomically(path, "new", mode=0o604)
+    assert (path.read_text(), victim.read_text(), mode_of(victim)) == ("new", "precious", 0o640)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "victim"]
+
+
+def test_a_stale_temporary_file_is_replaced(tmp_path):
+    stale = tmp_path / ".a.part"
+    stale.write_text("old and longer")
+    stale.chmod(0o666)
+    other = tmp_path / "other"
+    os.link(stale, other)
+    write_atomically(tmp_path / "a", "new", mode=0o600)
+    assert ((tmp_path / "a").read_text(), other.read_text()) == ("new", "old and longer")
+    assert mode_of(tmp_path / "a") == 0o600 and not stale.exists()
+
+
+def test_a_folder_in_place_of_the_temporary_file_is_an_error(tmp_path):
+    (tmp_path / ".a.part").mkdir()
+    with pytest.raises(OSError, match=r"directory|permitted"):
+        write_atomically(tmp_path / "a", "new")
+
+
+@pytest.mark.parametrize(
+    ("number", "temporary"), [(errno.ENOSPC, True), (errno.EROFS, True), (errno.ENOENT, False), (errno.EACCES, False)]
+)
+def test_errors_that_may_go_away_by_themselves(number, temporary):
+    assert is_temporary(OSError(number, os.strerror(number))) is temporary

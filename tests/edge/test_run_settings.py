@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.audio.sources import RawFormat
-from edge.outputs.line_file import RotationSettings
+from edge.outputs.line_file import LineFileSettings
 from edge.outputs.mqtt_link import MqttSettings
 from edge.run_settings import MicrophoneSettings, PrometheusSettings, RunSettings, read_settings
 from edge.runtime.budget import BudgetSettings
@@ -90,7 +90,7 @@ def test_every_setting_is_read(written):
         decode={"on": 0.6, "min_duration_labels": 2},
         microphone=MicrophoneSettings("ReSpeaker", 5.0),
         stdin=RawFormat("f32le", 48000, 6),
-        jsonl=RotationSettings(10.0, 3),
+        jsonl=LineFileSettings(10.0, 3),
         mqtt=MqttSettings("broker.lan", tls=True, user="seld", home_assistant=False),
         prometheus=PrometheusSettings(9101, textfile="/run/seld.prom"),
     )

@@ -39,12 +39,20 @@ def test_a_device_with_a_sensor_and_an_event_per_class():
 
 def test_health_is_diagnostic():
     components = announced()["components"]
-    for entry in ("late_steps", "lost_samples", "dropped", "temperature_c", "rss_mb"):
+    for entry in ("late_steps", "lost_samples", "dropped", "dead_workers", "temperature_c", "rss_mb"):
         sensor = components[entry]
         assert (sensor["platform"], sensor["entity_category"]) == ("sensor", "diagnostic")
         assert sensor["state_topic"] == "seld-edge/pi/health"
         assert sensor["value_template"] == f"{{{{ value_json.{entry} }}}}"
         assert {"name", "state_class", "unit_of_measurement"} <= sensor.keys()
+
+
+def test_states_expire_where_messages_are_repeated():
+    """An event entity has no such option."""
+    found = discovery("seld-edge-pi", Topics("seld-edge/pi"), CLASSES, "coloc-edge", "foa", 180)
+    for part in found["components"].values():
+        assert part.get("expire_after") == (None if part["platform"] == "event" else 180)
+    assert not any("expire_after" in part for part in announced()["components"].values())
 
 
 def test_requirements_of_home_assistant():

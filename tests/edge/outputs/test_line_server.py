@@ -1,3 +1,4 @@
+import errno
 import json
 import socket
 import time
@@ -8,6 +9,7 @@ import pytest
 from edge.outputs import line_server
 from edge.outputs.line_file import SinkError
 from edge.outputs.line_server import LineServer
+from edge.outputs.refusals import Refusals
 from edge.outputs.sinks import open_sink
 from edge.types import Event, FrameRow
 
@@ -135,7 +137,63 @@ def test_clients_beyond_the_limit_are_refused(opened, connected, monkeypatch, ca
     connected(server), connected(server)
     with socket.create_connection(("127.0.0.1", server.port), 300.0) as third:
         assert third.recv(1) == b""
-    assert clients_of(server) == 2 and "refused a client, 2 are connected" in caplog.text
+    assert clients_of(server) == 2 and caplog.messages == ["sink lines:tcp:0: refused clients: 1, as 2 are connected"]
+
+
+def test_refusals_are_logged_once_a_minute(caplog):
+    now_s = 0.0
+    refusals = Refusals("server", 4, lambda: now_s)
+    for number in range(1000):
+        now_s = number / 10
+        refusals.count()
+    assert caplog.messages == [
+        "server: refused clients: 1, as 4 are connected",
+        "server: refused clients: 600, as 4 are connected",
+    ]
+
+
+def test_a_socket_on_a_disk_that_cannot_be_written_yet(monkeypatch, connected, caplog):
+    """A live run goes on, and clients can connect as soon as the disk can be written; other runs end."""
+    monkeypatch.setattr(line_server, "RETRY_S", 0.05)
+    read_only, listen = True, LineServer._listen
+
+    def faulty(self, address):
+        if read_only:
+            raise SinkError("sink lines:x: Read-only file system") from OSError(errno.EROFS, "Read-only file system")
+        return listen(self, address)
+
+    monkeypatch.setattr(LineServer, "_listen", faulty)
+    with pytest.raises(SinkError, match=r"Read-only file system$"):
+        LineServer("tcp:0", None)
+    server = LineServer("tcp:0", lambda onset_s: datetime(2024, 5, 1, tzinfo=UTC))
+    server.emit(BELL)
+    assert server.alive and server._socket is None
+    read_only = False
+    eventually(lambda: server._socket)
+    server.port = server._socket.getsockname()[1]
+    client = connected(server)
+    server.emit(BELL)
+    with client.makefile() as lines:
+        assert json.loads(lines.readline())["class"] == "bell"
+    server.close()
+    assert caplog.messages == [
+        "sink lines:x: Read-only file system: it is tried again",
+        "sink lines:tcp:0: can be connected to now",
+    ]
+
+
+def test_a_dead_thread_shows(monkeypatch):
+    async def fail(self):
+        raise RuntimeError("no such client")
+
+    monkeypatch.setattr(LineServer, "_serve", fail)
+    monkeypatch.setattr("threading.excepthook", lambda args: None)
+    server = LineServer("tcp:0", None)
+    eventually(lambda: not server.alive)
+    server.emit(BELL)
+    assert server.dropped == 1
+    server._socket.close()
+    server.close()
 
 
 def test_loopback_is_the_default(opened):

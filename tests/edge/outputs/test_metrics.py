@@ -54,6 +54,8 @@ EVERYTHING = {
     ("events_total", ("class", 'a "b"\\\n')): 1,
     ("sink_dropped_items_total", ("sink", "mqtt:")): 7,
     ("sink_dropped_items_total", ("sink", "jsonl:-")): 0,
+    ("worker_alive", ("worker", "mqtt:")): 0,
+    ("worker_alive", ("worker", "jsonl:-")): 1,
     **quantiles("step_duration_seconds", 0.0015, 0.0025, 0.0035, 0.009),
     **quantiles("answer_step_duration_seconds", 0.002, 0.003, 0.004, 0.009),
     **quantiles("stage_duration_seconds", 0.00025, 0.0005, 0.00075, 0.001, stage="stft"),

@@ -6,6 +6,7 @@ import pytest
 
 from edge.outputs.metrics_collector import metrics_registry
 from edge.outputs.metrics_file import MetricsFile
+from tests.edge.disk import full_disk
 from tests.edge.outputs.run_stats import DEVICE, STATS
 
 pytest.importorskip("prometheus_client", reason="prometheus_client is not installed")
@@ -52,3 +53,17 @@ def test_a_file_that_cannot_be_written(tmp_path, caplog):
     messages = [record.getMessage() for record in caplog.records]
     assert messages == [f"metrics: {folder}/a.prom: No such file or directory"]
     assert steps_in(folder / "a.prom") == 1000
+
+
+def test_a_start_on_a_disk_that_cannot_be_written(tmp_path, caplog):
+    """The run starts all the same, and the file is there as soon as the disk can be written."""
+    path, registry = tmp_path / "a.prom", metrics_registry(lambda: STATS, DEVICE)
+    with full_disk():
+        file = MetricsFile(str(path), 0.01, registry)
+    with file:
+        end_s = time.monotonic() + 60.0
+        while not path.exists() and time.monotonic() < end_s:
+            time.sleep(0.01)
+        assert file.alive
+    assert steps_in(path) == 1000
+    assert caplog.messages == [f"metrics: {path}: File too large"]

@@ -152,9 +152,25 @@ def test_few_clients_at_a_time_and_few_threads(server, caplog):
                 refused.settimeout(30.0)
                 assert refused.recv(1) == b""
         assert threading.active_count() <= before + metrics_server.MAX_CLIENTS
-    assert [record.getMessage() for record in caplog.records] == ["metrics: refused a client, 4 are connected"]
+    assert [record.getMessage() for record in caplog.records] == ["metrics: refused clients: 1, as 4 are connected"]
     eventually(lambda: not server._server._deadlines_s)
     assert ask(server)[0] == 200
+
+
+def test_no_descriptor_left_for_a_client(server, monkeypatch, caplog):
+    """It is neither logged nor tried at full speed, and the client is answered when there is one."""
+    attempts, accept = [], socket.socket.accept
+
+    def starved(self):
+        attempts.append(time.monotonic())
+        if len(attempts) <= 2:
+            raise OSError(24, "Too many open files")
+        return accept(self)
+
+    monkeypatch.setattr(socket.socket, "accept", starved)
+    assert ask(server)[0] == 200
+    assert attempts[2] - attempts[0] >= 2 * metrics_server.RETRY_S
+    assert caplog.messages == ["metrics: cannot accept a client: Too many open files"] and server.alive
 
 
 def test_an_error_of_the_program_is_logged(caplog):

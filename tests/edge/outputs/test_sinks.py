@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from edge.outputs.line_file import RotationSettings, SinkError
+from edge.outputs.line_file import LineFileSettings, SinkError
 from edge.outputs.sinks import WANTED, SinkSettings, open_sink
 from edge.types import Event, FrameRow
 from tests.edge.disk import full_disk
@@ -72,12 +72,35 @@ def test_numpy_values_and_names_of_any_kind(tmp_path):
     assert '"azimuth_deg": 0.0,' in text and "Tür" in text
 
 
-def test_live_runs_append_and_files_begin_anew(tmp_path):
-    for when, expected in ((None, 1), (None, 1), (at_noon, 2), (at_noon, 3), (None, 1)):
+@pytest.mark.parametrize("when", [None, at_noon])
+def test_no_run_truncates_an_event_file(tmp_path, when):
+    for expected in (1, 2, 3):
         sink = open_sink(f"jsonl:{tmp_path}/a.jsonl", when)
         sink.emit(BELL)
         sink.close()
         assert len(records(tmp_path / "a.jsonl")) == expected
+
+
+@pytest.mark.parametrize("when", [None, at_noon])
+def test_a_csv_file_with_content_is_put_aside(tmp_path, when):
+    for frame in (1, 2, 3):
+        sink = open_sink(f"dcase:{tmp_path}/a.csv", when)
+        sink.emit(FrameRow(frame, 0, 0, 0, 0))
+        sink.close()
+    open_sink(f"dcase:{tmp_path}/a.csv", when).close()
+    open_sink(f"dcase:{tmp_path}/a.csv", when).close()  # an empty one is not worth keeping
+    kept = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert kept == {"a.csv": "", "a.csv.1": "3,0,0,0,0\n", "a.csv.2": "2,0,0,0,0\n", "a.csv.3": "1,0,0,0,0\n"}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "dcase"])
+def test_a_file_is_replaced_where_that_is_asked_for(tmp_path, kind):
+    for _ in range(2):
+        sink = open_sink(f"{kind}:{tmp_path}/a", replace=True)
+        sink.emit(BELL)
+        sink.emit(ROWS[0])
+        sink.close()
+    assert len((tmp_path / "a").read_text().splitlines()) == 1 and len(list(tmp_path.iterdir())) == 1
 
 
 def test_stdout(capfd):
@@ -194,27 +217,29 @@ def test_killed_process_leaves_whole_lines(tmp_path):
 
 @pytest.mark.parametrize("kind", ["jsonl", "dcase"])
 def test_a_live_run_survives_a_full_disk(tmp_path, kind, caplog):
-    """Lost lines are counted and logged once; there are no cut lines."""
+    """Lines wait in memory and are written when there is room, in order; there are no cut lines."""
     path = tmp_path / "a"
     sink = open_sink(f"{kind}:{path}", at_noon)
 
-    def emit():
-        sink.emit(BELL)
-        sink.emit(ROWS[0])
+    def emit(number):
+        sink.emit(Event("bell", float(number), 2.5, 30.0, -20.0, 0.9))
+        sink.emit(FrameRow(number, 3, 0, 30, -20))
 
-    emit()
+    emit(0)
     line = path.read_text()
     with full_disk(2 * len(line) - 1), caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            emit()
-    assert (sink.dropped, path.read_text()) == (3, line)
-    emit()
-    emit()
+        for number in range(1, 4):
+            emit(number)
+    assert path.read_text() == line
+    emit(4)
+    emit(5)
     sink.close()
-    assert (sink.dropped, path.read_text()) == (3, 3 * line)
+    lines = path.read_text().splitlines()
+    numbers = [int(line.split(",")[0]) if kind == "dcase" else json.loads(line)["onset_s"] for line in lines]
+    assert (sink.dropped, numbers) == (0, [0, 1, 2, 3, 4, 5])
     assert [record.getMessage() for record in caplog.records] == [
-        f"sink {kind}:{path}: File too large: lines are dropped until it can be written again",
-        f"sink {kind}:{path}: can be written again, 3 lines dropped so far",
+        f"sink {kind}:{path}: File too large: lines wait in memory",
+        f"sink {kind}:{path}: can be written again, 0 lines dropped so far",
     ]
 
 
@@ -229,7 +254,7 @@ def test_a_live_run_ends_with_its_reader():
 def rotating(path, lines, keep=2):
     """A sink whose file is rotated when it holds a number of lines of BELL."""
     open_sink(f"jsonl:{path}").emit(BELL)
-    rotation = RotationSettings(max(0.001, lines * path.stat().st_size / 1e6), keep)
+    rotation = LineFileSettings(max(0.001, lines * path.stat().st_size / 1e6), keep)
     path.unlink()
     return open_sink(f"jsonl:{path}", None, SinkSettings(rotation))
 
@@ -246,14 +271,19 @@ def test_files_are_rotated(tmp_path):
     assert kept == list(range(35 - len(kept), 35)) and 20 < len(kept) <= 30
 
 
-def test_a_file_that_cannot_be_rotated_grows(tmp_path, caplog):
+def test_a_failed_rotation_is_tried_again(tmp_path, caplog):
     (tmp_path / "a.jsonl.new").mkdir()
     sink = rotating(tmp_path / "a.jsonl", 10)
     for _ in range(25):
         sink.emit(BELL)
     assert len(records(tmp_path / "a.jsonl")) == 25
+    (tmp_path / "a.jsonl.new").rmdir()
+    for _ in range(15):
+        sink.emit(BELL)
+    assert [len(records(tmp_path / f"a.jsonl{name}")) for name in (".2", ".1", "")] == [25, 10, 5]
     assert [record.getMessage() for record in caplog.records] == [
-        f"sink jsonl:{tmp_path}/a.jsonl: cannot rotate the file, it keeps growing: Is a directory"
+        f"sink jsonl:{tmp_path}/a.jsonl: cannot rotate the file, it keeps growing: Is a directory",
+        f"sink jsonl:{tmp_path}/a.jsonl: the file was rotated again",
     ]
 
 
@@ -263,8 +293,9 @@ def test_a_file_that_cannot_be_rotated_grows(tmp_path, caplog):
         ((-1.0, 5), r"got max_mb -1\.0, wanted 0 or 0\.001 to 1000000"),
         ((1e-6, 5), r"got max_mb 1e-06, wanted 0 or"),
         ((1.0, 0), "got keep 0, wanted 1 to 1000"),
+        ((1.0, 1, -0.1), r"got sync_s -0\.1, wanted 0 to 3600"),
     ],
 )
 def test_invalid_rotation(settings, message):
     with pytest.raises(ValueError, match=f"^{message}"):
-        RotationSettings(*settings)
+        LineFileSettings(*settings)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from edge.events.decoder import Decoder, DecodeSettings
 from edge.runtime.budget import BudgetSettings
 from edge.runtime.governor import Governor
-from edge.runtime.supervision import notify, supervised
+from edge.runtime.supervision import notify, supervised, thread_errors_logged
 from edge.types import AudioBlock, Event, TrackFrames
 
 
@@ -46,9 +47,12 @@ class Loop:
         self.clock = SimpleNamespace(steps=0)
         self.answers = 0
         self.now_s = 100.0
+        self.dead = []
 
     def run(self, doings, after=list, block=SOUND):
-        blocks = supervised([block] * len(doings), self, lambda: "3 events, 0 samples lost", lambda: self.now_s)
+        blocks = supervised(
+            [block] * len(doings), self, lambda: "3 events, 0 samples lost", lambda: self.now_s, lambda: self.dead
+        )
         for _, doing in zip(blocks, doings, strict=True):
             steps, answers, seconds = doing
             self.clock.steps += steps
@@ -81,6 +85,42 @@ def test_a_source_that_waits_for_its_device_is_ready_and_alive(told):
     Loop().run([(0, 0, 3)] * 20, lambda: states.extend(told()), WAITING)
     assert states[:3] == ["READY=1", "WATCHDOG=1", "STATUS=waiting for the microphone; 3 events, 0 samples lost"]
     assert states.count("READY=1") == 1 and states.count("WATCHDOG=1") >= 18
+
+
+def test_a_dead_worker_is_no_sign_of_life(told, caplog):
+    loop, seconds = Loop(), []
+
+    def after():
+        seconds.append(told().count("WATCHDOG=1"))
+        loop.dead = ["mqtt:"] if 3 <= len(seconds) < 6 else []
+
+    loop.run([(1, 1, 1)] * 9, after)
+    assert seconds == [0, 1, 1, 0, 0, 0, 1, 1, 1]  # what a block says is seen with the next one
+    assert [record.getMessage() for record in caplog.records] == ["does not work: mqtt:"]
+
+
+def test_no_descriptor_left_for_the_message(told, monkeypatch, caplog):
+    def no_socket(*args):
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as starved:
+        starved.setattr(socket, "socket", no_socket)
+        assert not notify("READY=1")
+    assert notify("READY=1") and told() == ["READY=1"]
+    assert "cannot send 'READY=1' to systemd: Too many open files" in caplog.text
+
+
+def test_an_error_in_a_thread_is_one_line(caplog, capfd):
+    def fail():
+        raise RuntimeError("no such counter")
+
+    before = threading.excepthook
+    with thread_errors_logged():
+        thread = threading.Thread(target=fail, name="mqtt")
+        thread.start()
+        thread.join()
+    assert caplog.messages == ["mqtt ended by an error: RuntimeError: no such counter"]
+    assert capfd.readouterr().err == "" and threading.excepthook is before
 
 
 def test_systemd_is_not_told_more_than_it_needs(told):
