@@ -90,8 +90,9 @@ def is_there(number: int) -> bool:
 
 
 PROGRAM = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts programs in the background without it
 from convert.processes import process_pool
 from tests.convert.work import asleep
 if __name__ == "__main__":
