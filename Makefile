@@ -41,10 +41,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# One process runs all tests of a file, and of what takes minutes to make: see tests/conftest.py. Files start in the
-# order of their folders, in which the long ones come first.
+# One process runs all tests of a file. Files start in the order of their folders, in which the long ones come first.
 pytest: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # What depends on the speed of the machine or takes minutes: one after the other, on a machine with nothing else to do.
 long: tools $(VENV)/.test

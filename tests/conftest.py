@@ -1,4 +1,4 @@
-"""What tests of all rooms share: sounds, bundles with known answers, and how tests are shared out among processes."""
+"""What tests of all rooms share: sounds, and bundles with known answers."""
 
 import os
 from pathlib import Path
@@ -21,15 +21,6 @@ settings.register_profile(
 )
 settings.register_profile("few", settings.get_profile("seld"), max_examples=5)  # for emulated processors: see arm64
 settings.load_profile("seld")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """Tell xdist what one process runs: all tests of a file, and all that share the trained run, as that takes long."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            shared = "trained_run" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("trained_run" if shared else str(item.path)))
 
 
 @pytest.fixture(scope="session")
