@@ -189,7 +189,7 @@ def _open_stdin(
     check = LiveCheck("stdin", watch)
     blocks = _raw_blocks(stream, raw, _input_samples(block_samples, resampler))
     resampled = resample_blocks(check.checked(blocks, lambda: raw.sample_rate_hz), resampler)
-    name = f"stdin ({raw.sample_type}, {raw.channels} channels, {raw.sample_rate_hz} Hz)"
+    name = f"stdin ({raw.sample_type})"
     return Source(name, raw.sample_rate_hz, True, resampled, lambda: None, _is_fed(stream), check=check)
 
 

@@ -127,9 +127,7 @@ def test_pipes_are_real_time_and_files_are_not(tmp_path):
     with os.fdopen(read_end, "rb") as stdin:
         source = open_source("-", 4, 24000, stdin=stdin)
         assert source.real_time and source.age_s is None
-        with pytest.raises(
-            ValueError, match=r"^stdin \(s16le, 4 channels, 24000 Hz\): got realtime, wanted it for a file only"
-        ):
+        with pytest.raises(ValueError, match=r"^stdin \(s16le\): got realtime, wanted it for a file only"):
             open_source("-", 4, 24000, stdin=stdin, realtime=True)
     os.close(write_end)
 
