@@ -19,7 +19,6 @@ from convert.systems.etri import examples as etri_examples
 from convert.systems.etri.sizes import EtriSizes
 from convert.systems.etri.system import ETRI
 from convert.systems.recipe import Recipe, TrainSettings
-from convert.training.csv_log import read_log
 from convert.training.recipes import RECIPES, find_recipe
 from convert.training.run_folder import Run, open_run
 from edge.arrays.profile import load_array
@@ -29,6 +28,7 @@ from edge.frontend.maps import FeatureSettings
 from edge.nets.bundle import Bundle, load_bundle
 from edge.runtime.pipeline import build_pipeline, build_system
 from edge.types import AudioBlock
+from tests.convert.systems.tiny_runs import check_stages, trained_run_of
 
 SIZES = EtriSizes(
     frames=40, bands=16, sad_filters=(4, 4), sed_filters=(4, 4), doae_filters=(4, 4), trellis_units=4
@@ -56,14 +56,7 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
 @pytest.fixture(scope="module")
 def folder(scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A run of two steps, scored on development data."""
-    run = tmp_path_factory.mktemp("etri") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RECIPES, TINY.name, TINY)
-        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
-            patch.setenv(name, "1")
-        options = ["--data", str(scenes_folder), "--dev", str(scenes_folder), "--out", str(run)]
-        assert main(["train", "--model", TINY.name, *options, "--jobs", "1", "--threads", "1"]) == 0
-        yield run
+    yield from trained_run_of(TINY, scenes_folder, tmp_path_factory.mktemp("etri") / "run")
 
 
 @pytest.fixture
@@ -73,11 +66,7 @@ def run(recipe: Recipe, folder: Path) -> Run:
 
 
 def test_every_stage_is_trained_and_scored(run: Run) -> None:
-    assert tuple(run.file.training) == ETRI.stages
-    for stage, score in (("sad", "dev_f_percent"), ("sed", "dev_f_percent"), ("doae", "dev_doa_deg")):
-        rows = read_log(run.folder / f"{stage}.csv")
-        assert [row["step"] for row in rows] == ["1", "2"]
-        assert float(rows[-1]["dev_loss"]) > 0.0 and score in rows[-1]
+    check_stages(run, ETRI.stages, {"sad": "dev_f_percent", "sed": "dev_f_percent", "doae": "dev_doa_deg"})
 
 
 def test_scenes_too_short_to_be_played_faster_are_refused_at_once(

@@ -27,7 +27,6 @@ from convert.systems.two_step.recordings import filled_windows, window_maps, win
 from convert.systems.two_step.sizes import TwoStepSizes
 from convert.systems.two_step.system import TWO_STEP
 from convert.systems.two_step.windows import INPUTS, fusion_windows, load_windows, step_1_answers
-from convert.training.csv_log import read_log
 from convert.training.recipes import RECIPES, find_recipe
 from convert.training.run_folder import Run, open_run
 from edge.arrays.profile import load_array
@@ -38,6 +37,7 @@ from edge.nets.bundle import Bundle, load_bundle
 from edge.runtime.pipeline import build_pipeline, build_system
 from edge.systems.two_step.beams import BeamMaps
 from edge.types import AudioBlock
+from tests.convert.systems.tiny_runs import check_stages, trained_run_of
 
 SIZES = TwoStepSizes(
     frames=40,
@@ -85,14 +85,7 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
 @pytest.fixture(scope="module")
 def folder(scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A run of two steps, scored on development data."""
-    run = tmp_path_factory.mktemp("two_step") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RECIPES, TINY.name, TINY)
-        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
-            patch.setenv(name, "1")
-        options = ["--data", str(scenes_folder), "--dev", str(scenes_folder), "--out", str(run)]
-        assert main(["train", "--model", TINY.name, *options, "--jobs", "1", "--threads", "1"]) == 0
-        yield run
+    yield from trained_run_of(TINY, scenes_folder, tmp_path_factory.mktemp("two_step") / "run")
 
 
 @pytest.fixture
@@ -102,11 +95,9 @@ def run(recipe: Recipe, folder: Path) -> Run:
 
 
 def test_every_stage_is_trained_and_scored(run: Run) -> None:
-    assert tuple(run.file.training) == TWO_STEP.stages
-    for stage, score in (("doa", "dev_found_percent"), ("sed", "dev_f_percent"), ("fusion", "dev_f20_percent")):
-        rows = read_log(run.folder / f"{stage}.csv")
-        assert [row["step"] for row in rows] == ["1", "2"]
-        assert float(rows[-1]["dev_loss"]) > 0.0 and score in rows[-1]
+    check_stages(
+        run, TWO_STEP.stages, {"doa": "dev_found_percent", "sed": "dev_f_percent", "fusion": "dev_f20_percent"}
+    )
 
 
 def test_the_fusion_net_learns_from_windows_of_the_devices_loop(run: Run) -> None:
