@@ -1,0 +1,1 @@
+"""Where clips come from: packages that anyone can install, and the project's own synthesis."""
