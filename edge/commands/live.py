@@ -21,6 +21,7 @@ from edge.run_settings import RunSettings
 from edge.runtime.budget import BudgetSettings
 from edge.runtime.governor import Governor
 from edge.runtime.interruption import Interruption
+from edge.runtime.log_limit import repeated_warnings_limited
 from edge.runtime.pipeline import build_encoder, build_pipeline, build_system, decode_settings, run
 from edge.runtime.statistics import RunMonitor, StatsFile, reported
 from edge.runtime.supervision import supervised, thread_errors_logged
@@ -54,6 +55,7 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
     encode = build_encoder(bundle, array)  # takes seconds on a small board: done before a microphone opens
     with Interruption() as interruption, ExitStack() as stack:
         stack.enter_context(thread_errors_logged())
+        stack.enter_context(repeated_warnings_limited())
         source = stack.enter_context(_open_source(settings.source, settings, bundle, array))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
         pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
