@@ -13,7 +13,7 @@ import edge.outputs.mqtt
 from edge.audio.wav import write_wav
 from edge.cli import main
 from edge.outputs.outbox import Outbox
-from edge.types import Event, FrameRow
+from edge.types import Event, EventUpdate, FrameRow
 from tests.edge.mqtt_broker import LIMIT_S, Subscriber, eventually, free_port
 from tests.edge.outputs.mqtt_events import bell
 
@@ -32,8 +32,46 @@ def test_message_of_an_event(broker, subscriber, opened):
         "elevation_deg": None,
         "score": 0.912,
         "time": "2024-05-01T12:00:01.000Z",
+        "id": 0,
+        "phase": "end",
     }
     assert [m.qos for m in subscriber.messages if "/event/" in m.topic] == [1]
+
+
+def test_updates_and_the_direction_of_a_class(broker, subscriber, opened):
+    """A begin turns the class on and gives its direction before that; a discarded event changes no direction."""
+    sink = opened(broker.port)
+    eventually(lambda: subscriber.said("seld/pi/active/female_speech") == ["OFF"])
+    for phase, azimuth_deg in (("begin", 30.126), ("update", 45.0), ("discarded", 50.0)):
+        sink.emit(EventUpdate(phase, Event("Female speech", 1.0, 1.2, azimuth_deg, None, 0.91239, 7)))
+        eventually(lambda phase=phase: phase in "".join(subscriber.said("seld/pi/update/female_speech")))
+    told = [json.loads(text) for text in subscriber.said("seld/pi/update/female_speech")]
+    assert [(each["phase"], each["id"], each["azimuth_deg"]) for each in told] == [
+        ("begin", 7, 30.13),
+        ("update", 7, 45.0),
+        ("discarded", 7, 50.0),
+    ]
+    directions = [json.loads(text) for text in subscriber.said("seld/pi/direction/female_speech")]
+    assert directions[0] == {"azimuth_deg": 30.13, "elevation_deg": None, "score": 0.912, "time": None, "id": 7}
+    assert [each["azimuth_deg"] for each in directions] == [30.13, 45.0]
+    topics = [m.topic for m in subscriber.messages if m.topic.endswith("female_speech")]
+    assert topics.index("seld/pi/direction/female_speech") < len(topics) - topics[::-1].index(
+        "seld/pi/active/female_speech"
+    )
+    assert "ON" in subscriber.said("seld/pi/active/female_speech") and subscriber.seqs() == []
+
+
+def test_updates_are_not_kept_for_a_later_connection(broker, subscriber, opened):
+    broker.stop()
+    sink = opened(broker.port)
+    for number in range(500):
+        sink.emit(EventUpdate("begin", bell(number)))
+    sink.emit(bell())
+    eventually(lambda: not sink._updates)
+    broker.start()
+    eventually(subscriber.seqs)
+    subscriber.flush()
+    assert subscriber.said("seld/pi/update/bell") == [] and sink.dropped == 0
 
 
 def test_retained_states(broker, opened):
