@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -126,34 +127,41 @@ class History:
             if count and first <= hour < end
         )
 
-    def rose(self, wanted: Wanted = EVERYTHING) -> list[int]:
-        """Count the events by their azimuth.
+    def rose(self, wanted: Wanted = EVERYTHING) -> dict[str, list[int]]:
+        """Count the events by class and azimuth.
 
         Args:
             wanted: which ones.
 
         Returns:
-            Numbers of events of ROSE_BINS bins: the first one is centred on the front, the others follow
-            counter-clockwise.
+            For each class that has any, numbers of events of ROSE_BINS bins of 10 degrees: the first one is 0 to 10
+            degrees, the others follow counter-clockwise.
 
         Raises:
             sqlite3.Error: the database cannot be read.
         """
+        counts: dict[str, list[int]] = defaultdict(lambda: [0] * ROSE_BINS)
         since_s = -math.inf if wanted.since_s is None else wanted.since_s
         until_s = math.inf if wanted.until_s is None else wanted.until_s
         # whole days are counted already; what comes before and after them is counted now
         begin_s = since_s if math.isinf(since_s) else math.ceil(since_s / DAY_S) * DAY_S
         end_s = until_s if math.isinf(until_s) else math.floor(until_s / DAY_S) * DAY_S
-        if begin_s >= end_s:
-            return self._rose_of_events(wanted)
-        condition, values = _condition(replace(wanted, since_s=begin_s / DAY_S, until_s=end_s / DAY_S), "day")
-        (days,) = self._connection.execute(f"SELECT {_sums(ROSE)} FROM days WHERE {condition}", values)
-        edges = (
-            replace(wanted, since_s=since_s, until_s=begin_s),
-            replace(wanted, since_s=end_s, until_s=until_s),
-        )
-        parts = [[count or 0 for count in days], *(self._rose_of_events(edge) for edge in edges)]
-        return [sum(counts) for counts in zip(*parts, strict=True)]
+        edges = [(since_s, begin_s), (end_s, until_s)] if begin_s < end_s else [(since_s, until_s)]
+        if begin_s < end_s:
+            condition, values = _condition(replace(wanted, since_s=begin_s / DAY_S, until_s=end_s / DAY_S), "day")
+            for name, *numbers in self._connection.execute(
+                f"SELECT class, {_sums(ROSE)} FROM days WHERE {condition} GROUP BY class", values
+            ):
+                counts[name] = numbers
+        for first_s, last_s in edges:
+            condition, values = _condition(replace(wanted, since_s=first_s, until_s=last_s), "time_s")
+            for name, azimuth_bin, number in self._connection.execute(
+                f"SELECT class, {AZIMUTH_BIN.format(row='')} AS bin, count(*) FROM events WHERE {condition}"
+                " GROUP BY class, bin",
+                values,
+            ):
+                counts[name][azimuth_bin] += number
+        return dict(counts)
 
     def totals(self, wanted: Wanted = EVERYTHING) -> dict[str, int]:
         """Count the events by class; days of UTC in which since and until lie count as a whole.
@@ -165,15 +173,6 @@ class History:
         return dict(
             self._connection.execute(f"SELECT class, sum(count) FROM days WHERE {condition} GROUP BY class", values)
         )
-
-    def _rose_of_events(self, wanted: Wanted) -> list[int]:
-        counts = [0] * ROSE_BINS
-        condition, values = _condition(wanted, "time_s")
-        for azimuth_bin, count in self._connection.execute(
-            f"SELECT {AZIMUTH_BIN.format(row='')} AS bin, count(*) FROM events WHERE {condition} GROUP BY bin", values
-        ):
-            counts[azimuth_bin] = count
-        return counts
 
     def _bounded(self, wanted: Wanted) -> Wanted:
         """The same within the days that have such events, so that a rare class is not sought among all events."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 APPLICATION_ID = 0x53454C44  # "SELD", in the header of the file: a database of another program is never touched
-ROSE_BINS = 24  # the first one is centred on the front, the others follow counter-clockwise
+ROSE_BINS = 36  # of 10 degrees; the first one begins at the front, the others follow counter-clockwise
 HOUR_S, DAY_S = 3600, 86400
 BUSY_S = 5.0  # how long a lock of another process is waited for
 
@@ -29,7 +29,7 @@ HOURS = tuple(f"h{hour}" for hour in range(24))
 ROSE = tuple(f"d{number}" for number in range(ROSE_BINS))
 """Columns of the table `days`: events of a day by azimuth."""
 
-AZIMUTH_BIN = f"CAST(({{row}}azimuth_deg + {360 + 180 / ROSE_BINS}) / {360 / ROSE_BINS} AS INTEGER) % {ROSE_BINS}"
+AZIMUTH_BIN = f"CAST(({{row}}azimuth_deg + 360) / {360 // ROSE_BINS} AS INTEGER) % {ROSE_BINS}"
 """SQL: number of the column in ROSE; `row` is empty, or NEW or OLD with a dot."""
 
 
