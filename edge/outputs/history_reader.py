@@ -80,14 +80,17 @@ class History:
         Raises:
             sqlite3.Error: the database cannot be read.
         """
-        condition, values = _condition(self._bounded(wanted), "time_s")
-        after: tuple[float, int] = (float("-inf"), 0)
+        bounded = self._bounded(wanted)
+        after = (-math.inf if bounded.since_s is None else bounded.since_s), -1
+        condition, values = _condition(bounded, "time_s")
         if limit is not None:
             first = self._connection.execute(
                 f"SELECT time_s, id FROM events WHERE {condition} ORDER BY time_s DESC, id DESC LIMIT 1 OFFSET ?",
                 (*values, max(0, limit - 1)),
             ).fetchone()
             after = (first[0], first[1] - 1) if first else after
+        # without since, which would keep the index from being entered at `after`
+        condition, values = _condition(replace(bounded, since_s=None), "time_s")
         left = limit
         while left is None or left > 0:
             rows = self._connection.execute(

@@ -184,7 +184,7 @@ def prune(connection: sqlite3.Connection, before_s: float, most_bytes: int) -> b
         (*values, _PRUNED_ROWS),
     ).rowcount
     if deleted:
-        connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+        connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")  # `execute` frees one page only
     return deleted == _PRUNED_ROWS
 
 
