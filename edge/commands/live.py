@@ -11,6 +11,7 @@ from edge.arrays.profile import ArrayProfile, load_array
 from edge.audio.sources import Source, open_source
 from edge.audio.stream_time import StreamTime
 from edge.commands.introduction import introduce
+from edge.commands.page import shown_page
 from edge.commands.reloader import Reloader
 from edge.events.records import When
 from edge.nets.bundle import Bundle, load_bundle
@@ -30,13 +31,19 @@ from edge.systems import System
 log = logging.getLogger(__name__)
 
 
-def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = None, config: Path | None = None) -> None:
+def listen(
+    settings: RunSettings,
+    reread: Callable[[], RunSettings] | None = None,
+    config: Path | None = None,
+    repeat: bool = False,
+) -> None:
     """Run the loop of `seld-edge run`.
 
     Args:
         settings: all that it is told.
         reread: returns the settings as they are now, after SIGHUP; None where there is no file to read.
         config: the file that the settings are from, for error messages.
+        repeat: whether a file begins again after its end, until a signal comes.
 
     Raises:
         ValueError: a setting makes no sense, a bundle, array or source cannot be used, or the source gave bad samples.
@@ -54,7 +61,7 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
     encode = build_encoder(bundle, array)  # takes seconds on a small board: done before a microphone opens
     with Interruption() as interruption, ExitStack() as stack:
         stack.enter_context(thread_errors_logged())
-        source = stack.enter_context(_open_source(settings.source, settings, bundle, array))
+        source = stack.enter_context(_open_source(settings.source, settings, bundle, array, repeat))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
         pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
         monitor = RunMonitor(pipeline, source.check)
@@ -64,6 +71,7 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
             stack.push(StatsFile(settings.stats, monitor.stats))  # written after the sinks have been closed
         _open_sinks(settings, device, when, monitor, stack)
         monitor.reports |= stack.enter_context(published_metrics(settings.prometheus, monitor.stats, device))
+        page = stack.enter_context(shown_page(settings, bundle, array, source, when, pipeline, monitor))
         introduce(source, array, bundle, list(monitor.sinks), pipeline.latency_s)
 
         def change(wanted: RunSettings) -> None:
@@ -72,6 +80,8 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
 
         reloader = stack.enter_context(Reloader(settings, reread, change))
         blocks = reloader.between(interruption.until_stopped(source if when is None else when.followed(source)))
+        if page is not None:
+            blocks = page.feed.tapped(blocks)
         blocks = reported(blocks, pipeline, lambda: reloader.settings.metrics_minutes, monitor.stats)
         blocks = supervised(blocks, pipeline, monitor.status, dead=monitor.dead_workers)
         run(blocks, pipeline, [monitor.counter, *monitor.sinks.values()])
@@ -104,12 +114,13 @@ def _warn_of_other_arrays(model: str, bundle: Bundle, array: ArrayProfile) -> No
     )
 
 
-def _open_source(spec: str, settings: RunSettings, bundle: Bundle, array: ArrayProfile) -> Source:
+def _open_source(spec: str, settings: RunSettings, bundle: Bundle, array: ArrayProfile, repeat: bool) -> Source:
     return open_source(
         spec,
         array.channels,
         bundle.manifest.stft.sample_rate_hz,
         realtime=settings.realtime,
+        repeat=repeat,
         raw=settings.stdin,
         device=settings.microphone.device or array.device,
         native_rate_hz=array.native_rate_hz,

@@ -1,0 +1,84 @@
+// What the page knows at this moment: live messages -> two minutes of sound, the events that are not finished.
+
+export const WINDOW_S = 120;
+export const BANDS = 64;
+const COLUMNS = WINDOW_S * 10;
+const TRAIL_S = 8;
+const GONE_S = 5; // an event without news for so long is over, whatever became of the message that said so
+
+export const state = {
+  about: null,
+  now: 0, // end of the sound that was heard last, in seconds of the stream
+  levels: [],
+  classes: [], // [index, percent]
+  guesses: [], // [azimuth, elevation, class, probability], also below the threshold
+  live: new Map(), // id -> event that is not finished, with its trail
+  segments: [], // finished parts of the azimuth plot: {name, points}
+  columns: new Uint8Array(COLUMNS * BANDS), // ring of log-mel columns
+  column: 0, // the next one in the ring
+};
+
+/** Take a message of the kind `step`. */
+export function takeStep(message) {
+  const gap = Math.round((message.t - state.now) * 10);
+  if (state.now && (gap < 0 || gap > COLUMNS)) forget();
+  for (let missed = 1; missed < Math.min(gap, COLUMNS); missed++) addColumn(null);
+  addColumn(message.mel);
+  state.now = message.t;
+  if (message.levels) state.levels = message.levels;
+  if (message.answer) {
+    state.classes = message.answer.classes;
+    state.guesses = message.answer.sources;
+  }
+  for (const [id, event] of state.live) if (event.newsS < state.now - GONE_S) end(id);
+  while (state.segments.length && last(state.segments[0].points).t < state.now - WINDOW_S) state.segments.shift();
+}
+
+/** Take a message of the kind `event`; returns the live event that it is about, if there is one. */
+export function takeEvent(record) {
+  if (record.phase === "end" || record.phase === "discarded") {
+    end(record.id);
+    return null;
+  }
+  const known = state.live.get(record.id);
+  const event = known ?? { points: [], begunS: record.told_s, shownS: null };
+  Object.assign(event, { record, newsS: record.told_s });
+  event.points.push({ t: record.offset_s, azimuth: record.azimuth_deg, elevation: record.elevation_deg });
+  state.live.set(record.id, event);
+  return event;
+}
+
+/** The way of a live event over the last seconds. */
+export const trail = (event) => event.points.filter((point) => point.t >= last(event.points).t - TRAIL_S);
+
+export const last = (list) => list[list.length - 1];
+
+/** A column of the ring, 0 being the oldest. */
+export function columnAt(place) {
+  const index = (state.column + place) % COLUMNS;
+  return state.columns.subarray(index * BANDS, (index + 1) * BANDS);
+}
+
+export { COLUMNS };
+
+function end(id) {
+  const event = state.live.get(id);
+  if (event) state.segments.push({ name: event.record.class, points: event.points });
+  state.live.delete(id);
+}
+
+function forget() {
+  state.columns.fill(0);
+  state.segments = [];
+  state.live.clear();
+}
+
+function addColumn(mel) {
+  const at = state.column * BANDS;
+  if (mel === null) state.columns.fill(0, at, at + BANDS);
+  else {
+    const bytes = atob(mel);
+    for (let band = 0; band < BANDS; band++) state.columns[at + band] = bytes.charCodeAt(band);
+  }
+  state.column = (state.column + 1) % COLUMNS;
+}
