@@ -37,7 +37,10 @@ def add_run_parser(subparsers: Subparsers) -> None:
         "--wait", action="store_true", help="wait for a microphone that is missing at the start, instead of ending"
     )
     parser.add_argument(
-        "--page", action="store_true", dest="show_page", help="show in a browser what is heard: see [page] in the settings"
+        "--page",
+        action="store_true",
+        dest="show_page",
+        help="show in a browser what is heard: see [page] in the settings",
     )
     parser.add_argument("--stats", metavar="FILE.json", help="write counts and times of all stages to this file")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings file; options take precedence")

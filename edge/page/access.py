@@ -63,11 +63,8 @@ class Tries:
     def wait_s(self, address: str) -> float:
         """Return how long an address has to wait until its next try; 0 if not at all."""
         since_s = self._clock() - TRIES_S
-        full = [
-            times
-            for times, most in ((self._wrong_s.get(address, ()), TRIES), (self._all_s, ALL_TRIES))
-            if len(times) >= most
-        ]
+        kept = (self._wrong_s.get(address), self._all_s)
+        full = [times for times in kept if times is not None and len(times) == times.maxlen]
         return max([0.0, *(times[0] - since_s for times in full)])
 
     def wrong(self, address: str) -> None:

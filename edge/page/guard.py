@@ -74,9 +74,9 @@ class Guard:
         if scope["method"] not in ("GET", "HEAD") and not _from_this_page(headers, host or ""):
             return JSONResponse({"error": "the request comes from another site"}, 403)
         path = scope["path"]
-        if path.startswith("/api/") and path not in OPEN_PATHS:
-            if not self._doorman.knows(session_of(headers), headers.get("authorization")):
-                return JSONResponse({"error": "a password or a token is needed"}, 401)
+        closed = path.startswith("/api/") and path not in OPEN_PATHS
+        if closed and not self._doorman.knows(session_of(headers), headers.get("authorization")):
+            return JSONResponse({"error": "a password or a token is needed"}, 401)
         return None
 
 

@@ -38,36 +38,40 @@ class Hub:
             changed: is told the number of open pages when it changes.
         """
         self._most, self._first, self._changed = most, first, changed
-        self._queues: set[asyncio.Queue[bytes]] = set()
+        self._writers: dict[asyncio.Queue[bytes], asyncio.Task[None]] = {}
         self.dropped = 0
 
     @property
     def full(self) -> bool:
         """Whether no more pages may open."""
-        return len(self._queues) >= self._most
+        return len(self._writers) >= self._most
 
     def send(self, message: bytes) -> None:
         """Hand a message to every page. Never waits."""
-        for queue in self._queues:
+        for queue in self._writers:
             try:
                 queue.put_nowait(message)
             except asyncio.QueueFull:
                 self.dropped += 1
+
+    def close(self) -> None:
+        """End all streams."""
+        for writer in self._writers.values():
+            writer.cancel()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request with a stream that ends when the page goes away (ASGI application)."""
         queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUED)
         for message in self._first():
             queue.put_nowait(message)
-        self._queues.add(queue)
-        self._changed(len(self._queues))
-        writer = asyncio.create_task(_write(queue, send))
+        self._writers[queue] = writer = asyncio.create_task(_write(queue, send))
+        self._changed(len(self._writers))
         gone = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait({writer, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._queues.discard(queue)
-            self._changed(len(self._queues))
+            del self._writers[queue]
+            self._changed(len(self._writers))
             for task in (writer, gone):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, OSError):  # a page may break off anyhow

@@ -108,6 +108,4 @@ def read_token(path: str) -> str:
 
 def _scrypt(password: str, salt: bytes, cost: int, block: int, lanes: int) -> bytes:
     most_bytes = 2 * 128 * block * cost
-    return hashlib.scrypt(
-        password.encode(), salt=salt, n=cost, r=block, p=lanes, maxmem=most_bytes, dklen=_BYTES
-    )
+    return hashlib.scrypt(password.encode(), salt=salt, n=cost, r=block, p=lanes, maxmem=most_bytes, dklen=_BYTES)

@@ -53,9 +53,7 @@ class ServerProcess(AbstractContextManager["ServerProcess"]):
         self._served_s = time.monotonic()  # when there was a server last
         self._start()
 
-    def listen(
-        self, pulse: Callable[[], None], pulse_s: float, asked: Callable[[Mapping[str, Any]], None]
-    ) -> None:
+    def listen(self, pulse: Callable[[], None], pulse_s: float, asked: Callable[[Mapping[str, Any]], None]) -> None:
         """Start the thread, which also starts the server again when it dies.
 
         Args:

@@ -37,13 +37,19 @@ log = logging.getLogger(__name__)
 
 
 class Server:
-    """What the process knows: the open pages, the last events, and the live state of the run."""
+    """What the process knows: the open pages, the last events, and the live state of the run.
+
+    Attributes:
+        settings: the table [page].
+        hub: the open pages.
+        app: answers browsers.
+    """
 
     def __init__(self, channel: socket.socket, given: Mapping[str, Any]) -> None:
         """Prepare the application.
 
         Args:
-            channel: to the run.
+            channel: leads to the run.
             given: the first message: `settings`, `about`, `password` and `token`.
         """
         self.settings = PageSettings(**{key: _tuples(value) for key, value in given["settings"].items()})
@@ -52,10 +58,9 @@ class Server:
         self._live: dict[int, bytes] = {}  # events that are not finished, by id
         self._health = b""
         password = PasswordHash.parse(given["password"]) if given["password"] else None
-        self._hub = Hub(self.settings.max_pages, self._first, lambda pages: self._tell({"kind": "pages", "pages": pages}))
-        self.app = page_app(
-            self.settings, Doorman(password, given["token"]), self._hub, lambda: self._recent, given["about"], self._tell
-        )
+        self.hub = Hub(self.settings.max_pages, self._first, self._tell_pages)
+        doorman = Doorman(password, given["token"])
+        self.app = page_app(self.settings, doorman, self.hub, lambda: self._recent, given["about"], self._tell)
 
     def take(self, message: bytes) -> None:
         """Take a message of the run: a kind, a line feed and JSON."""
@@ -64,7 +69,7 @@ class Server:
             data = self._take_event(data)
         elif kind == b"health":
             self._health = data
-        self._hub.send(event(kind.decode(), data))
+        self.hub.send(event(kind.decode(), data))
 
     def _take_event(self, data: bytes) -> bytes:
         record = json.loads(data)
@@ -79,6 +84,9 @@ class Server:
         health = [event("health", self._health)] if self._health else []
         return [*health, *(event("event", data) for data in list(self._live.values())[:20])]
 
+    def _tell_pages(self, pages: int) -> None:
+        self._tell({"kind": "pages", "pages": pages})
+
     def _tell(self, message: Mapping[str, Any]) -> None:
         try:
             self._channel.send(json.dumps(message).encode())
@@ -87,7 +95,7 @@ class Server:
 
 
 class BoundedProtocol(H11Protocol):
-    """uvicorn's protocol, which closes a connection that does nothing: it sends no whole request, or reads no answer."""
+    """uvicorn's protocol, which closes a connection that sends no whole request, or reads no answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch."""
@@ -138,6 +146,7 @@ async def serve(server: Server, channel: socket.socket, listener: socket.socket)
     loop = asyncio.get_running_loop()
     while message := await loop.sock_recv(channel, MOST_MESSAGE_BYTES):
         server.take(message)
+    server.hub.close()
     web.should_exit = True
     await running
 
