@@ -66,6 +66,6 @@ def _show(settings: RunSettings, args: argparse.Namespace) -> int:
         raise ValueError("got --out, wanted it without --page")
     page = replace(settings.page, enabled=True, **({} if args.port is None else {"port": args.port}))
     settings = replace(settings, source="demo", array=ARRAY, realtime=True, sinks=("null",), page=page)
-    print(f"open {page.url} in a browser; Ctrl-C ends the demo, which goes round until then", flush=True)
+    print("the demo goes round until Ctrl-C; its page:", flush=True)
     listen(settings, repeat=True)
     return 0

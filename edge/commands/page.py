@@ -73,5 +73,5 @@ def shown_page(
     with open_page(settings.page, about, bundle.manifest.stft, when, settings.budget.step_ms, health) as page:
         monitor.sinks["page"] = page
         pipeline.observer = page.feed
-        log.warning("page: %s", settings.page.url)
+        log.warning("page: open %s in a browser", page.url)
         yield page

@@ -18,6 +18,7 @@ BEAT_S = 10.0  # between two signs of life, so that a page can tell a pause from
 
 _HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 _BEAT = b": beat\n\n"
+_END = b": end\n\n"
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +56,12 @@ class Hub:
                 self.dropped += 1
 
     def close(self) -> None:
-        """End all streams."""
-        for writer in self._writers.values():
-            writer.cancel()
+        """End all streams, each after the messages that wait for it."""
+        for queue, writer in self._writers.items():
+            if queue.full():
+                writer.cancel()
+            else:
+                queue.put_nowait(_END)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request with a stream that ends when the page goes away (ASGI application)."""
@@ -85,7 +89,8 @@ def event(kind: str, data: bytes) -> bytes:
 
 async def _write(queue: asyncio.Queue[bytes], send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-    while True:
+    body = b""
+    while not body.endswith(_END):
         try:
             async with asyncio.timeout(BEAT_S):
                 body = await queue.get()
@@ -93,7 +98,7 @@ async def _write(queue: asyncio.Queue[bytes], send: Send) -> None:
             body = _BEAT
         while not queue.empty():  # one write for all that waits
             body += queue.get_nowait()
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": body, "more_body": not body.endswith(_END)})
 
 
 async def _gone(receive: Receive) -> None:

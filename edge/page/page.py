@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 class Page:
     """The page of a run."""
 
+    url: str  # where it is, for a browser on this machine
     feed: Feed  # takes what the loop hears and finds
     server: ServerProcess
 
@@ -88,13 +89,19 @@ def open_page(
         "password": None if password is None else str(password),
         "token": token,
     }
-    with ServerProcess(_listener(settings), given) as server:
+    listener = listen(settings)
+    with ServerProcess(listener, given) as server:
         feed = Feed(stft, when, server)
         server.listen(lambda: feed.health(health(feed.times(budget_ms))), HEALTH_S, asked)
-        yield Page(feed, server)
+        yield Page(settings.url(listener.getsockname()[1]), feed, server)
 
 
-def _listener(settings: PageSettings) -> socket.socket:
+def listen(settings: PageSettings) -> socket.socket:
+    """Listen for browsers.
+
+    Raises:
+        OSError: The address cannot be listened at; one line.
+    """
     family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
     try:
         return socket.create_server((settings.address, settings.port), family=family, backlog=64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 KEPT = 2000
 MOST_ANSWERED = 500
 HOURS = 24
-BIN_DEG = 10
+ROSE_BINS = 24
 
 Record = dict[str, Any]
 
@@ -31,10 +31,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Numbers of events by class: in each hour from `since_s` of the query, and in each 10 degrees from the front."""
+    """Numbers of events."""
 
-    hours: Mapping[str, list[int]]  # (24,)
-    directions: Mapping[str, list[int]]  # (36,), counter-clockwise; the first is 0 to 10 degrees
+    hours: Mapping[str, list[int]]  # (24,) by class, from `since_s` of the query
+    rose: list[int]  # (24,) by azimuth: the first bin is centred on the front, the others follow counter-clockwise
 
 
 class History(Protocol):
@@ -76,14 +76,14 @@ class Recent:
     def counts(self, query: Query) -> Counts:
         """Count by hour and direction."""
         first_s = query.since_s or 0.0
-        hours: Counter[tuple[str, int]] = Counter()
-        directions: Counter[tuple[str, int]] = Counter()
+        hours: dict[str, list[int]] = {}
+        rose = [0] * ROSE_BINS
         for record in self._matching(query):
             hour = int((record["at_s"] - first_s) // 3600)
             if 0 <= hour < HOURS:
-                hours[record["class"], hour] += 1
-            directions[record["class"], int(record["azimuth_deg"] % 360.0) // BIN_DEG] += 1
-        return Counts(_table(hours, HOURS), _table(directions, 360 // BIN_DEG))
+                hours.setdefault(record["class"], [0] * HOURS)[hour] += 1
+            rose[round(record["azimuth_deg"] * ROSE_BINS / 360.0) % ROSE_BINS] += 1
+        return Counts(hours, rose)
 
     def clip(self, name: str) -> Path | None:
         """Return None: clips belong to a history on disk."""
@@ -100,8 +100,3 @@ class Recent:
 def at_s(record: Record, clock: Callable[[], float]) -> float:
     """Return the time of the onset of a record, or that of the clock where it has none."""
     return datetime.fromisoformat(record["time"]).timestamp() if record.get("time") else clock()
-
-
-def _table(counts: Mapping[tuple[str, int], int], places: int) -> dict[str, list[int]]:
-    names = sorted({name for name, _ in counts})
-    return {name: [counts.get((name, place), 0) for place in range(places)] for name in names}

@@ -91,7 +91,8 @@ class Server:
         try:
             self._channel.send(json.dumps(message).encode())
         except OSError as error:
-            log.warning("page: the run does not take %s: %s", message["kind"], error.strerror)
+            level = logging.DEBUG if isinstance(error, BrokenPipeError) else logging.WARNING  # at the end of the run
+            log.log(level, "page: the run does not take %s: %s", message["kind"], error.strerror)
 
 
 class BoundedProtocol(H11Protocol):

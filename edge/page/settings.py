@@ -25,7 +25,7 @@ class PageSettings:
 
     enabled: bool = False  # whether the page is served; `run --page` does so, too
     address: str = "127.0.0.1"  # address to listen at; 0.0.0.0 or :: is every network
-    port: int = 8420  # port of http://ADDRESS:PORT/
+    port: int = 8420  # port of http://ADDRESS:PORT/; 0 takes a free one
     password_file: str | None = None  # file that `seld-edge page-password` wrote: the hash of a password
     token_file: str | None = None  # file whose first line, of 16 characters or more, opens the page, too
     hosts: tuple[str, ...] = ()  # names that browsers may use, besides addresses, localhost and this machine's own name
@@ -36,8 +36,8 @@ class PageSettings:
     max_pages: int = 20  # pages that may be open at a time, 1 to 100
 
     def __post_init__(self) -> None:
-        if not 1 <= self.port <= 65535:
-            raise ValueError(f"got port {self.port}, wanted 1 to 65535")
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"got port {self.port}, wanted 0 to 65535")
         if not 1 <= self.max_pages <= MOST_PAGES:
             raise ValueError(f"got max_pages {self.max_pages}, wanted 1 to {MOST_PAGES}")
         for host in self.hosts:
@@ -59,11 +59,14 @@ class PageSettings:
         """Whether only programs of this machine can reach the page."""
         return self.address == "localhost" or is_loopback(self.address)
 
-    @property
-    def url(self) -> str:
-        """Where the page is, for a browser on this machine."""
+    def url(self, port: int) -> str:
+        """Return where the page is, for a browser on this machine.
+
+        Args:
+            port: the one that is listened at.
+        """
         host = "localhost" if self.address in ("0.0.0.0", "::") else self.address
-        return f"http{'s' if self.cert_file else ''}://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        return f"http{'s' if self.cert_file else ''}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def is_loopback(host: str) -> bool:

@@ -6,10 +6,9 @@ import { byId, html, svg } from "./dom.js";
 import { filters } from "./events.js";
 import { classColour } from "./look.js";
 import { state } from "./state.js";
-import { localDay, side, spoken } from "./words.js";
+import { direction, localDay, spoken } from "./words.js";
 
-const BIN_DEG = 10;
-let counts = { hours: {}, directions: {} };
+let counts = { hours: {}, rose: [] };
 
 /** Show today, and have `changed` called for another day. */
 export function startCounts(changed) {
@@ -60,30 +59,28 @@ function showHour(hour) {
 }
 
 function drawRose() {
-  const bins = Array.from({ length: 360 / BIN_DEG }, (_, bin) =>
-    Object.entries(counts.directions).map(([name, row]) => [name, row[bin]]).filter(([, count]) => count),
-  );
-  const sums = bins.map((bin) => bin.reduce((sum, [, count]) => sum + count, 0));
-  const most = Math.max(1, ...sums);
+  const { rose } = counts;
+  const wide = 360 / rose.length;
+  const most = Math.max(1, ...rose);
   const radius = (count) => RADIUS * Math.sqrt(count / most); // areas are what eyes compare
   const parts = [0.25, 0.5, 0.75, 1].map((share) => svg("circle", { r: RADIUS * Math.sqrt(share), class: "grid" }));
-  for (const [name, x, y] of [["front", 0, -112], ["left", -116, 0], ["back", 0, 112], ["right", 116, 0]]) {
+  for (const [name, x, y] of [["front", 0, -110], ["left", -113, 0], ["back", 0, 110], ["right", 114, 0]]) {
     parts.push(svg("text", { x, y, class: name === "front" ? "tick front" : "tick" }, name));
   }
-  bins.forEach((bin, index) => {
-    let inner = 0;
-    for (const [name, count] of bin) {
-      const path = wedge(index * BIN_DEG, (index + 1) * BIN_DEG, radius(inner), radius(inner + count));
-      const petal = svg("path", { d: path, class: "petal", fill: classColour(state.about.classes.indexOf(name)) });
-      petal.append(svg("title", {}, `${spoken(name)}: ${count} of ${index * BIN_DEG} to ${(index + 1) * BIN_DEG}°`));
-      parts.push(petal);
-      inner += count;
-    }
+  const { class: only } = filters();
+  rose.forEach((count, bin) => {
+    if (!count) return;
+    const path = wedge((bin - 0.5) * wide + 0.6, (bin + 0.5) * wide - 0.6, 4, Math.max(6, radius(count)));
+    const petal = svg("path", { d: path, class: "petal" });
+    if (only) petal.style.fill = classColour(state.about.classes.indexOf(only));
+    petal.append(svg("title", {}, `${count} from ${direction(signed(bin * wide), null)}`));
+    parts.push(petal);
   });
-  const total = sums.reduce((sum, count) => sum + count, 0);
-  const best = sums.indexOf(Math.max(...sums));
-  const words = total
-    ? `${total} events; most of them, ${sums[best]}, from ${side(best * BIN_DEG + BIN_DEG / 2)}`
-    : "No events";
+  const total = rose.reduce((sum, count) => sum + count, 0);
+  const best = rose.indexOf(Math.max(...rose));
+  const words = total ? `${total} events; most of them, ${rose[best]}, from ${direction(signed(best * wide), null)}` : "No events";
   byId("rose").replaceChildren(svg("title", { id: "rose-name" }, words), ...parts);
+  byId("rose-words").textContent = `${words}.`;
 }
+
+const signed = (azimuth) => (azimuth > 180 ? azimuth - 360 : azimuth);
