@@ -1,6 +1,6 @@
 """Spectra, tracks, items and samples of a running loop -> messages to the page.
 
-While no page is open, finished events alone are passed on, so that the next page has a list of them.
+While no page is open, events alone are passed on, so that the next page has a list of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge.frontend.quantities import decibel, power
 from edge.frontend.stft import StftSettings
 from edge.geometry import azimuth_elevation_deg
 from edge.page.health import StepTimes, step_times
-from edge.types import AudioBlock, Event, FloatArray, FrameRow, Spectra, TrackFrames
+from edge.types import AudioBlock, FloatArray, FrameRow, Spectra, TrackFrames
 
 BANDS = 64
 FLOOR_DB, TOP_DB = -90.0, 0.0  # of the spectrogram: 0 and 255
@@ -56,6 +56,8 @@ class Feed:
         self._heard_s = 0.0  # end of the last label frame
         self._levels: FloatArray | None = None
         self._answer: dict[str, Any] = {}
+        self._rows: list[list[float]] = []
+        self._live: set[int] = set()  # ids of events that are not finished
         self._spent_ms: deque[float] = deque(maxlen=KEPT_STEPS)
 
     def tapped(self, blocks: Iterable[AudioBlock]) -> Iterator[AudioBlock]:
@@ -93,13 +95,22 @@ class Feed:
             message["levels"] = [round(float(level), 1) for level in decibel(self._levels)]
         if self._answer:
             message["answer"], self._answer = self._answer, {}
+        if self._rows:
+            message["rows"], self._rows = self._rows, []
         self._to.send("step", json.dumps(message).encode())
 
     def emit(self, item: Any) -> None:
-        """Send an event that begins, moves or has ended; rows are ignored."""
-        if isinstance(item, FrameRow) or not (isinstance(item, Event) or self._to.pages):
+        """Send an event that begins, moves or has ended; note a row for the next step."""
+        if isinstance(item, FrameRow):
+            if self._to.pages:
+                at_s = _rounded(item.frame * self._label_s)
+                self._rows.append([item.track, at_s, item.azimuth_deg, item.elevation_deg])
             return
-        record = {"phase": "end", "id": 0} | event_record(item, self._when) | {"told_s": _rounded(self._heard_s)}
+        record = event_record(item, self._when) | {"told_s": _rounded(self._heard_s)}
+        if record["phase"] in ("begin", "update"):
+            self._live.add(record["id"])
+        else:
+            self._live.discard(record["id"])
         self._to.send("event", json.dumps(record).encode())
 
     def close(self) -> None:
@@ -110,8 +121,8 @@ class Feed:
         return step_times(list(self._spent_ms), budget_ms)
 
     def health(self, record: Mapping[str, Any]) -> None:
-        """Send the health of the run. Any thread may."""
-        self._to.send("health", json.dumps(record).encode())
+        """Send the health of the run, and which events are not finished. Any thread may."""
+        self._to.send("health", json.dumps({**record, "live": sorted(self._live.copy())}).encode())
 
 
 def _coded(levels_db: FloatArray) -> str:

@@ -69,6 +69,8 @@ class Server:
             data = self._take_event(data)
         elif kind == b"health":
             self._health = data
+            live = set(json.loads(data)["live"])  # the end of an event may have been dropped
+            self._live = {number: each for number, each in self._live.items() if number in live}
         self.hub.send(event(kind.decode(), data))
 
     def _take_event(self, data: bytes) -> bytes:

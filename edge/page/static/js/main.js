@@ -9,7 +9,7 @@ import { drawHealth } from "./health.js";
 import { drawHeard } from "./heard.js";
 import { startTheme } from "./look.js";
 import { drawMinutes, resetColours } from "./minutes.js";
-import { state, takeEvent, takeStep } from "./state.js";
+import { keepLive, state, takeEvent, takeStep } from "./state.js";
 import { direction, spoken } from "./words.js";
 
 const COUNT_MS = 5000; // between two questions for counts while events end
@@ -103,6 +103,7 @@ function take(kind, data) {
   if (kind === "step") takeStep(data);
   else if (kind === "health") {
     drawHealth(data);
+    keepLive(data.live);
     setPaused(Boolean(data.paused));
   } else if (kind === "event") {
     takeEvent(data);

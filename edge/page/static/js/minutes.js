@@ -2,7 +2,7 @@
 
 import { byId, colourOf, fitted } from "./dom.js";
 import { classColour, isDark } from "./look.js";
-import { BANDS, COLUMNS, WINDOW_S, columnAt, last, state } from "./state.js";
+import { BANDS, COLUMNS, WINDOW_S, columnAt, last, state, wayOf } from "./state.js";
 import { streamTime } from "./words.js";
 
 const LEFT = 46; // room for the names of ticks
@@ -59,10 +59,11 @@ function drawAzimuths() {
   context.beginPath();
   context.rect(LEFT, 0, width - LEFT, height);
   context.clip();
-  const parts = [...state.segments, ...[...state.live.values()].map(({ record, points }) => ({ name: record.class, points }))];
-  for (const { name, points } of parts) drawWay(context, points, colour(name), x, y);
-  for (const { record, points } of state.live.values()) {
-    context.fillStyle = colour(record.class);
+  for (const { name, points } of state.segments) drawWay(context, points, colour(name), x, y);
+  for (const event of state.live.values()) {
+    const points = wayOf(event);
+    drawWay(context, points, colour(event.record.class), x, y);
+    context.fillStyle = colour(event.record.class);
     context.beginPath();
     context.arc(x(last(points).t), y(last(points).azimuth), 4.5, 0, 2 * Math.PI);
     context.fill();

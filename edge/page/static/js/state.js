@@ -4,7 +4,6 @@ export const WINDOW_S = 120;
 export const BANDS = 64;
 const COLUMNS = WINDOW_S * 10;
 const TRAIL_S = 8;
-const GONE_S = 5; // an event without news for so long is over, whatever became of the message that said so
 
 export const state = {
   about: null,
@@ -30,26 +29,40 @@ export function takeStep(message) {
     state.classes = message.answer.classes;
     state.guesses = message.answer.sources;
   }
-  for (const [id, event] of state.live) if (event.newsS < state.now - GONE_S) end(id);
+  for (const [id, t, azimuth, elevation] of message.rows ?? []) state.live.get(id)?.points.push({ t, azimuth, elevation });
   while (state.segments.length && last(state.segments[0].points).t < state.now - WINDOW_S) state.segments.shift();
 }
 
-/** Take a message of the kind `event`; returns the live event that it is about, if there is one. */
+/** Take a message of the kind `event`. */
 export function takeEvent(record) {
   if (record.phase === "end" || record.phase === "discarded") {
-    end(record.id);
-    return null;
+    end(record.id, record);
+    return;
   }
-  const known = state.live.get(record.id);
-  const event = known ?? { points: [], begunS: record.told_s, shownS: null };
-  Object.assign(event, { record, newsS: record.told_s });
-  event.points.push({ t: record.offset_s, azimuth: record.azimuth_deg, elevation: record.elevation_deg });
+  const event = state.live.get(record.id) ?? {
+    points: [],
+    first: { t: record.onset_s, azimuth: record.azimuth_deg, elevation: record.elevation_deg },
+    begunS: record.told_s,
+    lagS: record.told_s - record.offset_s,
+    shownS: null,
+  };
+  event.record = record;
   state.live.set(record.id, event);
-  return event;
+}
+
+/** Take the ids of the events that are not finished: of any other, the end was lost. */
+export function keepLive(ids) {
+  for (const id of [...state.live.keys()]) if (!ids.includes(id)) end(id, null);
+}
+
+/** The way of a live event: its decided directions, and until there are any, the one at which it began. */
+export function wayOf(event) {
+  const way = event.points.length ? event.points : [event.first];
+  return [...way, { ...last(way), t: Math.max(last(way).t, state.now - event.lagS) }];
 }
 
 /** The way of a live event over the last seconds. */
-export const trail = (event) => event.points.filter((point) => point.t >= last(event.points).t - TRAIL_S);
+export const trail = (event) => wayOf(event).filter((point) => point.t >= state.now - event.lagS - TRAIL_S);
 
 export const last = (list) => list[list.length - 1];
 
@@ -61,10 +74,13 @@ export function columnAt(place) {
 
 export { COLUMNS };
 
-function end(id) {
+function end(id, record) {
   const event = state.live.get(id);
-  if (event) state.segments.push({ name: event.record.class, points: event.points });
   state.live.delete(id);
+  if (!event || record?.phase === "discarded") return;
+  const points = wayOf(event).slice(0, -1);
+  const t = record ? record.offset_s : last(points).t;
+  state.segments.push({ name: event.record.class, points: [...points, { ...last(points), t }] });
 }
 
 function forget() {
