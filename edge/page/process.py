@@ -66,6 +66,11 @@ class ServerProcess(AbstractContextManager["ServerProcess"]):
         self._thread.start()
 
     @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._server.pid
+
+    @property
     def alive(self) -> bool:
         """Whether there is a server that lasts, or was one a moment ago. Any thread may ask."""
         now_s = time.monotonic()

@@ -1,9 +1,6 @@
 """The page in a real browser: served messages of a test, and the demo."""
 
-import json
-import math
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -14,7 +11,7 @@ axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright", re
 
 from tests.edge.command_line import SELD_EDGE  # noqa: E402
 from tests.edge.page.browser import CHROMIUM, Visit, chromium  # noqa: E402
-from tests.edge.page.served import ABOUT, RECORD, eventually, served  # noqa: E402
+from tests.edge.page.served import ABOUT, served  # noqa: E402
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
 
@@ -45,7 +42,14 @@ def play(page, visit, seconds, first_s=0.0, **step):
     for number in range(round(10 * seconds)):
         t = round(first_s + 0.1 * (number + 1), 1)
         mel = bytes(np.clip(120 + 60 * np.sin(np.arange(64) / 6 + t), 0, 255).astype(np.uint8))
-        page.send("step", t=t, mel=__import__("base64").b64encode(mel).decode(), levels=[-30.0, -40.0, -50.0, -90.0], ms=1.0, **step)
+        page.send(
+            "step",
+            t=t,
+            mel=__import__("base64").b64encode(mel).decode(),
+            levels=[-30.0, -40.0, -50.0, -90.0],
+            ms=1.0,
+            **step,
+        )
         time.sleep(0.002)
     visit.wait("text => document.getElementById('levels').textContent.includes(text)", "-90 dB")
 
@@ -156,10 +160,12 @@ def test_a_dot_moves_while_the_demo_plays(browser, tmp_path):
             url = next(line for line in demo.stderr if "page: open" in line).split()[3]
             visit = Visit(browser, url)
             visit.page.locator("circle.dot").first.wait_for()
-            at = "() => [...document.querySelectorAll('circle.dot')].map(d => [d.dataset.id, d.getAttribute('cx')])"
-            first = dict(visit.page.evaluate(at))
-            visit.wait("first => [...document.querySelectorAll('circle.dot')]"
-                       ".some(d => d.dataset.id in first && d.getAttribute('cx') !== first[d.dataset.id])", first)  # fmt: skip
+            dots = "[...document.querySelectorAll('circle.dot')]"
+            first = visit.page.evaluate(
+                f"Object.fromEntries({dots}.map(dot => [dot.dataset.id, dot.getAttribute('cx')]))"
+            )
+            moved = "dot.dataset.id in first && dot.getAttribute('cx') !== first[dot.dataset.id]"
+            visit.wait(f"first => {dots}.some(dot => {moved})", first)
             visit.wait("document.querySelector('#events tr')")
             assert visit.problems == [] and visit.strange_requests() == []
             visit.context.close()

@@ -282,20 +282,20 @@ def test_clients_that_do_nothing_are_closed_and_the_page_is_served_again(page):
 def test_a_server_that_dies_is_started_again():
     with served() as page:
         assert page.ask("/api/door")[0] == 200
-        first = page.server._server
-        os.kill(first.pid, signal.SIGKILL)
-        eventually(lambda: page.server._server is not first)
+        first = page.server.pid
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: page.server.pid != first)
         assert page.ask("/api/door")[0] == 200 and page.server.alive
 
 
 def test_a_server_that_hangs_loses_messages_and_nobody_waits():
     with served() as page:
         assert page.ask("/api/door")[0] == 200
-        os.kill(page.server._server.pid, signal.SIGSTOP)
+        os.kill(page.server.pid, signal.SIGSTOP)
         try:
             eventually(lambda: page.send("step", mel="A" * 1000) or page.server.dropped)
         finally:
-            os.kill(page.server._server.pid, signal.SIGCONT)
+            os.kill(page.server.pid, signal.SIGCONT)
         assert page.ask("/api/door")[0] == 200
 
 
