@@ -28,6 +28,7 @@ from edge.commands.events import add_events_parser
 from edge.commands.file import add_file_parser
 from edge.commands.listen import add_listen_parser
 from edge.commands.models import add_models_parser
+from edge.commands.page_password import add_page_password_parser
 from edge.commands.run import add_run_parser
 from edge.commands.service import add_service_parsers
 from edge.settings import read_toml
@@ -120,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         add_check_parser,
         add_service_parsers,
         add_apply_parser,
+        add_page_password_parser,
     ):
         add_parser(subparsers)
     _add_foreign_parsers(subparsers)

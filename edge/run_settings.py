@@ -20,6 +20,7 @@ from edge.outputs.line_file import LineFileSettings
 from edge.outputs.line_server import LineServerSettings
 from edge.outputs.metrics import PrometheusSettings
 from edge.outputs.mqtt_link import MqttSettings
+from edge.page.settings import PageSettings
 from edge.runtime.budget import BudgetSettings
 from edge.settings import build, read_toml
 
@@ -67,6 +68,7 @@ class RunSettings:
     clips: ClipSettings = field(default_factory=ClipSettings)  # sound files of events
     mqtt: MqttSettings = field(default_factory=MqttSettings)  # broker and topics of the sink mqtt:
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)  # metrics of the run
+    page: PageSettings = field(default_factory=PageSettings)  # the page in the browser
 
     def __post_init__(self) -> None:
         for name in ("threads", "blas_threads"):

@@ -31,6 +31,7 @@ EDGE = (
     ("systems",),
     ("runtime",),
     ("outputs",),
+    ("page",),
     ("scoring",),
     ("run_settings",),
     ("device",),

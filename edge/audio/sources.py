@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
@@ -85,6 +86,7 @@ def open_source(
     block_samples: int = 2400,
     *,
     realtime: bool = False,
+    repeat: bool = False,
     raw: RawFormat | None = None,
     device: str | int | None = None,
     native_rate_hz: int | None = None,
@@ -103,6 +105,7 @@ def open_source(
         sample_rate_hz: Rate of the blocks; a source at another rate is resampled.
         block_samples: Approximate length of the blocks of files and stdin. Those of a microphone are 100 ms long.
         realtime: Whether a file is played at the pace of its recording, through the queue of a microphone.
+        repeat: Whether a file begins again after its end, without end.
         raw: Format of the samples on stdin.
         device: Microphone to open: see `Microphone`.
         native_rate_hz: Rate that is tried first at the microphone, so that only our own resampler converts it.
@@ -121,6 +124,10 @@ def open_source(
             played in real time. One line that starts with the name of the source.
         SourceError: The microphone cannot be opened.
     """
+    if repeat:
+        again = partial(open_source, spec, channels, sample_rate_hz, block_samples, demo_wav=demo_wav)
+        source = _repeated(again)
+        return _in_real_time(source, channels, sample_rate_hz, block_samples) if realtime else source
     used = range(channels) if used_channels is None else used_channels
     if spec == "mic":
         microphone = Microphone(device, channels, native_rate_hz or sample_rate_hz, wait)
@@ -151,6 +158,23 @@ def resample_blocks(blocks: Iterable[AudioBlock], resampler: Resampler) -> Itera
     for block in blocks:
         yield from resampled.push(block)
     yield from resampled.finish()
+
+
+def _repeated(again: Callable[[], Source]) -> Source:
+    """A file without end: its blocks, as if it were joined to itself again and again."""
+
+    def blocks(source: Source) -> Iterator[AudioBlock]:
+        start = 0
+        while True:
+            end = start
+            with source:
+                for block in source:
+                    yield AudioBlock(block.samples, start + block.start)
+                    end = start + block.start + len(block.samples)
+            start, source = end, again()
+
+    first = again()
+    return replace(first, blocks=blocks(first))
 
 
 def _in_real_time(source: Source, channels: int, sample_rate_hz: int, block_samples: int) -> Source:

@@ -12,6 +12,7 @@ from edge.audio.sources import Source, open_source
 from edge.audio.stream_time import StreamTime
 from edge.audio.tap import tapped
 from edge.commands.introduction import introduce
+from edge.commands.page import shown_page
 from edge.commands.reloader import Reloader
 from edge.events.records import When
 from edge.nets.bundle import Bundle, load_bundle
@@ -33,13 +34,19 @@ from edge.systems import System
 log = logging.getLogger(__name__)
 
 
-def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = None, config: Path | None = None) -> None:
+def listen(
+    settings: RunSettings,
+    reread: Callable[[], RunSettings] | None = None,
+    config: Path | None = None,
+    repeat: bool = False,
+) -> None:
     """Run the loop of `seld-edge run`.
 
     Args:
         settings: all that it is told.
         reread: returns the settings as they are now, after SIGHUP; None where there is no file to read.
         config: the file that the settings are from, for error messages.
+        repeat: whether a file begins again after its end, until a signal comes.
 
     Raises:
         ValueError: a setting makes no sense, a bundle, array or source cannot be used, or the source gave bad samples.
@@ -59,7 +66,7 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         stack.enter_context(thread_errors_logged())
         stack.enter_context(repeated_warnings_limited())
         rate_hz = bundle.manifest.stft.sample_rate_hz
-        source = stack.enter_context(open_settings_source(settings.source, settings, array, rate_hz))
+        source = stack.enter_context(open_settings_source(settings.source, settings, array, rate_hz, repeat))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
         pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
         monitor = RunMonitor(pipeline, source.check)
@@ -70,6 +77,7 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         _open_sinks(settings, device, when, monitor, stack)
         clips = _open_clips(settings, bundle, array, pipeline, when, monitor, stack)
         monitor.reports |= stack.enter_context(published_metrics(settings.prometheus, monitor.stats, device))
+        page = stack.enter_context(shown_page(settings, bundle, array, source, when, pipeline, monitor))
         introduce(source, array, bundle, list(monitor.sinks), pipeline.latency_s)
 
         def change(wanted: RunSettings) -> None:
@@ -79,6 +87,8 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         reloader = stack.enter_context(Reloader(settings, reread, change))
         blocks = reloader.between(interruption.until_stopped(source if when is None else when.followed(source)))
         blocks = tapped(blocks, clips)
+        if page is not None:
+            blocks = page.feed.tapped(blocks)
         blocks = reported(blocks, pipeline, lambda: reloader.settings.metrics_minutes, monitor.stats)
         blocks = supervised(blocks, pipeline, monitor.status, dead=monitor.dead_workers)
         run(blocks, pipeline, [monitor.counter, *monitor.sinks.values()])
@@ -111,13 +121,16 @@ def _warn_of_other_arrays(model: str, bundle: Bundle, array: ArrayProfile) -> No
     )
 
 
-def open_settings_source(spec: str, settings: RunSettings, array: ArrayProfile, sample_rate_hz: int) -> Source:
+def open_settings_source(
+    spec: str, settings: RunSettings, array: ArrayProfile, sample_rate_hz: int, repeat: bool = False
+) -> Source:
     """Open a source as the settings say: see `open_source`."""
     return open_source(
         spec,
         array.channels,
         sample_rate_hz,
         realtime=settings.realtime,
+        repeat=repeat,
         raw=settings.stdin,
         device=settings.microphone.device or array.device,
         native_rate_hz=array.native_rate_hz,

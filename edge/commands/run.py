@@ -36,6 +36,12 @@ def add_run_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--wait", action="store_true", help="wait for a microphone that is missing at the start, instead of ending"
     )
+    parser.add_argument(
+        "--page",
+        action="store_true",
+        dest="show_page",
+        help="show in a browser what is heard: see [page] in the settings",
+    )
     parser.add_argument("--stats", metavar="FILE.json", help="write counts and times of all stages to this file")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings file; options take precedence")
     add_model_options(parser)
@@ -61,6 +67,8 @@ def run_run_command(args: argparse.Namespace) -> int:
         settings = with_options(read_settings(args.config) if args.config else RunSettings(), args)
         if args.wait:
             settings = replace(settings, microphone=replace(settings.microphone, wait=True))
+        if args.show_page:
+            settings = replace(settings, page=replace(settings.page, enabled=True))
         if settings.source is None:
             raise ValueError(_no_source(args.config))
         return settings

@@ -26,7 +26,7 @@ from edge.outputs.clip_folder import ClipFolder
 from edge.outputs.clip_settings import ClipSettings
 from edge.outputs.line_file import SinkError
 from edge.outputs.worker import Worker
-from edge.types import AudioBlock, Event, FloatArray, FrameRow
+from edge.types import AudioBlock, Event, FloatArray, FrameRow, Item
 
 WAITING = 4  # clips that may wait for the disk; more are dropped
 EVENTS_WAITING = 64  # events that may wait for the sound after them; more are dropped
@@ -134,7 +134,7 @@ class Clips:
         while self._cuts and self._cuts[0].ready <= self._end:
             self._cut_out(self._cuts.popleft())
 
-    def emit(self, item: Event | FrameRow) -> None:
+    def emit(self, item: Item) -> None:
         """Note an event whose clip is wanted, or a label frame in which somebody speaks."""
         if isinstance(item, FrameRow):
             if item.class_index in self._private:

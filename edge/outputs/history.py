@@ -23,7 +23,7 @@ from edge.outputs.history_settings import HistorySettings
 from edge.outputs.history_store import DAY_S, Row, attach_clip, fault_of, insert, is_damaged, open_store, prune
 from edge.outputs.line_file import SinkError
 from edge.outputs.worker import EARLY_S, Worker, turn_s
-from edge.types import Event, FrameRow
+from edge.types import Event, Item
 
 MAX_IN_MEMORY = MAX_LINES_IN_MEMORY
 PRUNE_S = 600.0  # time between two looks for events that are too old
@@ -75,7 +75,7 @@ class HistorySink:
         """Whether events are still being stored, or wait for the disk."""
         return self._worker is None or self._worker.alive
 
-    def emit(self, item: Event | FrameRow) -> None:
+    def emit(self, item: Item) -> None:
         """Take an event; rows of label frames are ignored.
 
         Raises:

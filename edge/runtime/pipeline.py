@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from edge.arrays.encoder import Encoder, foa_encoder
 from edge.arrays.profile import ArrayProfile, load_array
@@ -24,6 +24,16 @@ from edge.types import AudioBlock, Item, Spectra, TrackFrames
 log = logging.getLogger(__name__)
 
 
+class Observer(Protocol):
+    """Watches the loop from inside. Its time is that of the stage `observer`."""
+
+    def answered(self, tracks: TrackFrames) -> None:
+        """Take an answer of the system, before it is decoded."""
+
+    def stepped(self, spectra: Spectra, spent_ms: float) -> None:
+        """Take the spectra of a step that has ended, and the time that it took."""
+
+
 class Pipeline:
     """Everything between source and sinks, behind `push` and `finish`.
 
@@ -32,6 +42,7 @@ class Pipeline:
     Attributes:
         clock: measures the stages of each step; it is the system's own clock.
         governor: is told the time of each step; None where nothing is to be watched.
+        observer: watches; None by default.
         answers: number of answers that the system gave.
         lost_samples: number of samples that the source reported as lost.
     """
@@ -62,6 +73,7 @@ class Pipeline:
         self._label_samples = label_samples
         self.clock = system.clock
         self.governor = governor
+        self.observer: Observer | None = None
         self.answers = 0
         self.lost_samples = 0
 
@@ -139,10 +151,17 @@ class Pipeline:
             spent_ms = self.clock.end(self.answers > answers)
             if self.governor is not None:
                 self.governor.step(spent_ms)
+            if self.observer is not None:
+                self.clock.begin()
+                self.observer.stepped(spectra, spent_ms)
+                self.clock.lap("observer")
         self.clock.lap("stft")
 
     def _decoded(self, tracks: TrackFrames) -> Iterator[Item]:
         self.answers += 1
+        if self.observer is not None:
+            self.observer.answered(tracks)
+            self.clock.lap("observer")
         return self._timed(self._decoder.push(tracks))
 
     def _timed(self, items: Iterator[Item]) -> Iterator[Item]:
