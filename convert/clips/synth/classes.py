@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from convert.clips.synth import objects as synth_objects
 from convert.clips.synth import speech as synth_speech
 from convert.clips.synth import voice as synth_voice
 from convert.clips.synth.tools import SAMPLE_RATE_HZ, Signal, decay, equalise, fade, length, noise, peak
+from edge.files import write_atomically
 
 _MAKERS: dict[str, Callable[[np.random.Generator], Signal]] = {
     "baby_cry": synth_voice.baby_cry,
@@ -116,7 +118,8 @@ def write_clip_library(folder: Path, per_class: int, seed: int = 0, test_per_cla
                 wavfile.write(folder / file, SAMPLE_RATE_HZ, np.round(clip * 32767).astype(np.int16))
                 group, seconds = voice or f"{split}-{number:04d}", f"{len(clip) / SAMPLE_RATE_HZ:.2f}"
                 rows.append((split, file, name, f"synth-{name}-{group}", "seld-edge synth", "CC0-1.0", seconds))
-    with (folder / "clips.csv").open("w", newline="") as file_handle:
-        writer = csv.writer(file_handle)
-        writer.writerow(CSV_FIELDS)
-        writer.writerows(rows)
+    content = StringIO(newline="")
+    writer = csv.writer(content)
+    writer.writerow(CSV_FIELDS)
+    writer.writerows(rows)
+    write_atomically(folder / "clips.csv", content.getvalue())
