@@ -14,6 +14,7 @@ from edge.audio.live_check import CHANNEL_FAULT_S
 from edge.audio.microphone import DEADLINE_S
 from edge.audio.sources import RawFormat
 from edge.events.decoder import DecodeSettings
+from edge.events.live_text import LiveSettings
 from edge.outputs.line_file import LineFileSettings
 from edge.outputs.line_server import LineServerSettings
 from edge.outputs.metrics import PrometheusSettings
@@ -46,7 +47,8 @@ class RunSettings:
     model: str = DEFAULT_MODEL  # name of a shipped bundle, or the folder of another one
     source: str | None = None  # what to listen to: mic, an audio file, - (raw PCM on stdin) or demo (the shipped scene)
     array: str = "foa"  # microphone array: the name of a shipped profile, or a .toml file
-    # where events go: jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT or null; at least one
+    # where events go: jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT, or null; and the live
+    # stream: live:unix:PATH, live:tcp:PORT, or live:to:HOST:PORT of a program that listens; at least one
     sinks: tuple[str, ...] = ("jsonl:-",)
     realtime: bool = False  # whether a file is played at the pace at which it was recorded
     stats: str | None = None  # JSON file for counts and times of all stages, written at start and end; none without it
@@ -60,6 +62,7 @@ class RunSettings:
     stdin: RawFormat = field(default_factory=RawFormat)  # format of the source -
     jsonl: LineFileSettings = field(default_factory=LineFileSettings)  # files of the sink jsonl:FILE
     lines: LineServerSettings = field(default_factory=LineServerSettings)  # clients of the sinks lines:
+    live: LiveSettings = field(default_factory=LiveSettings)  # format of the live stream
     mqtt: MqttSettings = field(default_factory=MqttSettings)  # broker and topics of the sink mqtt:
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)  # metrics of the run
 

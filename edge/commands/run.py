@@ -30,7 +30,8 @@ def add_run_parser(subparsers: Subparsers) -> None:
         action="append",
         dest="sinks",
         metavar="SINK",
-        help="where events go: jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT or null; "
+        help="where events go: jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT, "
+        "live:unix:PATH, live:tcp:PORT, live:to:HOST:PORT or null; "
         "may be given several times (default: jsonl:-)",
     )
     parser.add_argument(

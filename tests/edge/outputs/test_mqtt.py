@@ -15,15 +15,19 @@ import pytest
 import edge.outputs.mqtt
 from edge.audio.wav import write_wav
 from edge.cli import main
+from edge.events.live_text import LiveSettings, live_text
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.line_file import SinkError
 from edge.outputs.mqtt import MqttSink
 from edge.outputs.mqtt_link import MqttSettings
 from edge.outputs.outbox import Outbox
-from edge.types import Event, EventUpdate, FrameRow
+from edge.types import Event, EventUpdate, FrameRow, LiveFrame
 from tests.edge.mqtt_broker import LIMIT_S, MOSQUITTO, Broker, Subscriber, eventually, free_port, needs_broker
 
 DEVICE = DeviceInfo("coloc-edge", "foa", ("bell", "Female speech"), lambda: {"steps": 7, "temperature_c": None})
+
+
+LIVE = LiveSettings()
 
 
 def bell(number=0):
@@ -67,7 +71,9 @@ def opened(tmp_path, quick):
 
     def open_mqtt(port, when=None, **settings):
         defaults = {"host": "127.0.0.1", "prefix": "seld/pi", "client_id": "pi", "outbox": str(tmp_path / "outbox")}
-        sinks.append(MqttSink(MqttSettings(**defaults | {"port": port} | settings), when, DEVICE))
+        sinks.append(
+            MqttSink(MqttSettings(**defaults | {"port": port} | settings), when, DEVICE, live_text(LIVE, when))
+        )
         return sinks[-1]
 
     yield open_mqtt
@@ -116,6 +122,17 @@ def test_updates_and_the_direction_of_a_class(broker, subscriber, opened):
         "seld/pi/active/female_speech"
     )
     assert "ON" in subscriber.said("seld/pi/active/female_speech") and subscriber.seqs() == []
+
+
+def test_live_stream_where_it_is_wanted(broker, subscriber, opened):
+    silent, sink = LiveFrame(0, 0.1, ()), opened(broker.port, live=True)
+    eventually(lambda: sink.emit(silent) or subscriber.said("seld/pi/live"))
+    assert json.loads(subscriber.said("seld/pi/live")[0]) == {"frame": 0, "end_s": 0.1, "time": None, "sources": []}
+    assert {message.qos for message in subscriber.messages if message.topic == "seld/pi/live"} == {0}
+    sink.close()
+    sink = opened(broker.port, outbox=str(sink._settings.outbox) + "2")
+    sink.emit(silent)
+    assert not sink._updates
 
 
 def test_updates_are_not_kept_for_a_later_connection(broker, subscriber, opened):
