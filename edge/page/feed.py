@@ -99,12 +99,14 @@ class Feed:
             message["rows"], self._rows = self._rows, []
         self._to.send("step", json.dumps(message).encode())
 
-    def emit(self, item: Any) -> None:
+    def emit(self, item: Item) -> None:
         """Send an event that begins, moves or has ended; note a row for the next step."""
         if isinstance(item, FrameRow):
             if self._to.pages:
                 at_s = _rounded(item.frame * self._label_s)
                 self._rows.append([item.track, at_s, item.azimuth_deg, item.elevation_deg])
+            return
+        if not isinstance(item, Event | EventUpdate):
             return
         record = event_record(item, self._when) | {"told_s": _rounded(self._heard_s)}
         if record["phase"] in ("begin", "update"):
