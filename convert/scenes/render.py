@@ -14,9 +14,9 @@ from tqdm import tqdm
 from convert.clips.library import ClipLibrary
 from convert.processes import process_pool
 from convert.scenes.capsules import Mismatch, capsule_response
-from convert.scenes.events import SceneSettings
 from convert.scenes.rooms import foa_array
 from convert.scenes.scene import make_scene
+from convert.scenes.settings import SceneSettings
 from edge.arrays.profile import ArrayProfile, load_array, shipped_arrays
 from edge.files import write_atomically
 from edge.scoring.annotations import write_annotations

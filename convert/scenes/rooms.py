@@ -245,7 +245,7 @@ def late_response(
     filters = octave_filters(sample_rate_hz)
     noise = diffuse_spectrum(size, rng, array)
     tail = np.zeros((length, noise.shape[1]), np.float32)
-    for taps, response, rt60_s in zip(filters, fft.rfft(filters, size, axis=1), room.band_rt60_s, strict=True):
+    for taps, response, rt60_s in zip(filters, _octave_spectra(sample_rate_hz, size), room.band_rt60_s, strict=True):
         band = fft.irfft(noise * response[:, None], size, axis=0)[:length]
         wanted = np.mean(np.square(oaconvolve(early, taps[:, None], mode="same", axes=0)[match]))
         decay = np.exp(-np.log(1e3) / rt60_s * (time_s - middle_s)) * np.sqrt(wanted / np.mean(np.square(band)))
@@ -313,7 +313,9 @@ def diffuse_spectrum(size: int, rng: np.random.Generator, array: ArrayResponse =
         gain = np.interp(places, knots, factor.real).astype(np.float32)
         field[:, row] += gain * noise[:, column]
         if np.any(factor.imag):
-            field[:, row] += np.complex64(1j) * np.interp(places, knots, factor.imag).astype(np.float32) * noise[:, column]
+            field[:, row] += (
+                np.complex64(1j) * np.interp(places, knots, factor.imag).astype(np.float32) * noise[:, column]
+            )
     return field
 
 
@@ -356,13 +358,13 @@ def _arrivals(delays_samples: Array64, gains: Array64, response: Array64, length
     size = fft.next_fast_len(len(offsets), real=True)
     sincs = _sincs((delays_samples - whole)[:, None] - (offsets[: 2 * _SINC_HALF + 1] - _SINC_HALF))
     spectra = fft.rfft(response.astype(np.float32), size, axis=2) * fft.rfft(sincs, size, axis=1)[:, None]
-    waves = fft.irfft(spectra, size, axis=2)[..., : len(offsets)]  # each image, delayed by less than a sample
+    delayed = fft.irfft(spectra, size, axis=2)[..., : len(offsets)]  # each image, by less than a sample
     rows = (whole[:, None] + offsets).ravel()
     starts = np.arange(0, len(rows) + 1, len(offsets), dtype=np.int32)
     weights, shape = gains.astype(np.float32), (length + _SINC_HALF, images)
     summed = np.zeros((length, gains.shape[1], channels), np.float32)
     for channel in np.flatnonzero(np.any(response, axis=(0, 2))):  # a device may have channels without a capsule
-        placed = sparse.csc_matrix((waves[:, channel].ravel(), rows, starts), shape=shape)
+        placed = sparse.csc_matrix((delayed[:, channel].ravel(), rows, starts), shape=shape)
         summed[..., channel] = (placed @ weights)[_SINC_HALF:]
     return summed
 
@@ -381,9 +383,7 @@ def _fractional_delays(delays_samples: Array64, length: int) -> sparse.csr_matri
     values = _sincs(rows - delays_samples[:, None])
     columns = np.broadcast_to(np.arange(len(whole))[:, None], rows.shape)
     inside = (rows >= 0) & (rows < length)
-    return sparse.csr_matrix(
-        (values[inside], (rows[inside], columns[inside])), shape=(length, len(whole))
-    )
+    return sparse.csr_matrix((values[inside], (rows[inside], columns[inside])), shape=(length, len(whole)))
 
 
 @lru_cache(maxsize=8)
