@@ -96,7 +96,9 @@ def compress(samples: FloatArray, rate_hz: int, below_peak_db: float, ratio: flo
     hop = round(_ENVELOPE_S * rate_hz)
     hops = -(-len(samples) // hop)
     power = np.pad(np.square(samples, dtype=np.float64), (0, hops * hop - len(samples))).reshape(hops, hop).mean(axis=1)
-    smoothed = np.maximum(uniform_filter1d(power, _SMOOTHED_HOPS, mode="constant"), 1e-20)  # its rounding may be below 0
+    smoothed = np.maximum(
+        uniform_filter1d(power, _SMOOTHED_HOPS, mode="constant"), 1e-20
+    )  # its rounding may be below 0
     level = 10 * np.log10(smoothed)
     gain_db = -np.maximum(level - (level.max() - below_peak_db), 0) * (1 - 1 / ratio)
     gain = 10 ** (np.interp(np.arange(len(samples)), (np.arange(hops) + 0.5) * hop, gain_db) / 20)

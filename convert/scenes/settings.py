@@ -51,9 +51,7 @@ class HomeSettings:
     broadcast_snr_db: Range = (0.0, 20.0)  # mean level of the events relative to the radio or television
     fan_share: float = 0.0  # share of scenes with a fan: flow noise and tones of its blades, from one place
     fan_snr_db: Range = (5.0, 30.0)  # mean level of the events relative to the fan
-    next_room_share: float = (
-        0.0  # share of events in the next room: dull sound from an open door, labelled
-    )
+    next_room_share: float = 0.0  # share of events in the next room: dull sound from an open door, labelled
     next_room_db: Range = (-15.0, -3.0)  # level of the sound at the door, relative to the source itself there
     walking_share: float = 0.0  # share of the moving events that walk straight through the room instead of around
     walking_m_s: Range = (0.4, 1.5)  # speed of those
