@@ -323,8 +323,9 @@ keys.\
 """
 SCENE_NOTE = """\
 `seld-convert scenes --settings FILE.toml` reads these keys; all are optional. Two numbers are the ends of a uniform
-distribution. What the tables after it add is off by default; each draws from random streams of its own, so that one more
-changes nothing else of a scene. `--settings home` takes `convert/scenes/presets/home.toml`, which switches most of it on.\
+distribution. What the tables after it add is off by default; each effect draws from random streams of its own, so that
+one more changes nothing else of a scene. `--settings home` takes `convert/scenes/presets/home.toml`, which switches
+most of it on.\
 """
 EXAMPLE_HEAD = f"""\
 # Every key that `seld-edge run --config FILE.toml` knows, with its default. `{COMMAND}` writes this file.

@@ -37,7 +37,7 @@ def add_scenes_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--only-source",
         metavar="NAME,...",
-        help="use only clips of these sources (column source of clips.csv; * fits all)",
+        help="use only clips of these sources, as clips.csv names them or with *",
     )
     parser.add_argument("--without-source", metavar="NAME,...", help="leave out the clips of these sources")
     parser.add_argument(

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from convert.data.cache import INDEX, MAPS, STATISTICS, TRACKS, FeatureCache, load_cache
 from convert.data.features import recording_arrays
 from convert.data.recordings import DataFolder, LabelledRecording, count_labels
+from convert.data.symmetry import symmetries
 from convert.engine import compute_each
 from edge.files import write_atomically
 from edge.frontend.maps import FEATURES, FeatureSettings
@@ -80,9 +81,12 @@ def build_cache(
         path.unlink(missing_ok=True)  # without an index, a half-filled cache is never taken for a finished one
         first_labels = _fill_cache(recordings, class_names, cache, stft, features, jobs, dask)
         index = {"described": described, "first_labels": first_labels}
-    chances = _chances(folders, index["first_labels"])
-    if not path.is_file() or index.get("chances") != chances:
-        write_atomically(path, json.dumps(index | {"chances": chances}))
+    drawn = {
+        "chances": _chances(folders, index["first_labels"]),
+        "patterns": [list(symmetries(recording.array)) for recording in recordings],
+    }
+    if not path.is_file() or index != index | drawn:
+        write_atomically(path, json.dumps(index | drawn))
     return replace(load_cache(cache), recordings=tuple(recordings))
 
 

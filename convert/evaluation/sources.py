@@ -52,12 +52,12 @@ def read_event_sources(folder: Path) -> dict[str, list[Span]]:
     try:
         return {
             str(scene["name"]): [
-                Span(int(span["track"]), *map(int, span["frames"]), str(span["source"]))
+                Span(int(span["track"]), int(span["frames"][0]), int(span["frames"][1]), str(span["source"]))
                 for span in scene["event_sources"]
             ]
             for scene in read_scenes_json(folder)["scenes"]
         }
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError):
         raise ValueError(
             f"{folder / 'scenes.json'}: got no event_sources, wanted track, frames and source of each event, as "
             "seld-convert scenes writes them"
