@@ -24,7 +24,7 @@ from convert.data.recordings import LabelledRecording
 from convert.data.scene_folders import read_array, read_class_names, scene_names
 from convert.data.tracks import label_tracks
 from convert.scenes.capsules import encode
-from convert.scenes.events import SceneSettings
+from convert.scenes.settings import SceneSettings
 from convert.scenes.render import make_scenes
 from edge.arrays.profile import load_array
 from edge.audio.wav import read_wav, write_wav
