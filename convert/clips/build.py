@@ -16,6 +16,8 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -109,11 +111,13 @@ def build_library(
     """
     out.mkdir(parents=True, exist_ok=True)
     left_out: dict[str, str] = {}
-    for source in sources:
-        if _read_built(out, source) is None:
+    with process_pool(jobs) if jobs > 1 else nullcontext() as pool:
+        for source in sources:
+            if _read_built(out, source) is not None:
+                continue
             try:
-                built = _build_source(source, out, packages, jobs)
-            except (ValueError, RuntimeError, FileNotFoundError) as error:
+                built = _build_source(source, out, packages, pool)
+            except (ValueError, FileNotFoundError) as error:
                 left_out[source.name] = " ".join(str(error).split())
                 log.warning("%s is left out: %s", source.name, left_out[source.name])
                 continue
@@ -134,7 +138,7 @@ def split_of(group: str) -> str:
     return "test" if number < TEST_SHARE * 2**32 else "train"
 
 
-def _build_source(source: ClipSource, out: Path, packages: Path | None, processes: int) -> BuiltSource:
+def _build_source(source: ClipSource, out: Path, packages: Path | None, pool: Executor | None) -> BuiltSource:
     folder = packages or out / "packages"
     files = {package: package_file(package, folder, packages is None) for package in source.packages}
     _remove_clips_of_another_version(out, source)
@@ -145,7 +149,7 @@ def _build_source(source: ClipSource, out: Path, packages: Path | None, processe
             unpack_package(path, folders[package.name])
             _keep_notices(package, folders[package.name], out)
         wanted, dropped = _allowed_jobs(source, source.jobs(folders))
-        made = _make_all(source.name, wanted, out, processes)
+        made = _make_all(source.name, wanted, out, pool)
     clips = []
     for job, result in zip(wanted, made, strict=True):
         if isinstance(result, str):
@@ -179,15 +183,14 @@ def _allowed_jobs(source: ClipSource, jobs: Sequence[ClipJob]) -> tuple[list[Cli
     return wanted, dropped
 
 
-def _make_all(name: str, jobs: Sequence[ClipJob], out: Path, processes: int) -> list[tuple[float, str, str] | str]:
+def _make_all(
+    name: str, jobs: Sequence[ClipJob], out: Path, pool: Executor | None
+) -> list[tuple[float, str, str] | str]:
     for class_name in {job.class_name for job in jobs}:
         (out / class_name / name).mkdir(parents=True, exist_ok=True)
     make = partial(_make_clip, name, out)
     progress = partial(tqdm, total=len(jobs), desc=name, unit="clip", disable=None)
-    if processes == 1 or len(jobs) < 2:
-        return list(progress(map(make, jobs)))
-    with process_pool(processes) as pool:
-        return list(progress(pool.map(make, jobs, chunksize=8)))
+    return list(progress(map(make, jobs) if pool is None else pool.map(make, jobs, chunksize=8)))
 
 
 def _make_clip(name: str, out: Path, job: ClipJob) -> tuple[float, str, str] | str:

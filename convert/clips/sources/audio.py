@@ -49,8 +49,11 @@ def read_mono(path: Path, start_s: float = 0.0, stop_s: float | None = None) -> 
     Raises:
         ValueError: the file cannot be read.
     """
-    samples, rate_hz = _read_g722(path) if path.suffix == ".g722" else _read(path)
-    samples = samples[round(start_s * rate_hz) : None if stop_s is None else round(stop_s * rate_hz)]
+    if path.suffix == ".g722":
+        samples, rate_hz = _read_g722(path), G722_RATE_HZ
+        samples = samples[round(start_s * rate_hz) : None if stop_s is None else round(stop_s * rate_hz)]
+    else:
+        samples, rate_hz = _read(path, start_s, stop_s)
     if rate_hz > CLIP_RATE_HZ and len(samples):
         common = gcd(rate_hz, CLIP_RATE_HZ)
         samples = resample_poly(samples, CLIP_RATE_HZ // common, rate_hz // common)
@@ -58,19 +61,22 @@ def read_mono(path: Path, start_s: float = 0.0, stop_s: float | None = None) -> 
     return np.asarray(samples, dtype=np.float32), rate_hz
 
 
-def _read(path: Path) -> tuple[FloatArray, int]:
+def _read(path: Path, start_s: float, stop_s: float | None) -> tuple[FloatArray, int]:
     try:
-        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            file.seek(min(file.frames, round(start_s * file.samplerate)))
+            frames = -1 if stop_s is None else round((stop_s - start_s) * file.samplerate)
+            samples = file.read(frames, dtype="float32", always_2d=True)
+            return samples.mean(axis=1), int(file.samplerate)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise ValueError(f"{path}: not a sound file that can be read: {error}") from error
-    return samples.mean(axis=1), int(rate_hz)
+        raise ValueError(f"{path.name}: not a sound file that can be read: {error.args[0]}") from error
 
 
-def _read_g722(path: Path) -> tuple[FloatArray, int]:
+def _read_g722(path: Path) -> FloatArray:
     from G722 import G722  # compiled: only who reads such files needs it
 
     samples: array[int] = G722(G722_RATE_HZ, 64000).decode(path.read_bytes())
-    return np.frombuffer(samples, dtype=np.int16).astype(np.float32) / np.float32(32768), G722_RATE_HZ
+    return np.frombuffer(samples, dtype=np.int16).astype(np.float32) / np.float32(32768)
 
 
 def excerpts(seconds: float, longest_s: float, most: int) -> list[tuple[float, float]]:
@@ -130,24 +136,18 @@ def voiced_pitches_hz(samples: FloatArray, rate_hz: int) -> NDArray[np.float64]:
     if len(samples) < frame:
         return np.empty(0)
     frames = np.lib.stride_tricks.sliding_window_view(np.asarray(samples, dtype=np.float64), frame)[:: frame // 2]
-    frames = frames - frames.mean(axis=1, keepdims=True)
     energy = np.square(frames).sum(axis=1)
-    loud = frames[energy > 0.05 * energy.max()] if energy.max() > 0 else frames[:0]
-    spectra = np.fft.rfft(loud * np.hanning(frame), 4 * frame, axis=1)
-    correlation = np.fft.irfft(np.square(np.abs(spectra)), axis=1)[:, :frame]
-    window = np.fft.irfft(np.square(np.abs(np.fft.rfft(np.hanning(frame), 4 * frame))))[:frame]
+    frames = frames[energy > 0.1 * energy.max()]
+    window = np.hanning(frame)
+    spectra = np.fft.rfft((frames - frames.mean(axis=1, keepdims=True)) * window, 2 * frame, axis=1)
+    correlation = np.fft.irfft(np.square(np.abs(spectra)), axis=1)
+    bias = np.fft.irfft(np.square(np.abs(np.fft.rfft(window, 2 * frame))))  # that of the window, divided out
     shortest, longest = int(rate_hz / _HIGHEST_HZ), min(int(rate_hz / _LOWEST_HZ), round(0.7 * frame))
-    normal = correlation[:, shortest:longest] / correlation[:, :1] / (window[shortest:longest] / window[0])
-    best = normal.argmax(axis=1)
-    # a period later the correlation is as high: take the first peak that is nearly as high as the best
-    for row, values in enumerate(normal):
-        near = np.flatnonzero(values[: best[row] + 1] > 0.9 * values[best[row]])
-        best[row] = _climb(values, int(near[0])) if len(near) else best[row]
-    voiced = normal.max(axis=1) > _VOICED if len(normal) else np.empty(0, dtype=bool)
-    return np.asarray(rate_hz / (shortest + best[voiced]), dtype=np.float64)
-
-
-def _climb(values: NDArray[np.float64], index: int) -> int:
-    while index + 1 < len(values) and values[index + 1] > values[index]:
-        index += 1
-    return index
+    energy = np.maximum(correlation[:, :1], 1e-12)
+    normal = correlation[:, shortest:longest] / energy / (bias[shortest:longest] / bias[0])
+    best = normal.max(axis=1)
+    # a whole number of periods fits as well as one: take the first peak that is nearly as high as the best
+    inner = normal[:, 1:-1]
+    peaks = (inner >= normal[:, :-2]) & (inner > normal[:, 2:]) & (inner > 0.85 * best[:, None])
+    voiced = (best > _VOICED) & peaks.any(axis=1)
+    return np.asarray(rate_hz / (shortest + 1 + peaks[voiced].argmax(axis=1)), dtype=np.float64)

@@ -49,7 +49,7 @@ from convert.clips.sources.records import ClipJob, ClipSource
 _TABLES = Path(__file__).with_name("tables")
 SPEECH = "speech"
 MALE_BELOW_HZ, FEMALE_ABOVE_HZ, CHILD_ABOVE_HZ = 145.0, 185.0, 280.0
-_PITCH_FILES = 12  # of each group
+_PITCH_FILES, _PITCH_S = 10, 3.0  # of each group: how many files, and how much of each
 _LONGEST_S, _PIECES = 10.0, 3
 
 
@@ -179,10 +179,7 @@ def _jobs_of_file(
     licence_of: Callable[[str], FileLicence],
 ) -> list[ClipJob]:
     path = root / file
-    if sounds.cut == "silence":
-        parts = split_at_silence(*read_mono(path), sounds.longest_s)[: sounds.pieces]
-    else:
-        parts = excerpts(seconds_of(path), sounds.longest_s, sounds.pieces)
+    parts = _parts(path, sounds)
     match = re.fullmatch(sounds.match, file)
     origin = match.expand(sounds.origin) if match and sounds.origin else f"{package.upstream}/{file}".lstrip("/")
     said = licence_of(origin)
@@ -202,9 +199,19 @@ def _jobs_of_file(
     ]
 
 
+def _parts(path: Path, sounds: Sounds) -> list[tuple[float, float | None]]:
+    """Cut a file into clips: (start, stop) in seconds; a file that cannot be read stays whole, and is named later."""
+    try:
+        if sounds.cut == "silence":
+            return [*split_at_silence(*read_mono(path), sounds.longest_s)[: sounds.pieces]]
+        return [*excerpts(seconds_of(path), sounds.longest_s, sounds.pieces)]
+    except ValueError:
+        return [(0.0, None)]
+
+
 def _sex_of(files: Sequence[Path]) -> str | None:
     """Tell men from women by the median pitch of some files of one speaker; None if it is not clear."""
-    pitches_hz = np.concatenate([voiced_pitches_hz(*read_mono(file)) for file in files])
+    pitches_hz = np.concatenate([voiced_pitches_hz(*read_mono(file, 0.0, _PITCH_S)) for file in files])
     if len(pitches_hz) < 20:
         return None
     median_hz = float(np.median(pitches_hz))
