@@ -19,7 +19,7 @@ from edge.frontend.quantities import decibel, power
 from edge.frontend.stft import StftSettings
 from edge.geometry import azimuth_elevation_deg
 from edge.page.health import StepTimes, step_times
-from edge.types import AudioBlock, FloatArray, FrameRow, Spectra, TrackFrames
+from edge.types import AudioBlock, Event, EventUpdate, FloatArray, FrameRow, Item, Spectra, TrackFrames
 
 BANDS = 64
 FLOOR_DB, TOP_DB = -90.0, 0.0  # of the spectrogram: 0 and 255
