@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,26 +92,23 @@ def describe(library: ClipLibrary, clips: Sequence[Clip]) -> NDArray[np.float64]
     return np.stack([log_mel_statistics(library.samples(clip), library.sample_rate_hz) for clip in clips])
 
 
-def judge_folds(
-    features: NDArray[np.float64], clips: Sequence[Clip], class_names: Sequence[str], by: str
-) -> Judgement:
+def judge_folds(features: NDArray[np.float64], clips: Sequence[Clip], by: Literal["source", "group"]) -> Judgement:
     """Judge each clip by a classifier that learns from the clips of other sources or groups.
 
     Args:
         features: statistics of the clips (clips, features).
         clips: the clips.
-        class_names: the classes.
         by: "source" to leave out one source at a time, "group" to leave out a tenth of the groups at a time.
 
     Raises:
         ValueError: there is only one source or group.
     """
-    names = np.array([getattr(clip, by) for clip in clips])
-    _, parts = np.unique(names, return_inverse=True)
+    class_names = sorted({clip.class_name for clip in clips})
+    names, parts = np.unique([getattr(clip, by) for clip in clips], return_inverse=True)
     if by == "group":
         parts = parts % FOLDS
-    if parts.max(initial=0) == 0:
-        raise ValueError(f"got clips of one {by} only ({names[0]!r}), wanted at least two")
+    if len(names) < 2:
+        raise ValueError(f"got clips of the one {by} {''.join(names)!r}, wanted at least two")
     labels = np.array([class_names.index(clip.class_name) for clip in clips])
     posterior = np.full((len(clips), len(class_names)), np.nan)
     for part in range(parts.max() + 1):
@@ -157,11 +154,6 @@ def mislabelled(by_group: Judgement, by_source: Judgement, least: float) -> NDAr
     agree[agree] = by_group.log_posterior[agree].argmax(axis=1) == by_source.log_posterior[agree].argmax(axis=1)
     found = np.flatnonzero(agree & (np.nan_to_num(suspicion, nan=-1.0) >= max(least, 1e-9)))
     return found[np.argsort(-suspicion[found], kind="stable")]
-
-
-def write_drop_list(path: Path, clips: Sequence[Clip]) -> None:
-    """Write the paths of clips relative to their library, `CLASS/FILE`, one a line."""
-    path.write_text("".join(f"{clip.path.parent.name}/{clip.path.name}\n" for clip in clips), encoding="utf-8")
 
 
 def _judge(

@@ -11,6 +11,8 @@ from convert.clips.synth.catalogue import MODELS, kinds_of, render
 
 THINGS = 48  # of each class at least: doors, dogs, persons
 TAKES = 3  # clips of each thing
+VERSION = "1"  # changes with the samples
+_LICENCE = "CC0-1.0"
 
 
 def synthesis_jobs(_folders: Mapping[str, Path]) -> Sequence[ClipJob]:
@@ -20,12 +22,11 @@ def synthesis_jobs(_folders: Mapping[str, Path]) -> Sequence[ClipJob]:
         kinds = kinds_of(class_name)
         for kind in kinds:
             for thing in range(max(3, -(-THINGS // len(kinds)))):
-                group = f"synth-{kind}-{thing:02d}"
                 for take in range(TAKES):
                     name = f"{kind}-{thing:02d}-{take}"
                     make = partial(render, class_name, kind, thing, take)
-                    jobs.append(ClipJob(name, class_name, group, "CC0-1.0", "", make))
+                    jobs.append(ClipJob(name, class_name, f"{kind}-{thing:02d}", _LICENCE, "", make))
     return jobs
 
 
-SYNTHESIS = ClipSource("synth", (), synthesis_jobs)
+SYNTHESIS = ClipSource("synth", (), synthesis_jobs, licences=(_LICENCE,), version=VERSION)

@@ -1,7 +1,7 @@
-"""A bell -> strokes and rings (n,) at 24 kHz: church, hand, cow, shop, bicycle, door, school and reception bells, chimes.
+"""A bell -> strokes and rings (n,) at 24 kHz: bells of churches, hands, cows, bicycles, doors and schools, chimes.
 
-The partials of a bell are not harmonic. Those of a tuned church bell are hum, prime, tierce, quint and nominal at 0.5, 1,
-1.2, 1.5 and 2 times its note, and each is a pair that beats, as no bell is quite round (Fletcher and Rossing, 1998).
+The partials of a bell are not harmonic. Those of a tuned church bell are hum, prime, tierce, quint and nominal at
+0.5, 1, 1.2, 1.5 and 2 times its note, and each is a pair that beats, as no bell is quite round (Fletcher and Rossing, 1998).
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def church(thing: np.random.Generator, take: np.random.Generator) -> Signal:
 
 def hand_bell(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Shake a hand bell or a school bell with a loose clapper."""
-    bell = shell_bell(thing, log_uniform(thing, 600, 2600), log_uniform(thing, 0.6, 2.5), HAND[: int(thing.integers(3, 6))])
+    bell = shell_bell(
+        thing, log_uniform(thing, 600, 2600), log_uniform(thing, 0.6, 2.5), HAND[: int(thing.integers(3, 6))]
+    )
     count = int(take.integers(1, 4)) if thing.random() < 0.4 else int(take.integers(4, 16))
     times = rhythm(take, count, thing.uniform(0.13, 0.35), 0.12)
     return _strokes(take, bell, times, log_uniform(thing, 0.0003, 0.001), 1.5)
@@ -129,7 +131,12 @@ def wind_chime(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     parts = []
     for start in np.sort(take.uniform(0.0, take.uniform(1.5, 5.0), int(take.integers(4, 20)))):
         one = tubes[int(take.integers(len(tubes)))]
-        parts.append((float(start), ring(one, blows(length(min(1.2 * one.t60_s[0], 3.0)), [0.0], 0.0006, take.uniform(0.1, 1.0)))))
+        parts.append(
+            (
+                float(start),
+                ring(one, blows(length(min(1.2 * one.t60_s[0], 3.0)), [0.0], 0.0006, take.uniform(0.1, 1.0))),
+            )
+        )
     return fade(lay(parts), 0.0, 0.2)
 
 

@@ -206,9 +206,7 @@ def helmholtz_hz(volume_m3: ArrayLike, opening_m2: ArrayLike, neck_m: ArrayLike)
     return SPEED_OF_SOUND_M_S / (2 * np.pi) * np.sqrt(np.asarray(opening_m2) / (np.asarray(volume_m3) * corrected_m))
 
 
-def rhythm(
-    rng: np.random.Generator, count: int, period_s: float, jitter: float = 0.04, first_s: float = 0.0
-) -> Signal:
+def rhythm(rng: np.random.Generator, count: int, period_s: float, jitter: float = 0.04, first_s: float = 0.0) -> Signal:
     """Draw times of a repeated human movement: each interval deviates, and the tempo drifts slowly."""
     drift = np.cumsum(0.5 * jitter * rng.standard_normal(count))
     intervals = period_s * np.exp(jitter * rng.standard_normal(count) + drift)

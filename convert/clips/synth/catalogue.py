@@ -12,7 +12,20 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.clips.synth import bells, claps, dogs, doors, footfalls, household, knocks, people, phrases, telephones, water
+from convert.clips.synth import (
+    ambience,
+    bells,
+    claps,
+    dogs,
+    doors,
+    footfalls,
+    household,
+    knocks,
+    people,
+    phrases,
+    telephones,
+    water,
+)
 from convert.clips.synth.recording import record
 from convert.clips.synth.tools import SAMPLE_RATE_HZ, Signal
 
@@ -42,6 +55,7 @@ MODELS: dict[str, tuple[Model, ...]] = {
         phrases.strings, phrases.keys, phrases.mallets, phrases.winds, phrases.bows, phrases.reeds, phrases.drums,
         phrases.music_box,
     ),
+    "interferer": (ambience.background,),
     "knock": (
         knocks.wooden_door, knocks.hollow_door, knocks.glass_door, knocks.metal_door, knocks.table, knocks.box,
         knocks.wall, knocks.knocker,
@@ -58,7 +72,7 @@ MODELS: dict[str, tuple[Model, ...]] = {
         water.tap_on_basin, water.tap_in_water, water.shower, water.filling, water.dripping, water.spluttering,
     ),
 }  # fmt: skip
-"""The models of each class; speech is not among them, as the voices of text-to-speech are better."""
+"""The models of each class and of the unlabelled interferers. Speech is missing: text-to-speech has better voices."""
 
 
 def kinds_of(class_name: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 Repp (The sound of two hands clapping, 1987) describes eight positions of the hands: P1 to P3 in parallel, from palm on
 palm to fingers on palm; A1 to A3 at an angle; A1+ cupped and A1- flat. Peltola et al. (Synthesis of hand clapping
-sounds, 2007) synthesize each as a noise pulse through one resonator. The resonance is that of the air between the hands.
+sounds, 2007) synthesize each as a noise pulse through one resonator. It is the air between the hands that resonates.
 """
 
 from __future__ import annotations
@@ -11,7 +11,17 @@ import numpy as np
 from scipy import signal
 
 from convert.clips.synth.bodies import helmholtz_hz, rhythm
-from convert.clips.synth.tools import SAMPLE_RATE_HZ, Signal, equalise, length, log_uniform, noise, peak, resonate, time_s
+from convert.clips.synth.tools import (
+    SAMPLE_RATE_HZ,
+    Signal,
+    equalise,
+    length,
+    log_uniform,
+    noise,
+    peak,
+    resonate,
+    time_s,
+)
 
 # Air between the hands in ml, and the gap through which it leaves in cm2: cupped hands hold much air.
 POSITIONS = {
@@ -60,7 +70,9 @@ def audience(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     rates = [float(np.clip(thing.normal(0.26, 0.045), 0.15, 0.5)) for _ in people]
     late, early = thing.choice([0.1, 1.0]) * seconds * 0.4, thing.choice([0.0, 0.5]) * seconds
     times = [
-        rhythm(take, int((seconds - take.uniform(0, early)) / r) + 1, r, 0.06, take.uniform(0, late) + take.uniform(0, r))
+        rhythm(
+            take, int((seconds - take.uniform(0, early)) / r) + 1, r, 0.06, take.uniform(0, late) + take.uniform(0, r)
+        )
         for r in rates
     ]
     return _crowd(take, people, times, gains)
@@ -86,7 +98,9 @@ def _clap(take: np.random.Generator, position: str, size: float) -> Signal:
     n = length(0.06)
     hz = clap_hz(position, size) * np.exp(0.06 * take.standard_normal())
     soft = 1.0 if position.startswith("P") or position == "A1+" else 0.6
-    burst = take.standard_normal(n) * np.minimum(time_s(n) / 0.0004, 1.0) * np.exp(-time_s(n) / take.uniform(0.0018, 0.005))
+    burst = (
+        take.standard_normal(n) * np.minimum(time_s(n) / 0.0004, 1.0) * np.exp(-time_s(n) / take.uniform(0.0018, 0.005))
+    )
     cavity = resonate(burst, hz, hz / take.uniform(1.6, 3.5))
     slap = equalise(burst, [(200, -18), (1000, -6 * soft), (3000, 0), (9000, -4 - 6 * soft)])
     shock = np.zeros(n)
@@ -106,7 +120,9 @@ def _applause(
     return out
 
 
-def _crowd(take: np.random.Generator, people: list[tuple[str, float]], times: list[Signal], gains: list[float]) -> Signal:
+def _crowd(
+    take: np.random.Generator, people: list[tuple[str, float]], times: list[Signal], gains: list[float]
+) -> Signal:
     """Mix a crowd: each position of the hands has a few claps, and each person uses those of their position."""
     out = np.zeros(length(min(max(float(t[-1]) for t in times), 8.0) + 0.1))
     for position in POSITIONS:

@@ -60,7 +60,11 @@ def whining(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     for _ in range(int(take.integers(1, 4))):
         n = length(take.uniform(1.0, 2.5) if howls else take.uniform(0.2, 0.8))
         base = thing.uniform(350, 800) if howls else log_uniform(thing, 700, 2200)
-        bend = [(0, 0.7), (0.2, 1.0), (0.7, take.uniform(0.9, 1.1)), (1, 0.6)] if howls else [(0, 0.9), (0.5, 1.15), (1, 0.85)]
+        bend = (
+            [(0, 0.7), (0.2, 1.0), (0.7, take.uniform(0.9, 1.1)), (1, 0.6)]
+            if howls
+            else [(0, 0.9), (0.5, 1.15), (1, 0.85)]
+        )
         f0 = base * take.uniform(0.85, 1.15) * curve(n, bend) * (1 + 0.01 * wander(take, n, 8))
         x = tract(voice(take, f0, -14.0, 0.008, 0.05), tube_hz(dog.tract_cm) * 0.9, 1.5)
         pieces.append((start, 0.5 * peak(x) * curve(n, [(0, 0), (0.15, 1), (0.8, 0.8), (1, 0)])))

@@ -1,6 +1,6 @@
 """A door -> what is heard of it (n,) at 24 kHz: latch, handle, hinges, slam, lock, bolt, rollers.
 
-The panel, the lock and the frame are bodies; a slam is a long contact, a latch a few short ones, and a hinge that squeaks
+The panel, the lock and the frame are bodies; a slam is a long contact, a latch a few short ones, and a squeaking hinge
 is friction that sticks and slips.
 """
 
@@ -137,7 +137,9 @@ def _lock_body(thing: np.random.Generator) -> Body:
     base = log_uniform(thing, 900, 2600)
     ratio = np.array([1, 1.47, 2.09, 2.56, 3.4, 4.3]) * np.exp(0.05 * thing.standard_normal(6))
     metal = body(base * ratio, log_uniform(thing, 0.02, 0.09), thing.uniform(0.3, 1.0, 6))
-    wood = body(log_uniform(thing, 150, 450) * np.array([1, 1.9, 3.1]), 0.05, thing.uniform(0.3, 1.2) * np.array([1, 0.7, 0.4]))
+    wood = body(
+        log_uniform(thing, 150, 450) * np.array([1, 1.9, 3.1]), 0.05, thing.uniform(0.3, 1.2) * np.array([1, 0.7, 0.4])
+    )
     return join(metal, wood)
 
 
@@ -153,7 +155,9 @@ def _latch(take: np.random.Generator, door: Door) -> Signal:
     strength[-1] = 1.0
     force = blows(length(times[-1] + 0.25), times, take.uniform(0.0002, 0.0009), strength)
     panel = scaled(door.panel, take.uniform(0.2, 0.8) / max(float(np.max(np.abs(door.panel.gain), initial=0)), 1e-9))
-    scrape = ring(door.lock, 0.01 * take.standard_normal(len(force)) * curve(len(force), [(0, 0), (0.2, 1), (0.4, 0), (1, 0)]))
+    scrape = ring(
+        door.lock, 0.01 * take.standard_normal(len(force)) * curve(len(force), [(0, 0), (0.2, 1), (0.4, 0), (1, 0)])
+    )
     return ring(door.lock, force) + ring(panel, force) + take.uniform(0.1, 0.6) * scrape
 
 
@@ -197,7 +201,9 @@ def _slam(take: np.random.Generator, door: Door, force_part: float) -> Signal:
     contact_s = take.uniform(0.002, 0.008) / (0.5 + force_part)
     times, strengths = bounces(take, 0.004, take.uniform(0.015, 0.06), int(take.integers(1, 4)))
     hit = ring(door.panel, blows(n, times, contact_s, strengths))
-    crack = noise(take, n, [(60, 3), (300, 0), (1500, -8), (5000, -16), (11_000, -28)]) * decay(n, take.uniform(0.06, 0.2), 0.003)
+    crack = noise(take, n, [(60, 3), (300, 0), (1500, -8), (5000, -16), (11_000, -28)]) * decay(
+        n, take.uniform(0.06, 0.2), 0.003
+    )
     air = np.sin(2 * np.pi * door.air_hz * time_s(n)) * decay(n, take.uniform(0.15, 0.4), 0.006)
     shaken = np.abs(hit) / max(float(np.max(np.abs(hit))), 1e-9)
     loose = ring(door.lock, grains(take, 400.0 * shaken * decay(n, 0.5)))

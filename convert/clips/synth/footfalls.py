@@ -1,7 +1,7 @@
 """A person, shoes and a floor -> footsteps (n,) at 24 kHz.
 
-A step is a blow of the heel, friction while the foot rolls, and a softer blow of the ball. Hard floors answer as plates,
-loose ones as crowds of grains that collide (Cook, Modeling Bill's gait, 2002).
+A step is a blow of the heel, friction while the foot rolls, and a softer blow of the ball. Hard floors answer as
+plates, loose ones as crowds of grains that collide (Cook, Modeling Bill's gait, 2002).
 """
 
 from __future__ import annotations
@@ -11,7 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.clips.synth.bodies import MATERIALS, Body, blows, body, grains, join, lengthened, plate, rhythm, ring, stick_slip
+from convert.clips.synth.bodies import (
+    MATERIALS,
+    Body,
+    blows,
+    body,
+    grains,
+    join,
+    lengthened,
+    plate,
+    rhythm,
+    ring,
+    stick_slip,
+)
 from convert.clips.synth.tools import Signal, bandpass, curve, decay, lay, length, log_uniform, noise, peak, wander
 
 
@@ -53,7 +65,9 @@ def on_wood(thing: np.random.Generator, take: np.random.Generator) -> Signal:
 def on_tiles(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Walk on tiles, stone, concrete or asphalt: little of the floor is heard, and much of the shoe."""
     stone = plate(thing, MATERIALS["concrete"], (1.5, 1.5), thing.uniform(0.08, 0.2), log_uniform(thing, 0.1, 0.3))
-    shoe = body(log_uniform(thing, 350, 1600) * np.array([1, 1.8, 2.9, 4.3]), thing.uniform(0.015, 0.05), [0.5, 0.4, 0.35, 0.25])
+    shoe = body(
+        log_uniform(thing, 350, 1600) * np.array([1, 1.8, 2.9, 4.3]), thing.uniform(0.015, 0.05), [0.5, 0.4, 0.35, 0.25]
+    )
     treble = thing.uniform(-14, -2)
     colour = [(150, -6), (800, 0), (3000, -2), (7000, treble), (11_000, treble - 8)]
     return _walk(thing, take, lambda t, w, s: _hard_step(t, w, join(stone, shoe), s, colour))
@@ -68,7 +82,9 @@ def on_carpet(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     def step(take: np.random.Generator, walker: Walker, strength: float) -> Signal:
         soft = Walker(walker.step_s, walker.roll_s, 0.008, walker.ball, 0.3 * walker.scuff, walker.limp)
         hit = _hard_step(take, soft, join(base, thud), strength, [(100, 0), (500, -6), (2000, -16), (8000, -30)])
-        rustle = noise(take, len(hit), [(300, -10), (2000, 0), (8000, -8)]) * curve(len(hit), [(0, 0), (0.5, 1), (1, 0)])
+        rustle = noise(take, len(hit), [(300, -10), (2000, 0), (8000, -8)]) * curve(
+            len(hit), [(0, 0), (0.5, 1), (1, 0)]
+        )
         return peak(hit) + cloth * 0.1 * rustle
 
     return _walk(thing, take, step)
@@ -77,7 +93,11 @@ def on_carpet(thing: np.random.Generator, take: np.random.Generator) -> Signal:
 def on_gravel(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Walk on gravel, sand, snow or leaves: crunching grains."""
     centre_hz, size = log_uniform(thing, 900, 4500), thing.uniform(0.6, 1.4)
-    grain = body(centre_hz * size * np.array([0.6, 1.0, 1.5, 2.2, 3.1]), log_uniform(thing, 0.003, 0.012), [0.4, 1.0, 0.9, 0.7, 0.5])
+    grain = body(
+        centre_hz * size * np.array([0.6, 1.0, 1.5, 2.2, 3.1]),
+        log_uniform(thing, 0.003, 0.012),
+        [0.4, 1.0, 0.9, 0.7, 0.5],
+    )
     per_s, spread, low = log_uniform(thing, 400, 5000), thing.uniform(0.4, 1.3), thing.uniform(0.0, 0.3)
 
     def step(take: np.random.Generator, walker: Walker, strength: float) -> Signal:
@@ -95,7 +115,9 @@ def on_gravel(thing: np.random.Generator, take: np.random.Generator) -> Signal:
 def on_stairs(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Walk on stairs of wood or metal: short, loud boards."""
     metal = thing.random() < 0.35
-    material, thick = (MATERIALS["steel"], thing.uniform(0.002, 0.005)) if metal else (MATERIALS["pine"], thing.uniform(0.02, 0.04))
+    material, thick = (
+        (MATERIALS["steel"], thing.uniform(0.002, 0.005)) if metal else (MATERIALS["pine"], thing.uniform(0.02, 0.04))
+    )
     damping = log_uniform(thing, 0.01, 0.05) if metal else log_uniform(thing, 0.04, 0.12)
     treads = [plate(thing, material, (0.28, thing.uniform(0.7, 1.1)), thick, damping) for _ in range(4)]
 
@@ -110,11 +132,20 @@ def in_heels(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Walk with hard heels: a sharp click, and a weaker one of the sole, on any hard floor."""
     wood = thing.random() < 0.5
     floor = plate(
-        thing, MATERIALS["pine" if wood else "concrete"], (1.0, 2.0), 0.03 if wood else 0.1, log_uniform(thing, 0.06, 0.2)
+        thing,
+        MATERIALS["pine" if wood else "concrete"],
+        (1.0, 2.0),
+        0.03 if wood else 0.1,
+        log_uniform(thing, 0.06, 0.2),
     )
     heel = body(log_uniform(thing, 900, 2800) * np.array([1, 1.6, 2.4, 3.7]), 0.02, [0.8, 0.7, 0.5, 0.3])
     hard = Walker(
-        thing.uniform(0.42, 0.62), thing.uniform(0.05, 0.09), log_uniform(thing, 0.0003, 0.0009), 0.3, thing.uniform(0, 0.3), 0.1
+        thing.uniform(0.42, 0.62),
+        thing.uniform(0.05, 0.09),
+        log_uniform(thing, 0.0003, 0.0009),
+        0.3,
+        thing.uniform(0, 0.3),
+        0.1,
     )
     colour = [(200, -8), (1000, 0), (4000, -3), (10_000, -14)]
     return _walk(thing, take, lambda t, w, s: _hard_step(t, w, join(floor, heel), s, colour), hard)

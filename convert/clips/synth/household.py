@@ -1,4 +1,4 @@
-"""A thing in a household -> what it sounds like in use (n,) at 24 kHz: dishes, appliances, furniture, paper, switches."""
+"""A thing in a household -> the sound of its use (n,) at 24 kHz: dishes, appliances, furniture, paper, switches."""
 
 from __future__ import annotations
 
@@ -75,14 +75,28 @@ def pans(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     for _ in range(int(thing.integers(1, 4))):
         metal = MATERIALS[("steel", "aluminium")[int(thing.integers(2))]]
         side = thing.uniform(0.16, 0.34)
-        pieces.append(plate(thing, metal, (side, side * thing.uniform(0.9, 1.2)), thing.uniform(0.0012, 0.005), log_uniform(thing, 0.003, 0.03)))
+        pieces.append(
+            plate(
+                thing,
+                metal,
+                (side, side * thing.uniform(0.9, 1.2)),
+                thing.uniform(0.0012, 0.005),
+                log_uniform(thing, 0.003, 0.03),
+            )
+        )
     return _clatter(take, pieces, _table(thing), thing.uniform(0.8, 4.0), (0.0003, 0.002))
 
 
 def chopping(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Chop on a board: the blade cuts, then strikes the wood."""
     side = thing.uniform(0.2, 0.35)
-    board = plate(thing, MATERIALS["pine" if thing.random() < 0.7 else "plastic"], (side, 1.5 * side), thing.uniform(0.01, 0.03), log_uniform(thing, 0.05, 0.15))
+    board = plate(
+        thing,
+        MATERIALS["pine" if thing.random() < 0.7 else "plastic"],
+        (side, 1.5 * side),
+        thing.uniform(0.01, 0.03),
+        log_uniform(thing, 0.05, 0.15),
+    )
     blade = body(log_uniform(thing, 1500, 4000) * np.array([1, 1.7, 2.6]), 0.04, 0.3)
     crisp, contact = thing.uniform(0.1, 1.0), log_uniform(thing, 0.0004, 0.002)
     times = rhythm(take, int(take.integers(4, 16)), thing.uniform(0.13, 0.5), 0.07, 0.03)
@@ -98,7 +112,11 @@ def chopping(thing: np.random.Generator, take: np.random.Generator) -> Signal:
 def typing(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Type on a keyboard: each key strikes its stop going down and coming up."""
     case = plate(thing, MATERIALS["plastic"], (0.15, 0.4), thing.uniform(0.002, 0.004), log_uniform(thing, 0.05, 0.2))
-    key = body(log_uniform(thing, 1500, 4500) * np.array([1, 1.5, 2.2, 3.1]), log_uniform(thing, 0.008, 0.03), [0.6, 0.8, 0.6, 0.4])
+    key = body(
+        log_uniform(thing, 1500, 4500) * np.array([1, 1.5, 2.2, 3.1]),
+        log_uniform(thing, 0.008, 0.03),
+        [0.6, 0.8, 0.6, 0.4],
+    )
     speed_s, contact = thing.uniform(0.09, 0.25), log_uniform(thing, 0.0003, 0.0015)
     downs = rhythm(take, int(take.uniform(1.5, 5.0) / speed_s), speed_s, 0.35)
     downs = downs[downs < 6.0]
@@ -119,7 +137,9 @@ def vacuum_cleaner(thing: np.random.Generator, take: np.random.Generator) -> Sig
     spin = (1 + 0.008 * wander(take, n, 1.0)) * curve(n, [(0, 0.3 if starts else 1.0), (0.2, 1), (1, 1)])
     motor = _motor(take, turns_hz, of_turns, spin) + 0.7 * _motor(take, turns_hz * blades, of_blades, spin)
     air = noise(take, n, [(60, -8), (200, -2), (600, 0), (1500, 1 + tilt), (4000, -3 + tilt), (12_000, -14 + tilt)])
-    strokes = np.exp(0.25 * np.sin(2 * np.pi * take.uniform(0.3, 0.9) * time_s(n) + take.uniform(0, 6)) + 0.1 * wander(take, n, 3))
+    strokes = np.exp(
+        0.25 * np.sin(2 * np.pi * take.uniform(0.3, 0.9) * time_s(n) + take.uniform(0, 6)) + 0.1 * wander(take, n, 3)
+    )
     return fade((air * strokes + tone * motor) * (0.2 + 0.8 * spin**3), 0.05, 0.05)
 
 
@@ -148,12 +168,20 @@ def washing_machine(thing: np.random.Generator, take: np.random.Generator) -> Si
     motor_hz, knock = log_uniform(thing, 60, 320), thing.uniform(0.0, 1.0)
     n = length(take.uniform(3.0, 7.0))
     phase = 2 * np.pi * np.cumsum(drum_hz * (1 + 0.02 * wander(take, n, 0.5))) / 24_000
-    rumble = noise(take, n, [(30, 0), (100, 3), (300, -3), (1000, -14), (5000, -28), (12_000, -34)]) * (1 + 0.4 * np.sin(phase))
-    slosh = noise(take, n, [(150, -10), (500, 0), (2000, -3), (8000, -16)]) * np.maximum(np.sin(phase) + 0.5 * wander(take, n, 6), 0)
+    rumble = noise(take, n, [(30, 0), (100, 3), (300, -3), (1000, -14), (5000, -28), (12_000, -34)]) * (
+        1 + 0.4 * np.sin(phase)
+    )
+    slosh = noise(take, n, [(150, -10), (500, 0), (2000, -3), (8000, -16)]) * np.maximum(
+        np.sin(phase) + 0.5 * wander(take, n, 6), 0
+    )
     motor = _motor(take, motor_hz, _gains(thing, 14, 0.9), 1 + 0.005 * wander(take, n, 1))
     cabinet = body(log_uniform(thing, 40, 90) * np.array([1, 1.6, 2.3, 3.6]), 0.12, 1.0)
     thumps = ring(cabinet, np.diff(np.floor(phase / 2 / np.pi), prepend=0) * np.exp(0.3 * take.standard_normal(n)))
-    return fade(rumble + (0.1 if spins else 0.8) * slosh + thing.uniform(0.1, 0.9) * motor + 2 * knock * peak(thumps), 0.05, 0.05)
+    return fade(
+        rumble + (0.1 if spins else 0.8) * slosh + thing.uniform(0.1, 0.9) * motor + 2 * knock * peak(thumps),
+        0.05,
+        0.05,
+    )
 
 
 def fan(thing: np.random.Generator, take: np.random.Generator) -> Signal:
@@ -201,8 +229,17 @@ def frying(thing: np.random.Generator, take: np.random.Generator) -> Signal:
 
 def drawer(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Pull out and push in a drawer with things in it."""
-    front = plate(thing, MATERIALS["chipboard"], (thing.uniform(0.3, 0.6), thing.uniform(0.12, 0.3)), 0.016, log_uniform(thing, 0.05, 0.12))
-    front, things = scaled(front, 1 / _loudest(front)), body(log_uniform(thing, 1500, 4000) * np.array([1, 1.5, 2.3, 3.2]), 0.05, 0.4)
+    front = plate(
+        thing,
+        MATERIALS["chipboard"],
+        (thing.uniform(0.3, 0.6), thing.uniform(0.12, 0.3)),
+        0.016,
+        log_uniform(thing, 0.05, 0.12),
+    )
+    front, things = (
+        scaled(front, 1 / _loudest(front)),
+        body(log_uniform(thing, 1500, 4000) * np.array([1, 1.5, 2.3, 3.2]), 0.05, 0.4),
+    )
     dry, bumps_hz = thing.uniform(0.0, 0.6), thing.uniform(15, 60)
     pieces, start = [], 0.0
     for _ in range(int(take.integers(1, 3))):
@@ -222,7 +259,11 @@ def drawer(thing: np.random.Generator, take: np.random.Generator) -> Signal:
 def chair(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Push a chair or a table over the floor: it sticks, slips and groans; then it stands."""
     frame = plate(thing, MATERIALS["pine"], (0.4, 0.45), thing.uniform(0.012, 0.03), log_uniform(thing, 0.04, 0.12))
-    frame, rate_hz, irregular = scaled(frame, 1 / _loudest(frame)), log_uniform(thing, 40, 350), log_uniform(thing, 0.05, 0.5)
+    frame, rate_hz, irregular = (
+        scaled(frame, 1 / _loudest(frame)),
+        log_uniform(thing, 40, 350),
+        log_uniform(thing, 0.05, 0.5),
+    )
     rough = log_uniform(thing, 0.02, 0.5)
     pieces, start = [], 0.0
     for _ in range(int(take.integers(1, 4))):
@@ -234,7 +275,9 @@ def chair(thing: np.random.Generator, take: np.random.Generator) -> Signal:
         start += n / 24_000
         if take.random() < 0.6:
             times, strengths = bounces(take, 0.0, 0.06, 3)
-            pieces.append((start, take.uniform(0.4, 1.2) * peak(ring(frame, blows(length(0.4), times, 0.002, strengths)))))
+            pieces.append(
+                (start, take.uniform(0.4, 1.2) * peak(ring(frame, blows(length(0.4), times, 0.002, strengths))))
+            )
         start += take.uniform(0.2, 0.8)
     return lay(pieces)
 
@@ -267,7 +310,12 @@ def paper(thing: np.random.Generator, take: np.random.Generator) -> Signal:
 
 def sweeping(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Sweep, brush, scrub or wipe in strokes."""
-    colour = [(150, -16), (log_uniform(thing, 500, 2500), 0), (7000, thing.uniform(-12, 0)), (12_000, thing.uniform(-20, -4))]
+    colour = [
+        (150, -16),
+        (log_uniform(thing, 500, 2500), 0),
+        (7000, thing.uniform(-12, 0)),
+        (12_000, thing.uniform(-20, -4)),
+    ]
     period_s, grit = thing.uniform(0.35, 1.1), log_uniform(thing, 0.05, 0.8)
     bits = body(log_uniform(thing, 2000, 5000) * np.array([1, 1.5, 2.2]), 0.004, 1.0)
     pieces = []
@@ -281,13 +329,20 @@ def sweeping(thing: np.random.Generator, take: np.random.Generator) -> Signal:
 
 def switch(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Press switches, set down cups, lids and keys, open a can or a bottle: single small events."""
-    small = body(log_uniform(thing, 1200, 4000) * np.array([1, 1.6, 2.5, 3.4]), log_uniform(thing, 0.01, 0.06), [0.8, 0.7, 0.5, 0.4])
+    small = body(
+        log_uniform(thing, 1200, 4000) * np.array([1, 1.6, 2.5, 3.4]),
+        log_uniform(thing, 0.01, 0.06),
+        [0.8, 0.7, 0.5, 0.4],
+    )
     bottle_hz = float(helmholtz_hz(log_uniform(thing, 5e-5, 8e-4), 3e-4, 0.03))
     opens, top, pieces, start = thing.random() < 0.3, _table(thing), [], 0.0
     for _ in range(int(take.integers(1, 5))):
         times = np.array([0.0, take.uniform(0.01, 0.12), take.uniform(0.1, 0.25)])[: int(take.integers(1, 4))]
         n = length(0.5)
-        click = ring(join(small, scaled(top, take.uniform(0.1, 1.0))), blows(n, times, 0.0004, take.uniform(0.4, 1.0, len(times))))
+        click = ring(
+            join(small, scaled(top, take.uniform(0.1, 1.0))),
+            blows(n, times, 0.0004, take.uniform(0.4, 1.0, len(times))),
+        )
         pieces.append((start, peak(click)))
         if opens:
             pop = np.sin(2 * np.pi * bottle_hz * time_s(n)) * decay(n, 0.08, 0.001)
@@ -308,7 +363,9 @@ def _table(thing: np.random.Generator) -> Body:
     """Make what things are set down on, with a largest gain of 1."""
     name = ("pine", "chipboard", "steel")[int(thing.integers(3))]
     thick = 0.0012 if name == "steel" else thing.uniform(0.018, 0.04)
-    top = plate(thing, MATERIALS[name], (thing.uniform(0.4, 0.9), thing.uniform(0.6, 1.6)), thick, log_uniform(thing, 0.06, 0.2))
+    top = plate(
+        thing, MATERIALS[name], (thing.uniform(0.4, 0.9), thing.uniform(0.6, 1.6)), thick, log_uniform(thing, 0.06, 0.2)
+    )
     return scaled(top, 1 / _loudest(top))
 
 
@@ -326,7 +383,9 @@ def _clatter(
         times, strengths = bounces(take, 0.0, take.uniform(0.02, 0.09), int(take.choice([1, 1, 2, 3, 5])))
         n = length(float(times[-1]) + min(1.2 * float(one.t60_s.max()), 0.8))
         force = blows(n, times, log_uniform(take, *contact_s), strengths * log_uniform(take, 0.1, 1.0))
-        touched = Body(one.hz, one.t60_s * take.uniform(0.3, 1.0), one.gain * np.exp(0.4 * take.standard_normal(len(one.gain))))
+        touched = Body(
+            one.hz, one.t60_s * take.uniform(0.3, 1.0), one.gain * np.exp(0.4 * take.standard_normal(len(one.gain)))
+        )
         x = ring(touched, force)
         if take.random() < 0.4:
             x += take.uniform(0.2, 1.5) * ring(top, blows(n, times, 0.0015, strengths))
@@ -349,5 +408,7 @@ def _motor(take: np.random.Generator, hz: float, gains: Signal, spin: Signal) ->
 def _slice(take: np.random.Generator, n: int, start_s: float, seconds: float) -> Signal:
     out, first = np.zeros(n), max(int(start_s * 24_000), 0)
     m = min(length(seconds), n - first)
-    out[first : first + m] = noise(take, length(seconds), [(300, -8), (2500, 0), (8000, -6)])[:m] * curve(m, [(0, 0.1), (1, 1)])
+    out[first : first + m] = noise(take, length(seconds), [(300, -8), (2500, 0), (8000, -6)])[:m] * curve(
+        m, [(0, 0.1), (1, 1)]
+    )
     return out

@@ -52,20 +52,26 @@ def box(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Knock on a cupboard, a drawer front or a wooden box with air inside."""
     size, thick = (thing.uniform(0.2, 0.6), thing.uniform(0.2, 0.9)), thing.uniform(0.006, 0.018)
     front = plate(thing, MATERIALS["plywood"], size, thick, log_uniform(thing, 0.02, 0.08))
-    return _knocks(thing, take, join(front, scaled(_air(thing, 1.0), 1.0, thing.uniform(1, 3))), thing.uniform(1e-3, 3e-3))
+    return _knocks(
+        thing, take, join(front, scaled(_air(thing, 1.0), 1.0, thing.uniform(1, 3))), thing.uniform(1e-3, 3e-3)
+    )
 
 
 def wall(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Knock on plasterboard, or on a wall of stone, which only thuds."""
     hollow = thing.random() < 0.6
     thick = thing.uniform(0.010, 0.025) if hollow else thing.uniform(0.08, 0.15)
-    board = plate(thing, MATERIALS["plaster" if hollow else "concrete"], (1.2, 2.5), thick, log_uniform(thing, 0.05, 0.15))
+    board = plate(
+        thing, MATERIALS["plaster" if hollow else "concrete"], (1.2, 2.5), thick, log_uniform(thing, 0.05, 0.15)
+    )
     return _knocks(thing, take, join(board, _air(thing, 0.5)), log_uniform(thing, 0.002, 0.006))
 
 
 def knocker(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Strike a door with a ring or a hammer of metal, or with a stick."""
-    door = plate(thing, MATERIALS["pine"], (0.9, 2.1), thing.uniform(0.035, 0.06), log_uniform(thing, 0.02, 0.05), (0.5, 0.65))
+    door = plate(
+        thing, MATERIALS["pine"], (0.9, 2.1), thing.uniform(0.035, 0.06), log_uniform(thing, 0.02, 0.05), (0.5, 0.65)
+    )
     iron = body(log_uniform(thing, 900, 2600) * np.array([1, 1.7, 2.9, 4.1]), 0.08, [0.5, 0.4, 0.3, 0.2])
     return _knocks(thing, take, join(door, iron), log_uniform(thing, 0.0002, 0.001))
 
@@ -97,4 +103,3 @@ def _knocks(thing: np.random.Generator, take: np.random.Generator, struck: Body,
     moved = Body(struck.hz, struck.t60_s, struck.gain * np.exp(0.25 * take.standard_normal(len(struck.gain))))
     skin = force * noise(take, n, [(200, 0), (1500, 0), (6000, -12)])
     return ring(moved, force) + click * np.max(np.abs(struck.gain), initial=0.0) * skin
-

@@ -60,8 +60,8 @@ def breathy_laugh(thing: np.random.Generator, take: np.random.Generator) -> Sign
 
 
 def group_laughs(thing: np.random.Generator, take: np.random.Generator) -> Signal:
-    """Let two to eight people laugh together."""
-    kinds = [("man", "woman", "child")[int(thing.integers(3))] for _ in range(int(thing.integers(2, 9)))]
+    """Let two to five people laugh together."""
+    kinds = [("man", "woman", "child")[int(thing.integers(3))] for _ in range(int(thing.integers(2, 6)))]
     people = [_person(thing, kind) for kind in kinds]
     laughs = [_bouts(take, person, float(np.clip(2.0 * person.pitch_hz, 150, 700)), 4.6, 3.5) for person in people]
     return lay([(take.uniform(0.0, 0.8), log_uniform(take, 0.2, 1.0) * peak(laugh)) for laugh in laughs])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from convert.clips.synth import music as ensembles
-from convert.clips.synth.bodies import bar, blows, body, ring
 from convert.clips.synth.bells import shell_bell
+from convert.clips.synth.bodies import bar, blows, body, ring
 from convert.clips.synth.music import MODES, Instrument
 from convert.clips.synth.tools import (
     Signal,
@@ -50,7 +50,11 @@ def keys(thing: np.random.Generator, take: np.random.Generator) -> Signal:
 
 def mallets(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Play a xylophone, a marimba, a vibraphone or a glockenspiel: bars whose second mode is tuned."""
-    second, long_s, hard_s = thing.choice([3.0, 3.97, 2.76]), log_uniform(thing, 0.15, 2.5), log_uniform(thing, 0.0003, 0.003)
+    second, long_s, hard_s = (
+        thing.choice([3.0, 3.97, 2.76]),
+        log_uniform(thing, 0.15, 2.5),
+        log_uniform(thing, 0.0003, 0.003),
+    )
 
     def play(rng: np.random.Generator, hz: float, seconds: float) -> Signal:
         bars = body(hz * np.array([1.0, second, 9.2]), long_s * np.array([1.0, 0.35, 0.12]), [1.0, 0.5, 0.25])
@@ -111,7 +115,10 @@ def reeds(thing: np.random.Generator, take: np.random.Generator) -> Signal:
 def drums(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Play a drum kit, hand drums or a shaker: membranes at the zeros of Bessel functions, and noise."""
     low_hz, beat_s = log_uniform(thing, 50, 200), thing.uniform(0.3, 0.6)
-    skins = [body(low_hz * f * np.array([1, 1.59, 2.14, 2.30, 2.65, 2.92]), thing.uniform(0.1, 0.5), 1.0) for f in (1.0, 1.6, 2.4)]
+    skins = [
+        body(low_hz * f * np.array([1, 1.59, 2.14, 2.30, 2.65, 2.92]), thing.uniform(0.1, 0.5), 1.0)
+        for f in (1.0, 1.6, 2.4)
+    ]
     metal = shell_bell(thing, log_uniform(thing, 2500, 4500), log_uniform(thing, 0.1, 1.0), 1 + 0.37 * np.arange(12.0))
     pattern = thing.integers(0, 5, 16)
     pieces = []
@@ -129,7 +136,12 @@ def drums(thing: np.random.Generator, take: np.random.Generator) -> Signal:
 
 
 def _phrase(
-    thing: np.random.Generator, take: np.random.Generator, play: Instrument, low_hz: float, high_hz: float, chords: bool = False
+    thing: np.random.Generator,
+    take: np.random.Generator,
+    play: Instrument,
+    low_hz: float,
+    high_hz: float,
+    chords: bool = False,
 ) -> Signal:
     """Play a phrase of 3 to 14 notes of a scale in the compass of an instrument; some instruments play chords."""
     scale = MODES[("major", "minor", "dorian")[int(take.integers(3))]]

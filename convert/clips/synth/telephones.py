@@ -53,7 +53,9 @@ def mechanical(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     pieces = []
     for start, seconds in _spans(take, cadence, 5.5):
         n = length(seconds + 0.8)
-        strokes = np.arange(0.0, seconds, 0.5 / rate_hz) + 0.0015 * take.standard_normal(int(np.ceil(2 * rate_hz * seconds)))
+        strokes = np.arange(0.0, seconds, 0.5 / rate_hz) + 0.0015 * take.standard_normal(
+            int(np.ceil(2 * rate_hz * seconds))
+        )
         strokes = np.abs(strokes)
         size = np.exp(0.15 * take.standard_normal(len(strokes)))
         left = blows(n, strokes[::2], contact_s, size[::2])
@@ -117,7 +119,9 @@ def melody(thing: np.random.Generator, take: np.random.Generator) -> Signal:
             index = depth * np.exp(-t / 0.15)
             tone = np.sin(2 * np.pi * hz * t + index * np.sin(2 * np.pi * hz * ratio * t)) * decay(n, fall_s, 0.002)
         elif timbre == 2:
-            tone = (np.sin(2 * np.pi * hz * t) + 0.3 * np.sin(8 * np.pi * hz * t) * decay(n, 0.1)) * decay(n, fall_s, 0.002)
+            tone = (np.sin(2 * np.pi * hz * t) + 0.3 * np.sin(8 * np.pi * hz * t) * decay(n, 0.1)) * decay(
+                n, fall_s, 0.002
+            )
         else:
             tone = harmonics(np.full(n, hz), [1.0, 0.3, 0.1]) * decay(n, 3 * fall_s, 0.01)
         pieces.append((start, fade(tone, 0.002, 0.02)))
@@ -135,8 +139,13 @@ def vibration(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Vibrate on a table: the motor at 130 to 230 turns a second, its harmonics, and the case that chatters."""
     turns_hz, on_s, off_s = log_uniform(thing, 125, 235), thing.uniform(0.25, 1.6), thing.uniform(0.2, 1.6)
     material = MATERIALS[("pine", "chipboard", "glass", "steel")[int(thing.integers(4))]]
-    top = plate(thing, material, (thing.uniform(0.4, 0.9), thing.uniform(0.6, 1.6)), 0.018, log_uniform(thing, 0.05, 0.2))
-    chatter, loose = log_uniform(thing, 0.05, 1.0), body(log_uniform(thing, 900, 3500) * np.array([1, 1.6, 2.4]), 0.015, 0.6)
+    top = plate(
+        thing, material, (thing.uniform(0.4, 0.9), thing.uniform(0.6, 1.6)), 0.018, log_uniform(thing, 0.05, 0.2)
+    )
+    chatter, loose = (
+        log_uniform(thing, 0.05, 1.0),
+        body(log_uniform(thing, 900, 3500) * np.array([1, 1.6, 2.4]), 0.015, 0.6),
+    )
     pieces = []
     for start, seconds in _spans(take, (on_s, off_s), 5.0):
         n = length(seconds)
@@ -198,7 +207,10 @@ def _spans(take: np.random.Generator, cadence: tuple[float, ...], longest_s: flo
 def _square(hz: Signal, odd: float) -> Signal:
     """Make a tone between a sine (odd 0) and a square wave (odd 1), with as many harmonics as fit below 11.5 kHz."""
     count = max(1, int(11_500 / float(np.max(hz))))
-    gains = [odd ** (0.5 * (k > 1)) * odd ** (0.05 * k) / k if k % 2 else 0.15 * odd / k for k in range(1, min(count, 24) + 1)]
+    gains = [
+        odd ** (0.5 * (k > 1)) * odd ** (0.05 * k) / k if k % 2 else 0.15 * odd / k
+        for k in range(1, min(count, 24) + 1)
+    ]
     return harmonics(hz, gains)
 
 

@@ -11,7 +11,18 @@ import numpy as np
 from scipy import signal
 
 from convert.clips.synth.bodies import MATERIALS, Body, body, plate, ring, scaled
-from convert.clips.synth.tools import SAMPLE_RATE_HZ, Signal, curve, fade, lay, length, log_uniform, noise, time_s, wander
+from convert.clips.synth.tools import (
+    SAMPLE_RATE_HZ,
+    Signal,
+    curve,
+    fade,
+    lay,
+    length,
+    log_uniform,
+    noise,
+    time_s,
+    wander,
+)
 
 SIZES = 40  # classes of bubbles in a dense stream
 
@@ -67,7 +78,9 @@ def shower(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     patter = _bubbles(take, n, (0.0003, 0.002), log_uniform(thing, 1500, 6000), 2.5, np.ones(n))
     tub = ring(scaled(sink, 1.0, 0.6), take.standard_normal(n))
     moves = np.exp(0.25 * wander(take, n, 0.8))
-    return fade(moves * _mix([(1.0, hiss), (thing.uniform(0.2, 0.8), patter), (log_uniform(thing, 0.03, 0.3), tub)]), 0.1, 0.2)
+    return fade(
+        moves * _mix([(1.0, hiss), (thing.uniform(0.2, 0.8), patter), (log_uniform(thing, 0.03, 0.3), tub)]), 0.1, 0.2
+    )
 
 
 def filling(thing: np.random.Generator, take: np.random.Generator) -> Signal:
@@ -96,7 +109,9 @@ def dripping(thing: np.random.Generator, take: np.random.Generator) -> Signal:
         drops.append((start, 0.25 * tick if not on_sink else ring(sink, tick)))
         if not on_sink or take.random() < 0.5:
             rise = take.uniform(0.05, 0.3)
-            drops.append((start + take.uniform(0.01, 0.03), bubble(radius_m * np.exp(0.2 * take.standard_normal()), rise)))
+            drops.append(
+                (start + take.uniform(0.01, 0.03), bubble(radius_m * np.exp(0.2 * take.standard_normal()), rise))
+            )
         start += period_s * np.exp(0.1 * take.standard_normal())
     return lay(drops, 0.1)
 
@@ -107,7 +122,9 @@ def spluttering(thing: np.random.Generator, take: np.random.Generator) -> Signal
     gush = np.maximum(wander(take, n, thing.uniform(4, 12)) + 0.4, 0.03) ** 1.5
     hiss = noise(take, n, [(100, -16), (800, -4), (3000, 0), (12_000, thing.uniform(-14, 0))]) * gush
     drops = _bubbles(take, n, (0.0008, 0.008), log_uniform(thing, 200, 1000), 1.8, gush)
-    pipe = ring(body(log_uniform(thing, 150, 600) * np.array([1, 2.1, 3.2, 5.0]), 0.06, 0.2), take.standard_normal(n) * gush)
+    pipe = ring(
+        body(log_uniform(thing, 150, 600) * np.array([1, 2.1, 3.2, 5.0]), 0.06, 0.2), take.standard_normal(n) * gush
+    )
     return fade(_mix([(1.0, hiss), (thing.uniform(0.4, 1.2), drops), (log_uniform(thing, 0.1, 0.7), pipe)]), 0.01, 0.05)
 
 
@@ -149,7 +166,9 @@ def _bubbles(
             count = take.poisson(per_s * part * n / SAMPLE_RATE_HZ)
             kicks = np.zeros(n)
             places = take.integers(0, n, count)
-            kicks[places] = loud * np.exp(0.8 * take.standard_normal(count)) * take.choice([-1, 1], count) * level[places]
+            kicks[places] = (
+                loud * np.exp(0.8 * take.standard_normal(count)) * take.choice([-1, 1], count) * level[places]
+            )
             out += signal.lfilter([np.sin(w)], [1.0, -2 * r * np.cos(w), r * r], kicks)
     return out
 
