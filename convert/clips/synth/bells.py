@@ -1,7 +1,8 @@
 """A bell -> strokes and rings (n,) at 24 kHz: bells of churches, hands, cows, bicycles, doors and schools, chimes.
 
 The partials of a bell are not harmonic. Those of a tuned church bell are hum, prime, tierce, quint and nominal at
-0.5, 1, 1.2, 1.5 and 2 times its note, and each is a pair that beats, as no bell is quite round (Fletcher and Rossing, 1998).
+0.5, 1, 1.2, 1.5 and 2 times its note, and each is a pair that beats, as no bell is quite round (Fletcher and
+Rossing, The Physics of Musical Instruments, 1998).
 """
 
 from __future__ import annotations

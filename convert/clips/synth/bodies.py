@@ -125,6 +125,11 @@ def scaled(one: Body, gain: float = 1.0, pitch: float = 1.0) -> Body:
     return body(one.hz * pitch, one.t60_s, one.gain * gain)
 
 
+def normalised(one: Body, gain: float = 1.0) -> Body:
+    """Scale a body so that its loudest mode has the gain `gain`."""
+    return scaled(one, gain / max(float(np.max(np.abs(one.gain), initial=0.0)), 1e-9))
+
+
 def ring(one: Body, force: Signal) -> Signal:
     """Drive the modes of a body by a force (n,): one resonator of second order for each mode."""
     out = np.zeros(len(force))

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from convert.clips.synth import (
     ambience,
+    appliances,
     bells,
     claps,
     dogs,
     doors,
     footfalls,
     household,
+    kitchen,
     knocks,
     people,
     phrases,
@@ -41,10 +43,10 @@ MODELS: dict[str, tuple[Model, ...]] = {
     "cough_sneeze": (people.coughs, people.sneezes, people.throat_clearing),
     "dog_bark": (dogs.big, dogs.medium, dogs.small, dogs.growling, dogs.whining),
     "domestic": (
-        household.dishes, household.cutlery, household.glasses, household.pans, household.chopping, household.typing,
-        household.vacuum_cleaner, household.kitchen_machine, household.washing_machine, household.fan,
-        household.hair_dryer, household.frying, household.drawer, household.chair, household.zip_or_velcro,
-        household.paper, household.sweeping, household.switch,
+        kitchen.dishes, kitchen.cutlery, kitchen.glasses, kitchen.pans, kitchen.chopping, household.typing,
+        appliances.vacuum_cleaner, appliances.kitchen_machine, appliances.washing_machine, appliances.fan,
+        appliances.hair_dryer, kitchen.frying, household.drawer, household.chair, household.zip_or_velcro,
+        household.paper, household.sweeping, kitchen.switch,
     ),
     "door": (doors.slam, doors.shut_gently, doors.creak, doors.lock, doors.sliding, doors.gate),
     "footsteps": (

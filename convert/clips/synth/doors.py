@@ -19,9 +19,9 @@ from convert.clips.synth.bodies import (
     grains,
     join,
     lengthened,
+    normalised,
     plate,
     ring,
-    scaled,
     stick_slip,
 )
 from convert.clips.synth.tools import Signal, curve, decay, fade, lay, length, log_uniform, noise, peak, time_s, wander
@@ -101,7 +101,7 @@ def sliding(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     turn = np.cumsum(speed) * bumps_hz / 24_000
     bumps = np.diff(np.floor(turn), prepend=0.0) * np.exp(0.3 * take.standard_normal(n))
     rumble = noise(take, n, [(60, 0), (300, 0), (1200, -8), (5000, -22)]) * speed
-    panel = scaled(door.panel, 1 / max(float(np.sum(np.abs(door.panel.gain))), 1e-9))
+    panel = normalised(door.panel, 0.1)
     moved = peak(ring(panel, rumble + rollers * 30 * bumps)) + 0.15 * peak(_brush(take, n / 24_000))
     return lay([(0.0, moved), (n / 24_000, take.uniform(0.6, 1.6) * peak(_slam(take, door, take.uniform(0.1, 0.5))))])
 
@@ -154,7 +154,7 @@ def _latch(take: np.random.Generator, door: Door) -> Signal:
     strength = take.uniform(0.2, 0.7, count)
     strength[-1] = 1.0
     force = blows(length(times[-1] + 0.25), times, take.uniform(0.0002, 0.0009), strength)
-    panel = scaled(door.panel, take.uniform(0.2, 0.8) / max(float(np.max(np.abs(door.panel.gain), initial=0)), 1e-9))
+    panel = normalised(door.panel, take.uniform(0.2, 0.8))
     scrape = ring(
         door.lock, 0.01 * take.standard_normal(len(force)) * curve(len(force), [(0, 0), (0.2, 1), (0.4, 0), (1, 0)])
     )
@@ -185,7 +185,7 @@ def _creak(thing: np.random.Generator, take: np.random.Generator, door: Door, se
     force = stick_slip(take, low * (high / low) ** speed, irregular) * np.clip(0.25 + speed, 0.0, 1.0)
     ratio = np.array([1.0, 1.6, 2.3, 3.4, 4.6]) * np.exp(0.1 * thing.standard_normal(5))
     hinge = body(hinge_hz * ratio, 0.02, thing.uniform(0.3, 1.0, 5))
-    panel = scaled(door.panel, 0.4 / max(float(np.max(np.abs(door.panel.gain), initial=0)), 1e-9))
+    panel = normalised(door.panel, 0.4)
     return fade(ring(join(hinge, panel), lengthened(force, 0.1)), 0.02, 0.08)
 
 
