@@ -14,6 +14,7 @@ from convert.commands.clips import add_clips_parser
 from convert.commands.evaluate import add_evaluate_parser
 from convert.commands.export import add_export_parser
 from convert.commands.look_ahead import add_look_ahead_parser
+from convert.commands.probe import add_probe_parser
 from convert.commands.scenes import add_scenes_parser
 from convert.commands.score import add_score_parser
 from convert.commands.snapshots import add_snapshots_parser
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for add_parser in (
         add_clips_parser,
+        add_probe_parser,
         add_scenes_parser,
         add_train_parser,
         add_snapshots_parser,

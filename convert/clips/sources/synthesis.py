@@ -1,4 +1,4 @@
-"""The synthesis of `convert.clips.synth` -> a source of clips that needs no package."""
+"""The project's own synthesis as a source of clips: it needs no packages."""
 
 from __future__ import annotations
 
@@ -6,37 +6,27 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from convert.clips.sources.records import ClipJob, ClipSource
-from convert.clips.synth.classes import SPEAKERS, SYNTH_CLASSES, synthesize
-from convert.clips.synth.speech import VOICES
-from convert.clips.synth.tools import SAMPLE_RATE_HZ
-from edge.types import FloatArray
+from convert.clips.synth.catalogue import MODELS, kinds_of, render
 
-PER_CLASS = 75
+THINGS = 48  # of each class at least: doors, dogs, persons
+TAKES = 3  # clips of each thing
+VERSION = "1"  # changes with the samples
 _LICENCE = "CC0-1.0"
 
 
 def synthesis_jobs(_folders: Mapping[str, Path]) -> Sequence[ClipJob]:
-    """List the clips; speech needs espeak-ng.
-
-    The group of speech is its voice, so that an event can have several sentences of one voice; every other clip is a
-    group of its own.
-    """
+    """List the clips: the kinds of each class get the same number of things, and at least three."""
     jobs = []
-    for index, name in enumerate(SYNTH_CLASSES):
-        voices = [*VOICES[SPEAKERS[name], "train"], *VOICES[SPEAKERS[name], "test"]] if name in SPEAKERS else []
-        for number in range(PER_CLASS):
-            voice = voices[number % len(voices)] if voices else None
-            group = f"{name}-{voice or f'{number:04d}'}"
-            make = partial(_make, name, index, number, voice)
-            jobs.append(ClipJob(f"{number:04d}", name, group, _LICENCE, "", make))
+    for class_name in MODELS:
+        kinds = kinds_of(class_name)
+        for kind in kinds:
+            for thing in range(max(3, -(-THINGS // len(kinds)))):
+                for take in range(TAKES):
+                    name = f"{kind}-{thing:02d}-{take}"
+                    make = partial(render, class_name, kind, thing, take)
+                    jobs.append(ClipJob(name, class_name, f"{kind}-{thing:02d}", _LICENCE, "", make))
     return jobs
 
 
-def _make(name: str, index: int, number: int, voice: str | None) -> tuple[FloatArray, int]:
-    return synthesize(name, np.random.default_rng([0, index, number]), voice=voice), SAMPLE_RATE_HZ
-
-
-SYNTHESIS = ClipSource("synth", (), synthesis_jobs, licences=(_LICENCE,))
+SYNTHESIS = ClipSource("synth", (), synthesis_jobs, licences=(_LICENCE,), version=VERSION)
