@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from convert.clips.sources.fluidsynth_music import FLUIDSYNTH
+from convert.clips.sources.kokoro import KOKORO
 from convert.clips.sources.recorded import recorded_sources
 from convert.clips.sources.records import ClipSource
 from convert.clips.sources.synthesis import SYNTHESIS
@@ -11,7 +13,8 @@ from convert.clips.sources.synthesis import SYNTHESIS
 
 def all_sources() -> dict[str, ClipSource]:
     """All sources in the order in which they are built."""
-    return {source.name: source for source in (*recorded_sources(), SYNTHESIS)}
+    sources = (*recorded_sources(), FLUIDSYNTH, SYNTHESIS, KOKORO)  # the slowest comes last
+    return {source.name: source for source in sources}
 
 
 def choose_sources(names: Sequence[str] | None) -> list[ClipSource]:
