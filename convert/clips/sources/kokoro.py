@@ -112,7 +112,7 @@ def speak(said: Utterance, packages: Mapping[str, Path]) -> tuple[FloatArray, in
     speaker, signs = said.speaker, phonemes(said.text.text, said.language)
     rows = [net.voice(name)[len(signs) - 1] for name in speaker.voices]  # a style vector for each number of phonemes
     shares = (speaker.share, 1.0 - speaker.share)
-    style = np.sum([share * row for share, row in zip(shares, rows, strict=False)], axis=0, dtype=np.float32)
+    style = np.asarray(sum(share * row for share, row in zip(shares, rows, strict=False)), np.float32)
     sound = net.speak(signs, style, said.speed / speaker.tract).astype(np.float64)
     sound = resample_poly(sound, 100, round(100 * speaker.tract))
     sound = equalise(sound, [(300, 0), (3000, said.effort_db), (10_000, said.effort_db)])
