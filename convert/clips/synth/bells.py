@@ -18,12 +18,12 @@ HAND = np.array([1.0, 3.0, 5.1, 7.8, 10.5])  # tuned hand bells have a strong tw
 SHELL = np.array([1.0, 2.32, 4.25, 6.63, 9.38, 12.2])  # a hemisphere of metal (gong of a bicycle or a telephone)
 
 
-def shell_bell(thing: np.random.Generator, base_hz: float, t60_s: float, ratios: Signal, fall: float = 0.6) -> Body:
+def shell_bell(thing: np.random.Generator, base_hz: float, t60_s: float, ratios: Signal, fall: float = 0.4) -> Body:
     """Make a bell whose partials are pairs that beat at 0.3 to 6 Hz; high partials die first."""
     ratios = ratios * np.exp(0.02 * thing.standard_normal(len(ratios)))
     hz, split = base_hz * ratios, thing.uniform(0.3, 6.0, len(ratios))
     t60 = t60_s / (ratios / ratios[0]) ** fall
-    gain = thing.uniform(0.3, 1.0, len(ratios)) / (ratios / ratios[0]) ** thing.uniform(0.0, 0.5)
+    gain = thing.uniform(0.3, 1.0, len(ratios)) / (ratios / ratios[0]) ** thing.uniform(-0.3, 0.3)
     return join(body(hz, t60, gain), body(hz + split, t60, 0.7 * gain))
 
 

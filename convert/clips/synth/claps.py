@@ -14,6 +14,7 @@ from convert.clips.synth.bodies import helmholtz_hz, rhythm
 from convert.clips.synth.tools import (
     SAMPLE_RATE_HZ,
     Signal,
+    bandpass,
     equalise,
     length,
     log_uniform,
@@ -25,14 +26,14 @@ from convert.clips.synth.tools import (
 
 # Air between the hands in ml, and the gap through which it leaves in cm2: cupped hands hold much air.
 POSITIONS = {
-    "P1": (38.0, 6.0),
-    "P2": (20.0, 7.0),
-    "P3": (7.0, 7.5),
-    "A1": (30.0, 7.0),
-    "A2": (16.0, 7.0),
-    "A3": (6.0, 8.0),
-    "A1+": (75.0, 5.0),
-    "A1-": (12.0, 9.0),
+    "P1": (45.0, 6.0),
+    "P2": (24.0, 7.0),
+    "P3": (15.0, 7.5),
+    "A1": (50.0, 7.0),
+    "A2": (20.0, 7.0),
+    "A3": (13.0, 8.0),
+    "A1+": (120.0, 5.0),
+    "A1-": (20.0, 9.0),
 }
 NECK_M = 0.012  # half the thickness of a hand
 
@@ -105,7 +106,7 @@ def _clap(take: np.random.Generator, position: str, size: float) -> Signal:
     slap = equalise(burst, [(200, -18), (1000, -6 * soft), (3000, 0), (9000, -4 - 6 * soft)])
     shock = np.zeros(n)
     shock[:3] = [1.0, -0.6, -0.4]
-    return peak(peak(cavity) + take.uniform(0.15, 0.5) * peak(slap) + 0.15 * shock)
+    return peak(bandpass(peak(cavity) + take.uniform(0.15, 0.5) * peak(slap) + 0.15 * shock, 350.0, 12_000.0))
 
 
 def _applause(

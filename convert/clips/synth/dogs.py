@@ -101,9 +101,9 @@ def _bark(take: np.random.Generator, dog: Dog) -> Signal:
     top = take.uniform(1.1, 1.7)
     f0 = dog.pitch_hz * take.uniform(0.93, 1.07) * curve(n, [(0, 0.7), (0.2, top), (0.5, 0.95 * top), (1, 0.5)])
     rough = dog.harsh * curve(n, [(0, 1), (0.3, 0.5), (0.6, 1), (1, 1)])
-    x = voice(take, f0, -8.0, 0.02 + 0.06 * dog.harsh, 0.1 + 0.5 * dog.harsh, 0.6 * rough * (take.random() < 0.6))
+    x = voice(take, f0, -13.0, 0.02 + 0.06 * dog.harsh, 0.1 + 0.5 * dog.harsh, 0.6 * rough * (take.random() < 0.6))
     x *= 1 + 0.8 * dog.harsh * wander(take, n, 150)  # chaos
-    x += 0.4 * dog.harsh * noise(take, n, [(200, -6), (1500, 0), (8000, -9)])
+    x += 0.4 * dog.harsh * noise(take, n, [(200, 0), (1000, 0), (3000, -10), (8000, -24)])
     opened = tube_hz(dog.tract_cm) * np.array([1.35, 1.1, 1.0, 1.0, 1.0, 1.0])
     closed = tube_hz(dog.tract_cm) * np.array([0.6, 0.85, 1.0, 1.0, 1.0, 1.0])
     half = n // 3

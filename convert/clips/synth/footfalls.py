@@ -191,7 +191,7 @@ def _hard_step(
 def _walk(thing: np.random.Generator, take: np.random.Generator, step: Step, walker: Walker | None = None) -> Signal:
     """Walk 1 to 12 steps; left and right differ, and the steps come nearer or go away."""
     walker = walker or _walker(thing)
-    count = int(take.integers(1, 4) if take.random() < 0.25 else take.integers(4, 13))
+    count = int(take.integers(1, 3) if take.random() < 0.5 else take.integers(4, 13))
     times = rhythm(take, count, walker.step_s * take.uniform(0.92, 1.08), 0.03)
     nearer = np.linspace(1.0, log_uniform(take, 0.5, 2.0), count)
     parts = []

@@ -82,14 +82,14 @@ def _bouts(take: np.random.Generator, person: Person, pitch_hz: float, rate_hz: 
         silent = take.uniform(0.25, 0.55)  # share of a call that is only breath
         for i in range(count):
             period_s = np.exp(0.08 * take.standard_normal()) * (1 + 0.03 * i) / tempo
-            n = length(take.uniform(0.75, 0.98) * period_s)
+            n = length(take.uniform(0.5, 0.85) * period_s)
             f0 = pitch_hz * (1 + (lift - 1) * np.exp(-i / 2.5)) * np.exp(0.06 * take.standard_normal())
             bend = curve(n, [(0, 0.92), (silent, 1.08), (1, take.uniform(0.7, 0.95))])
             double = 0.5 * (take.random() < 0.2)
             voiced = voice(take, f0 * bend, -10.0, person.rough + 0.02, person.breath, double)
             voiced *= curve(n, [(0, 0), (0.7 * silent, 0.05), (silent, 1), (0.75, 0.6), (1, 0)])
             air = noise(take, n, [(300, -8), (1200, 0), (4000, -4), (9000, -12)])
-            air *= curve(n, [(0, 0.1), (0.5 * silent, 1), (silent, 0.5), (1, 0.4)])
+            air *= curve(n, [(0, 0), (0.5 * silent, 1), (silent, 0.5), (0.8, 0.3), (1, 0)])
             hz = vowel_hz(person.tract_cm, openness + take.uniform(-0.1, 0.1), frontness)
             ha = tract(voiced + take.uniform(0.1, 0.5) * air, hz, 1.3)
             pieces.append((start, peak(ha, take.uniform(0.6, 1.0) * np.exp(-i / 9))))
@@ -178,7 +178,7 @@ def _cough(take: np.random.Generator, person: Person, wet: float, voiced: float)
     """Cough once (Korpas et al., 1996: burst 50 ms, flow 150 ms, voiced phase 100 ms)."""
     n = length(take.uniform(0.22, 0.5))
     flow = curve(n, [(0, 0), (0.015, 1), (0.1, 0.5), (0.35, 0.28), (0.7, 0.1), (1, 0)])
-    air = noise(take, n, [(100, -4), (400, 0), (2500, -1), (6000, -7), (12_000, -16)]) * flow
+    air = noise(take, n, [(100, -14), (400, -5), (1200, 0), (3000, 0), (7000, -5), (12_000, -12)]) * flow
     air *= np.maximum(1 + wet * wander(take, n, 70), 0)  # mucus that rattles
     burst = take.standard_normal(n) * np.exp(-time_s(n) / 0.008)
     f0 = person.pitch_hz * take.uniform(1.2, 2.2) * curve(n, [(0, 1.2), (0.3, 1.1), (1, 0.65)])
@@ -219,7 +219,7 @@ def _cries(
         wail_s: mean length of a wail.
         breaks: how much of it is not plain phonation.
     """
-    tract_cm, breath = thing.uniform(6.8, 9.5), log_uniform(thing, 0.02, 0.2)
+    tract_cm, breath, tilt_db = thing.uniform(6.8, 9.5), log_uniform(thing, 0.02, 0.2), thing.uniform(-15, -8)
     melody = [(float(p), thing.uniform(0.85, 1.15)) for p in (0.15, 0.4, 0.65, 0.85)]
     openness, inspires, pause_s = thing.uniform(0.2, 1.0), thing.uniform(0.0, 1.0), thing.uniform(0.05, 0.35)
     pieces, start, end = [], take.uniform(0.0, 0.2), take.uniform(2.0, 5.5)
@@ -239,11 +239,11 @@ def _cries(
                 chaos = np.maximum(chaos, window)
             elif width < 0.15:
                 f0 = np.where(window > 0.5, take.uniform(1.8, 2.3) * f0, f0)  # hyperphonation
-        x = voice(take, f0, -7.0, 0.008, breath, subharmonic)
+        x = voice(take, f0, tilt_db, 0.008, breath, subharmonic)
         x = x * (1 + chaos * wander(take, n, 180)) + 0.6 * chaos * noise(take, n, [(300, -4), (1500, 0), (8000, -6)])
         wide, narrow = vowel_hz(tract_cm, openness, 0.2), vowel_hz(tract_cm, openness - 0.6, -0.2)
         mouth = curve(n, [(0, 0.0), (0.15, 1.0), (0.8, 0.9), (1, 0.1)])
-        wail = mouth * tract(x, wide, 1.6) + (1 - mouth) * tract(x, narrow, 1.6)
+        wail = mouth * tract(x, wide, 2.5) + (1 - mouth) * tract(x, narrow, 2.5)
         wail *= curve(n, [(0, 0), (0.06, 0.7), (0.4, 1), (0.85, 0.7), (1, 0)])
         pieces.append((start, peak(wail, take.uniform(0.6, 1.0))))
         start += n / 24_000 + take.uniform(0.02, 0.1)

@@ -145,7 +145,7 @@ def _phrase(
 ) -> Signal:
     """Play a phrase of 3 to 14 notes of a scale in the compass of an instrument; some instruments play chords."""
     scale = MODES[("major", "minor", "dorian")[int(take.integers(3))]]
-    root = log_uniform(take, low_hz, high_hz / 2)
+    root = log_uniform(take, 1.3 * low_hz, 0.7 * high_hz)
     step_s = 60.0 / take.uniform(60, 160) * take.choice([0.5, 1.0])
     chords = chords or thing.random() < 0.2
     pieces, start, degree = [], 0.0, int(take.integers(0, 7))

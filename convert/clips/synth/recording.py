@@ -40,8 +40,8 @@ def record(thing: np.random.Generator, take: np.random.Generator, sound: Signal)
     room = _room_response(thing)
     colour = _colour(thing)
     low_cut_hz = log_uniform(thing, 20, 160)
-    high_cut_hz = log_uniform(thing, 6000, 16_000) if thing.random() < 0.3 else 12_000.0
-    snr_db = thing.uniform(25, 65)
+    top_hz = log_uniform(thing, 3400, 9000) if thing.random() < 0.3 else 11_900.0  # of a telephone or a codec
+    snr_db = thing.uniform(30, 75)
     drive = thing.choice([0.0, 0.0, 0.5, 1.5])
     margins_s = thing.uniform(0.0, 0.5, 2) if thing.random() < 0.6 else np.full(2, 0.02)
     floor_colour = [(50.0, thing.uniform(0, 12)), (300.0, 0.0), (2000.0, thing.uniform(-18, -2)), (11_000.0, -24.0)]
@@ -51,19 +51,20 @@ def record(thing: np.random.Generator, take: np.random.Generator, sound: Signal)
     x = np.concatenate([np.zeros(head), peak(sound[: length(LONGEST_S)]), np.zeros(tail)])
     x = signal.fftconvolve(x, room)[: len(x) + length(0.15)]
     moved = [(hz, db + take.uniform(-1, 1)) for hz, db in colour]
-    x = peak(bandpass(equalise(x, moved), low_cut_hz, high_cut_hz))
+    x = peak(bandpass(equalise(x, moved), low_cut_hz, 12_000.0))
     if drive:
         x = np.tanh(drive * x) / np.tanh(drive)  # the input stage or a limiter saturates
     floor = noise(take, len(x), floor_colour)
     floor += hum * harmonics(np.full(len(x), hum_hz), [1.0, 0.3, 0.6, 0.2, 0.3], take.uniform(0, 6))
     loud = np.sqrt(np.mean(np.sort(x**2)[-len(x) // 4 :]))  # of the loudest quarter
     x += 10 ** (-(snr_db + take.uniform(-3, 3)) / 20) * loud * floor / max(float(np.std(floor)), 1e-9)
+    x = equalise(x, [(top_hz, 0.0), (1.08 * top_hz, -70.0)])
     return peak(x[: length(LONGEST_S)], take.uniform(0.2, 0.95))
 
 
 def _room_response(thing: np.random.Generator) -> Signal:
     """Draw a response: the direct sound, a few early reflections, and a diffuse tail that loses its treble first."""
-    t60_s, ratio_db = log_uniform(thing, 0.12, 0.6), thing.uniform(-26, -4)  # diffuse to direct
+    t60_s, ratio_db = log_uniform(thing, 0.12, 0.6), thing.uniform(-32, -8)  # diffuse to direct
     n = length(min(0.8 * t60_s, 0.4))
     tail = np.zeros(n)
     for low_hz, high_hz, share in ((0.0, 600.0, 1.2), (600.0, 3000.0, 1.0), (3000.0, 12_000.0, 0.6)):

@@ -217,7 +217,7 @@ def _square(hz: Signal, odd: float) -> Signal:
 def _sounder(thing: np.random.Generator) -> Callable[[Signal], Signal]:
     """Draw a small loudspeaker or a piezo disc: two or three peaks, little bass, and some distortion."""
     first_hz = log_uniform(thing, 600, 1500)
-    points = [(first_hz / 3, thing.uniform(-30, -15)), (first_hz, thing.uniform(0, 6)), (2 * first_hz, -3.0)]
+    points = [(first_hz / 3, thing.uniform(-22, -6)), (first_hz, thing.uniform(0, 6)), (2 * first_hz, -3.0)]
     points += [(3.3 * first_hz, thing.uniform(0, 9)), (9000.0, thing.uniform(-12, 0)), (12_000.0, -18.0)]
     driven = thing.choice([0.0, 0.0, 1.0, 3.0])
 

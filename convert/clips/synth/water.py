@@ -48,13 +48,13 @@ def bubble(radius_m: float, rise: float = 0.1) -> Signal:
 def tap_on_basin(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Run a tap on a sink of steel, ceramic or plastic: splashes, spray, and the drumming of the sheet."""
     sink = _sink(thing)
-    bright, flow = thing.uniform(-12, 4), log_uniform(thing, 0.3, 1.0)
+    bright, low, flow = thing.uniform(-8, 3), thing.uniform(-12, 2), log_uniform(thing, 0.3, 1.0)
     n = length(take.uniform(2.0, 7.0))
     stream = _stream(take, n, flow)
-    hiss = noise(take, n, [(100, -22), (400, -12), (1500, -4), (4000, 0), (8000, bright / 2), (12_000, bright)])
+    hiss = noise(take, n, [(60, -4), (200, low), (800, low), (2500, 0), (6000, 0), (12_000, bright)])
     drops = _bubbles(take, n, (0.0004, 0.004), log_uniform(thing, 400, 3000), 2.2, stream)
     drum = ring(sink, take.standard_normal(n) * stream * np.maximum(1 + 0.5 * wander(take, n, 80), 0))
-    mix = _mix([(1.0, hiss * stream), (thing.uniform(0.3, 1.2), drops), (log_uniform(thing, 0.05, 0.8), drum)])
+    mix = _mix([(1.0, hiss * stream), (thing.uniform(0.1, 0.6), drops), (log_uniform(thing, 0.05, 0.8), drum)])
     return _turned(thing, take, mix)
 
 
@@ -64,9 +64,9 @@ def tap_in_water(thing: np.random.Generator, take: np.random.Generator) -> Signa
     n = length(take.uniform(2.0, 7.0))
     stream = _stream(take, n, flow)
     drops = _bubbles(take, n, (0.0005, depth), log_uniform(thing, 300, 2000), thing.uniform(1.6, 2.4), stream)
-    hiss = noise(take, n, [(100, -12), (600, -4), (2500, 0), (7000, -6), (12_000, -14)]) * stream
+    hiss = noise(take, n, [(60, -6), (600, -4), (2500, 0), (7000, -2), (12_000, -6)]) * stream
     large = _single_bubbles(take, n, log_uniform(thing, 5, 40), (0.002, depth * 1.2))
-    mix = _mix([(1.0, drops), (log_uniform(thing, 0.15, 1.2), hiss), (thing.uniform(0.2, 0.8), large)])
+    mix = _mix([(1.0, drops), (log_uniform(thing, 0.4, 2.0), hiss), (thing.uniform(0.2, 0.8), large)])
     return _turned(thing, take, mix)
 
 
@@ -74,7 +74,7 @@ def shower(thing: np.random.Generator, take: np.random.Generator) -> Signal:
     """Let many thin jets fall on tiles or a tub: hiss with the patter of drops."""
     bright, sink = thing.uniform(-9, 3), _sink(thing)
     n = length(take.uniform(2.5, 7.0))
-    hiss = noise(take, n, [(100, -20), (500, -9), (2000, -1), (5000, 0), (12_000, bright)])
+    hiss = noise(take, n, [(60, -8), (500, -6), (2000, -1), (5000, 0), (12_000, bright)])
     patter = _bubbles(take, n, (0.0003, 0.002), log_uniform(thing, 1500, 6000), 2.5, np.ones(n))
     tub = ring(scaled(sink, 1.0, 0.6), take.standard_normal(n))
     moves = np.exp(0.25 * wander(take, n, 0.8))
@@ -167,7 +167,7 @@ def _bubbles(
             kicks = np.zeros(n)
             places = take.integers(0, n, count)
             kicks[places] = (
-                loud * np.exp(0.8 * take.standard_normal(count)) * take.choice([-1, 1], count) * level[places]
+                loud * np.exp(0.4 * take.standard_normal(count)) * take.choice([-1, 1], count) * level[places]
             )
             out += signal.lfilter([np.sin(w)], [1.0, -2 * r * np.cos(w), r * r], kicks)
     return out
