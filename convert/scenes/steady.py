@@ -71,7 +71,7 @@ def draw_fan(length: int, rate_hz: int, rng: np.random.Generator) -> FloatArray:
     tones = np.zeros(length, np.float32)
     for order, level in zip(orders[orders * blade_hz < 0.4 * rate_hz], levels_db, strict=False):
         tones += (10 ** (level / 20) * np.cos(2 * np.pi * (order * turns + rng.random()))).astype(np.float32)
-    tones *= np.float32(10 ** (rng.uniform(-25, -5) / 20)) / np.sqrt(np.mean(np.square(tones)))
+    tones *= np.float32(10 ** (rng.uniform(-15, 0) / 20)) / np.sqrt(np.mean(np.square(tones)))
     together = flow / np.sqrt(np.mean(np.square(flow))) + tones
     return together / np.sqrt(np.mean(np.square(together)))
 

@@ -22,7 +22,7 @@ RATE_HZ = STFT.sample_rate_hz
 DIRECTIONS = np.concatenate([unit_vector([30, 0, 90, 180, 0, 0], [-20, 0, 0, 0, 90, -90]), sphere_grid(20)])
 ALIASING_HZ = {"em32_tetra": 1500, "open_tetra": 2000}  # up to where the next order is small
 SHIPPED = list(ALIASING_HZ)
-FLAT = ["respeaker_usb4", "seeed_4mic"]
+FLAT = ["respeaker_usb4", "seeed_4mic", "xvf3800"]
 CIRCLE = ArrayProfile(
     "circle", "open", 4, (0, 1, 2, 3), ((0.03, 0.0, 0.0), (0.0, 0.03, 0.0), (-0.03, 0.0, 0.0), (0.0, -0.03, 0.0))
 )
@@ -144,7 +144,9 @@ def azimuth_errors_deg(profile, elevation_deg, hz):
     return np.abs((np.rad2deg(np.arctan2(y, x)) - azimuths_deg[:, None] + 180) % 360 - 180)
 
 
-@pytest.mark.parametrize(("name", "spacing_m"), [("respeaker_usb4", 0.0453), ("seeed_4mic", 0.0573)])
+@pytest.mark.parametrize(
+    ("name", "spacing_m"), [("respeaker_usb4", 0.0453), ("seeed_4mic", 0.0573), ("xvf3800", 0.066)]
+)
 def test_azimuth_of_flat_arrays_by_frequency(name, spacing_m):
     """Right up to half the aliasing frequency, at which neighbours are half a wavelength apart; wrong above it."""
     profile = load_array(name)

@@ -52,7 +52,7 @@ def test_missing_profiles_are_refused(tmp_path):
 
 def test_flat_arrays_are_planar():
     flat = {name for name in shipped_arrays() if load_array(name).planar}
-    assert flat == {"respeaker_usb4", "seeed_4mic"}
+    assert flat == {"respeaker_usb4", "seeed_4mic", "xvf3800"}
 
 
 def test_profile_made_in_code_is_checked():

@@ -6,7 +6,7 @@ from edge.arrays.sound_card import SoundCard
 
 def test_cards_of_shipped_arrays():
     cards = {name: load_array(name).card for name in shipped_arrays()}
-    assert {name for name, card in cards.items() if card is not None} == {"respeaker_usb4", "seeed_4mic"}
+    assert {name for name, card in cards.items() if card is not None} == {"respeaker_usb4", "seeed_4mic", "xvf3800"}
     assert cards["respeaker_usb4"].usb == "2886:0018" and cards["respeaker_usb4"].boot == ()
     assert cards["seeed_4mic"].id == "seeed4micvoicec" and "dtoverlay=seeed-4mic-voicecard" in cards["seeed_4mic"].boot
 
