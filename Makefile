@@ -41,7 +41,8 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# One process runs all tests of a file. Files start in the order of their folders, in which the long ones come first.
+# One process runs all tests of a file, or of the files that share a trained run (tests/conftest.py). Files start in the
+# order of their folders, in which the long ones come first.
 pytest: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 

@@ -179,6 +179,8 @@ def _more_lines(report: dict[str, Any]) -> Iterator[str]:
         yield (
             f"soak of {soak['hours']:.2f} h of sound in {soak['wall_s'] / 3600.0:.2f} h: "
             f"{soak['lost_samples']} samples lost, memory {soak['rss_mb_per_hour']:+.3f} MB/h, "
+            f"{soak['least_descriptors']} to {soak['most_descriptors']} descriptors "
+            f"({soak['descriptors_per_hour']:+.4f} per h), "
             f"step p50 {soak['p50_ms']:.2f} ms ({soak['p50_ms_per_hour']:+.4f} per h), "
             f"p99 {soak['p99_ms']:.2f} ms ({soak['p99_ms_per_hour']:+.4f} per h)"
         )

@@ -1,4 +1,4 @@
-"""The demo scene, hour after hour at full speed -> whether memory or step times grow, and whether samples are lost."""
+"""The demo scene, hour after hour at full speed -> whether memory, descriptors or times grow, and lost samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from bench.steps import demo_sound, exhaust, looped_blocks
 from edge.arrays.profile import load_array
 from edge.nets.bundle import Bundle
-from edge.runtime.machine import rss_mb
+from edge.runtime.machine import open_descriptors, rss_mb
 from edge.runtime.pipeline import build_pipeline, build_system
 from edge.stage_clock import StageClock
 
@@ -23,12 +23,13 @@ SETTLING_SAMPLES = 2  # left out of the slopes, because caches and pools are sti
 
 @dataclass(frozen=True, slots=True)
 class SoakSample:
-    """Memory and step times after a number of hours of audio."""
+    """What the process takes, and its step times, after a number of hours of audio."""
 
     hours: float
     rss_mb: float
     p50_ms: float  # of the steps since the previous sample
     p99_ms: float
+    descriptors: int  # open at that time
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,14 @@ class Soak:
     rss_mb_per_hour: float
     p50_ms_per_hour: float
     p99_ms_per_hour: float
+    least_descriptors: int  # over all samples
+    most_descriptors: int
+    descriptors_per_hour: float
     samples: tuple[SoakSample, ...]
 
 
 def soak(bundle: Bundle, threads: int, hours: float) -> Soak:
-    """Play the demo scene again and again, and sample memory and times every minute of audio, or more often.
+    """Play the demo scene again and again, and sample what grows every minute of audio, or more often.
 
     Args:
         bundle: the model.
@@ -73,7 +77,8 @@ def soak(bundle: Bundle, threads: int, hours: float) -> Soak:
         for block in itertools.islice(blocks, every):
             exhaust(pipeline, block)
         step = pipeline.clock.step()
-        samples.append(SoakSample(number * every * label_s / 3600.0, rss_mb() or 0.0, step.p50_ms, step.p99_ms))
+        hours_now, descriptors = number * every * label_s / 3600.0, open_descriptors() or 0
+        samples.append(SoakSample(hours_now, rss_mb() or 0.0, step.p50_ms, step.p99_ms, descriptors))
     return Soak(
         hours=samples[-1].hours,
         wall_s=time.perf_counter() - began,
@@ -85,6 +90,9 @@ def soak(bundle: Bundle, threads: int, hours: float) -> Soak:
         rss_mb_per_hour=slope(samples, "rss_mb"),
         p50_ms_per_hour=slope(samples, "p50_ms"),
         p99_ms_per_hour=slope(samples, "p99_ms"),
+        least_descriptors=min(sample.descriptors for sample in samples),
+        most_descriptors=max(sample.descriptors for sample in samples),
+        descriptors_per_hour=slope(samples, "descriptors"),
         samples=tuple(samples),
     )
 

@@ -258,7 +258,10 @@ def example() -> str:
     lines += _assignments("", [key for key in keys_of(RunSettings) if key.name not in ("system", "decode")])
     for name, settings in tables_of(RunSettings).items():
         lines += ["", f"[{name}]", *_assignments(f"{name}.", keys_of(settings))]
-    decode = [Key(key.name, key.kind, manifest["decode"][key.name], key.meaning) for key in keys_of(DecodeSettings)]
+    decode = [
+        Key(key.name, key.kind, manifest["decode"].get(key.name, key.default), key.meaning)
+        for key in keys_of(DecodeSettings)
+    ]
     lines += ["", f"[decode] # as bundle {DEFAULT_MODEL} has it", *_assignments("decode.", decode)]
     own = manifest["settings"]
     system = [

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edge.api import Model, open_model
-    from edge.types import Event, FrameRow
+    from edge.types import Event, EventUpdate, FrameRow
 
 __version__ = "0.1.0"
-__all__ = ["Event", "FrameRow", "Model", "__version__", "open_model"]
+__all__ = ["Event", "EventUpdate", "FrameRow", "Model", "__version__", "open_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,9 +19,9 @@ from edge.audio.resample import BlockResampler, Resampler
 from edge.audio.samples import check_finite
 from edge.nets.bundle import load_bundle
 from edge.runtime.pipeline import Pipeline, build_pipeline, build_system, decode_settings
-from edge.types import AudioBlock, Event, FloatArray, FrameRow
+from edge.types import AudioBlock, Event, EventUpdate, FloatArray, FrameRow, Item
 
-__all__ = ["Event", "FrameRow", "Model", "open_model"]
+__all__ = ["Event", "EventUpdate", "FrameRow", "Model", "open_model"]
 
 Samples = NDArray[np.floating[Any]]
 """Samples (n, channels) with full scale 1, float32 or convertible to it."""
@@ -126,14 +126,26 @@ class Model:
         self.close()
 
     @overload
-    def push(self, block: Samples, *, lost_samples: int = 0, rows: Literal[False] = False) -> list[Event]: ...
+    def push(
+        self, block: Samples, *, lost_samples: int = 0, rows: Literal[False] = False, updates: Literal[False] = False
+    ) -> list[Event]: ...
 
     @overload
-    def push(self, block: Samples, *, lost_samples: int = 0, rows: Literal[True]) -> list[Event | FrameRow]: ...
-
     def push(
-        self, block: Samples, *, lost_samples: int = 0, rows: bool = False
-    ) -> list[Event] | list[Event | FrameRow]:
+        self, block: Samples, *, lost_samples: int = 0, rows: Literal[True], updates: Literal[False] = False
+    ) -> list[Event | FrameRow]: ...
+
+    @overload
+    def push(
+        self, block: Samples, *, lost_samples: int = 0, rows: Literal[False] = False, updates: Literal[True]
+    ) -> list[Event | EventUpdate]: ...
+
+    @overload
+    def push(
+        self, block: Samples, *, lost_samples: int = 0, rows: Literal[True], updates: Literal[True]
+    ) -> list[Item]: ...
+
+    def push(self, block: Samples, *, lost_samples: int = 0, rows: bool = False, updates: bool = False) -> list[Any]:
         """Take the next samples of the stream.
 
         Args:
@@ -141,10 +153,12 @@ class Model:
                 array need not be contiguous and is not kept.
             lost_samples: Samples that the recorder lost between the block before and this one.
             rows: Whether the rows of decoded label frames are returned too.
+            updates: Whether it is also told that events begin, move, or turn out to be too short.
 
         Returns:
             The events that ended and were decided with this block, in the order of decision; with `rows`, also the rows
-            of the label frames that were decided. Often empty.
+            of the label frames that were decided; with `updates`, also what is known of events before they end. Often
+            empty.
 
         Raises:
             ValueError: The block has another layout or type, or no samples, or samples that are NaN, infinite or of
@@ -157,28 +171,35 @@ class Model:
             raise ValueError(f"got lost_samples {lost}, wanted 0 or more")
         start = self._next_sample + lost
         self._next_sample = start + len(samples)
-        return _collected(self._through(pipeline, AudioBlock(samples, start, lost)), rows)
+        return _collected(self._through(pipeline, AudioBlock(samples, start, lost)), rows, updates)
 
     @overload
-    def finish(self, *, rows: Literal[False] = False) -> list[Event]: ...
+    def finish(self, *, rows: Literal[False] = False, updates: Literal[False] = False) -> list[Event]: ...
 
     @overload
-    def finish(self, *, rows: Literal[True]) -> list[Event | FrameRow]: ...
+    def finish(self, *, rows: Literal[True], updates: Literal[False] = False) -> list[Event | FrameRow]: ...
 
-    def finish(self, *, rows: bool = False) -> list[Event] | list[Event | FrameRow]:
+    @overload
+    def finish(self, *, rows: Literal[False] = False, updates: Literal[True]) -> list[Event | EventUpdate]: ...
+
+    @overload
+    def finish(self, *, rows: Literal[True], updates: Literal[True]) -> list[Item]: ...
+
+    def finish(self, *, rows: bool = False, updates: bool = False) -> list[Any]:
         """End the stream as if silence followed, and begin another one at 0 s.
 
         Args:
             rows: Whether the rows of decoded label frames are returned too.
+            updates: Whether it is also told that events begin, move, or turn out to be too short.
 
         Returns:
-            The events (and rows) that were not decided yet; events that still sound end here.
+            The events (and rows, and updates) that were not decided yet; events that still sound end here.
 
         Raises:
             ValueError: The model is closed.
         """
         pipeline = self._opened()
-        items = _collected(self._rest(pipeline), rows)
+        items = _collected(self._rest(pipeline), rows, updates)
         self.reset()
         return items
 
@@ -201,11 +222,11 @@ class Model:
             raise ValueError(f"model {self.name!r}: closed, wanted an open one")
         return self._pipeline
 
-    def _through(self, pipeline: Pipeline, block: AudioBlock) -> Iterator[Event | FrameRow]:
+    def _through(self, pipeline: Pipeline, block: AudioBlock) -> Iterator[Item]:
         for resampled in self._blocks.push(block):
             yield from pipeline.push(resampled)
 
-    def _rest(self, pipeline: Pipeline) -> Iterator[Event | FrameRow]:
+    def _rest(self, pipeline: Pipeline) -> Iterator[Item]:
         for resampled in self._blocks.finish():
             yield from pipeline.push(resampled)
         yield from pipeline.finish()
@@ -235,8 +256,9 @@ class Model:
         return samples
 
 
-def _collected(items: Iterator[Event | FrameRow], rows: bool) -> list[Any]:
-    return [item for item in items if rows or isinstance(item, Event)]
+def _collected(items: Iterator[Item], rows: bool, updates: bool) -> list[Any]:
+    wanted = (Event, *([FrameRow] if rows else []), *([EventUpdate] if updates else []))
+    return [item for item in items if isinstance(item, wanted)]
 
 
 def _whole_number(name: str, value: object) -> int:

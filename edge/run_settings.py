@@ -15,6 +15,7 @@ from edge.audio.microphone import DEADLINE_S
 from edge.audio.sources import RawFormat
 from edge.events.decoder import DecodeSettings
 from edge.outputs.line_file import LineFileSettings
+from edge.outputs.line_server import LineServerSettings
 from edge.outputs.metrics import PrometheusSettings
 from edge.outputs.mqtt_link import MqttSettings
 from edge.page.settings import PageSettings
@@ -59,6 +60,7 @@ class RunSettings:
     microphone: MicrophoneSettings = field(default_factory=MicrophoneSettings)  # of the source mic
     stdin: RawFormat = field(default_factory=RawFormat)  # format of the source -
     jsonl: LineFileSettings = field(default_factory=LineFileSettings)  # files of the sink jsonl:FILE
+    lines: LineServerSettings = field(default_factory=LineServerSettings)  # clients of the sinks lines:
     mqtt: MqttSettings = field(default_factory=MqttSettings)  # broker and topics of the sink mqtt:
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)  # metrics of the run
     page: PageSettings = field(default_factory=PageSettings)  # the page in the browser

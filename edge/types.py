@@ -1,4 +1,4 @@
-"""Records that stages pass to each other: six frozen dataclasses.
+"""Records that stages pass to each other: seven frozen dataclasses.
 
 Indices are integers and absolute (counted from the start of the stream); seconds and degrees exist only in `Event`.
 Azimuth runs counter-clockwise from the front (x axis), y is left, z is up. FOA channels are ACN/SN3D: W, Y, Z, X.
@@ -7,6 +7,7 @@ Azimuth runs counter-clockwise from the front (x axis), y is left, z is up. FOA 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ class TrackFrames:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One finished sound event."""
+    """One sound event: finished, or as it is known so far inside an `EventUpdate`."""
 
     name: str
     onset_s: float
@@ -59,6 +60,23 @@ class Event:
     azimuth_deg: float
     elevation_deg: float | None  # None where the array is flat, as above and below sound alike to it
     score: float  # mean class probability over the event, 0..1
+    id: int = 0  # number in its stream: the same in updates, event, rows and live frames
+
+
+Phase = Literal["begin", "update", "discarded"]
+"""What an `EventUpdate` tells. The end of an event is the `Event` itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventUpdate:
+    """An event that is not finished: it begins, has moved, or is discarded.
+
+    Every event is told once as `begin`, any number of times as `update`, and then once as an `Event`, or, where it
+    turned out to be too short, as `discarded`; all with the same `event.id`.
+    """
+
+    phase: Phase
+    event: Event  # offset and score so far, and the direction at this moment rather than the mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,10 @@ class FrameRow:
 
     frame: int  # label frame of 100 ms, from the start of the stream
     class_index: int
-    track: int  # distinguishes simultaneous events of one class
+    track: int  # `Event.id`, which distinguishes simultaneous events of one class
     azimuth_deg: int
     elevation_deg: int  # 0 where the array is flat: the csv cannot express an unknown value
+
+
+Item = Event | EventUpdate | FrameRow
+"""What comes out of the loop, and what sinks take."""

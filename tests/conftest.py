@@ -16,6 +16,11 @@ from edge.types import AudioBlock
 # Modules of tests/edge that several tests import: a failing assertion in them shows its values, as in a test.
 SHARED = ("coloc_scene", "command_line", "etri_scene", "mqtt_broker", "scenes", "two_step_scene")
 pytest.register_assert_rewrite(*(f"tests.edge.{name}" for name in SHARED))
+TRAINED_RUN = {  # files whose tests need the run, or the bundle, that tests/convert/conftest.py trains
+    *(f"tests/convert/commands/test_{name}_command.py" for name in ("evaluate", "look_ahead", "snapshots", "train")),
+    *("tests/convert/commands/test_cli.py", "tests/convert/quantize/test_export.py"),
+    *("tests/convert/training/test_prefetch.py", "tests/convert/training/test_warm_start.py"),
+}
 settings.register_profile(
     "seld", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -128,3 +133,14 @@ def convolved(resized):
         return np.concatenate(rows)[2:]
 
     return run
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Files that need the same trained run go to the same process, which trains it once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    scheduler = LoadFileScheduling(config, log)
+    of_file = scheduler._split_scope
+    scheduler._split_scope = lambda test: "trained run" if of_file(test) in TRAINED_RUN else of_file(test)
+    return scheduler if config.getvalue("dist") == "loadfile" else None

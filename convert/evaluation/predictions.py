@@ -21,7 +21,7 @@ from edge.nets.net import Net
 from edge.runtime.pipeline import build_decoder, build_pipeline, build_system
 from edge.scoring.annotations import Label, label_of
 from edge.systems import System
-from edge.types import Event, FloatArray, FrameRow, Spectra, TrackFrames
+from edge.types import FloatArray, FrameRow, Item, Spectra, TrackFrames
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,5 +126,5 @@ def decode_again(
     return _labels(items)
 
 
-def _labels(items: Iterable[Event | FrameRow]) -> list[Label]:
+def _labels(items: Iterable[Item]) -> list[Label]:
     return [label_of(item) for item in items if isinstance(item, FrameRow)]

@@ -41,6 +41,7 @@ class StreamTime:
         self._sample_rate_hz, self._age_s, self._monotonic, self._now = sample_rate_hz, age_s, monotonic, now
         self._started_s = monotonic()
         self._origins_s: deque[float] = deque(maxlen=RECENT_BLOCKS)  # time of sample 0, estimated from each block
+        self._answers: dict[float, datetime] = {}  # since the last block: all sinks get the same time of an event
 
     def followed(self, blocks: Iterable[AudioBlock]) -> Iterator[AudioBlock]:
         """Pass blocks through and note when each was recorded.
@@ -55,9 +56,12 @@ class StreamTime:
             if block.lost or len(block.samples):  # a source that waits says nothing about time
                 recorded_s = self._monotonic() - (0.0 if self._age_s is None else self._age_s())
                 self._origins_s.append(recorded_s - (block.start + len(block.samples)) / self._sample_rate_hz)
+            self._answers.clear()
             yield block
 
     def __call__(self, onset_s: float) -> datetime:
         """Convert a moment of the stream, in seconds, to UTC by the recent block that arrived with the least delay."""
-        ago_s = self._monotonic() - (min(self._origins_s, default=self._started_s) + float(onset_s))
-        return self._now() - timedelta(seconds=ago_s)
+        if onset_s not in self._answers:
+            ago_s = self._monotonic() - (min(self._origins_s, default=self._started_s) + float(onset_s))
+            self._answers[onset_s] = self._now() - timedelta(seconds=ago_s)
+        return self._answers[onset_s]

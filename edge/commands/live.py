@@ -22,6 +22,7 @@ from edge.run_settings import RunSettings
 from edge.runtime.budget import BudgetSettings
 from edge.runtime.governor import Governor
 from edge.runtime.interruption import Interruption
+from edge.runtime.log_limit import repeated_warnings_limited
 from edge.runtime.pipeline import build_encoder, build_pipeline, build_system, decode_settings, run
 from edge.runtime.statistics import RunMonitor, StatsFile, reported
 from edge.runtime.supervision import supervised, thread_errors_logged
@@ -61,6 +62,7 @@ def listen(
     encode = build_encoder(bundle, array)  # takes seconds on a small board: done before a microphone opens
     with Interruption() as interruption, ExitStack() as stack:
         stack.enter_context(thread_errors_logged())
+        stack.enter_context(repeated_warnings_limited())
         source = stack.enter_context(_open_source(settings.source, settings, bundle, array, repeat))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
         pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
@@ -144,7 +146,7 @@ def _open_sinks(
     settings: RunSettings, device: DeviceInfo, when: When | None, monitor: RunMonitor, stack: ExitStack
 ) -> None:
     """Open each sink once and enter it into the monitor; the stack closes them."""
-    sink_settings = SinkSettings(settings.jsonl, settings.mqtt)
+    sink_settings = SinkSettings(settings.jsonl, settings.mqtt, settings.lines)
     for spec in dict.fromkeys(settings.sinks):
         monitor.sinks[spec] = sink = open_sink(spec, when, sink_settings, device)
         stack.callback(sink.close)

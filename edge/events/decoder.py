@@ -3,7 +3,8 @@
 The slots of a system are a set, so identity over time is established here: detections of one label frame are matched to
 the tracks of the frame before by angle and class, their class probabilities and directions are smoothed, and an event
 is switched on and off with hysteresis. Each decision is made a fixed number of label frames after the detection, so the
-result does not depend on how the stream was cut.
+result does not depend on how the stream was cut. That an event begins is told earlier, before it is decided whether it
+lasts long enough.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from edge.geometry import angle_between_units_deg, azimuth_elevation_deg
-from edge.types import Event, FloatArray, FrameRow, TrackFrames
+from edge.types import Event, EventUpdate, FloatArray, FrameRow, Item, Phase, TrackFrames
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,11 @@ class DecodeSettings:
     unlike_class_deg: float = 30.0  # added to the angle between detections of entirely different classes
     min_duration_labels: int = 3  # shorter events are dropped
     max_gap_labels: int = 3  # longer gaps without a detection end an event
+    # length at which the begin of an event is told; never more than min_duration_labels. With less, more begins are
+    # taken back, as the event turns out to be too short.
+    begin_labels: int = 2
+    update_deg: float = 10.0  # angle by which an event has to move before it is told again; 180: it never is
+    update_labels: int = 5  # least time between two updates of an event
 
     def __post_init__(self) -> None:
         if not 0.0 < self.off <= self.on < 1.0:
@@ -48,6 +54,11 @@ class DecodeSettings:
                 f"got min_duration_labels {self.min_duration_labels}, max_gap_labels {self.max_gap_labels}, "
                 "wanted at least 1 and 0"
             )
+        if self.begin_labels < 1 or self.update_labels < 1 or not 0.0 < self.update_deg <= 180.0:
+            raise ValueError(
+                f"got begin_labels {self.begin_labels}, update_labels {self.update_labels}, "
+                f"update_deg {self.update_deg}, wanted at least 1, at least 1, above 0 to 180"
+            )
 
     @property
     def delay_labels(self) -> int:
@@ -60,13 +71,20 @@ class _Occurrence:
     """An event that is not finished: one class on one track."""
 
     class_index: int
-    number: int  # distinguishes events in the csv
+    number: int  # the id of the event
     onset: int  # label index
     last: int  # label index of the last detection
     direction_sum: FloatArray
     probability_sum: float = 0.0
     detections: int = 0
     unwritten: dict[int, FloatArray] = field(default_factory=dict)  # directions by label, of rows not written yet
+    told: FloatArray | None = None  # direction that was told last; None before its begin was told
+    told_label: int = 0  # label index at which it was
+
+    @property
+    def labels(self) -> int:
+        """Label frames from the first detection to the last."""
+        return self.last + 1 - self.onset
 
     def add(self, label: int, direction: FloatArray, probability: float) -> None:
         """Add a detection; label frames without one since the last get the direction of the last.
@@ -98,7 +116,8 @@ class _Track:
 class Decoder:
     """Tracking of detections, and the decision which of them are events.
 
-    Rows are yielded in the order of time, `delay_labels` late; an event is yielded when it has ended.
+    Rows are yielded in the order of time, `delay_labels` late; an event is yielded when it has ended, and updates of it
+    before: see `EventUpdate`.
     """
 
     def __init__(
@@ -131,14 +150,14 @@ class Decoder:
         """Replace the settings. Open events stay open, and decisions are not revised."""
         self._settings = settings
 
-    def push(self, frames: TrackFrames) -> Iterator[Event | FrameRow]:
+    def push(self, frames: TrackFrames) -> Iterator[Item]:
         """Take the answers of a system about the next label frames.
 
         Args:
             frames: Tracks of consecutive label frames. A jump in `start` ends all events.
 
         Yields:
-            Events that have ended, and rows of the label frames that are decided.
+            Events that begin, move and have ended, and rows of the label frames that are decided.
         """
         if frames.start != self._next_label:
             yield from self.finish()
@@ -146,7 +165,7 @@ class Decoder:
         for activity, direction in zip(frames.activity, frames.direction, strict=True):
             yield from self._advance(activity, direction)
 
-    def finish(self) -> Iterator[Event | FrameRow]:
+    def finish(self) -> Iterator[Item]:
         """End the stream.
 
         Yields:
@@ -157,7 +176,7 @@ class Decoder:
         self._tracks = []
         yield from self._write_rows(self._next_label)
 
-    def _advance(self, activity: FloatArray, direction: FloatArray) -> Iterator[Event | FrameRow]:
+    def _advance(self, activity: FloatArray, direction: FloatArray) -> Iterator[Item]:
         """Process one label frame: activity (slots, classes), direction (slots, 3)."""
         label = self._next_label
         slots = np.flatnonzero(direction.any(axis=-1)).tolist()
@@ -209,7 +228,7 @@ class Decoder:
         track.direction = mixed / max(np.sqrt(mixed.dot(mixed)), np.float32(1e-6))
         track.last = label
 
-    def _switch(self, track: _Track, label: int) -> Iterator[Event]:
+    def _switch(self, track: _Track, label: int) -> Iterator[Event | EventUpdate]:
         """Begin, continue or end the event of a track."""
         best = int(np.argmax(track.probability))
         current = track.occurrence
@@ -224,30 +243,61 @@ class Decoder:
             self._numbers += 1
         if current is not None and track.last == label:
             current.add(label, track.direction, float(track.probability[current.class_index]))
+            yield from self._tell(current, label, track.direction)
 
-    def _close(self, track: _Track) -> Iterator[Event]:
-        """End the event of a track; yield it if it was long enough."""
+    def _tell(self, occurrence: _Occurrence, label: int, direction: FloatArray) -> Iterator[EventUpdate]:
+        """Tell the begin of an event that has lasted long enough for that, and later that it has moved."""
+        settings = self._settings
+        if occurrence.told is None:
+            if occurrence.labels >= min(settings.begin_labels, settings.min_duration_labels):
+                yield self._update("begin", occurrence, label, direction)
+        elif label - occurrence.told_label >= settings.update_labels and (
+            self._moved_deg(occurrence.told, direction) >= settings.update_deg
+        ):
+            yield self._update("update", occurrence, label, direction)
+
+    def _update(self, phase: Phase, occurrence: _Occurrence, label: int, direction: FloatArray) -> EventUpdate:
+        occurrence.told, occurrence.told_label = direction, label
+        return EventUpdate(phase, self._event(occurrence, direction))
+
+    def _moved_deg(self, before: FloatArray, now: FloatArray) -> float:
+        """The angle between two unit vectors; between their azimuths where the array is flat."""
+        if not self._azimuth_only:
+            return float(angle_between_units_deg(before, now))
+        turned = azimuth_elevation_deg(now)[0] - azimuth_elevation_deg(before)[0]
+        return abs(float(turned + 180.0) % 360.0 - 180.0)
+
+    def _close(self, track: _Track) -> Iterator[Event | EventUpdate]:
+        """End the event of a track: yield it if it was long enough, or else take its begin back."""
         occurrence, track.occurrence = track.occurrence, None
-        if occurrence is None or not self._lasts(occurrence):
+        if occurrence is None:
             return
-        self._closed.append(occurrence)
-        azimuth, elevation = azimuth_elevation_deg(occurrence.direction_sum)
-        yield Event(
+        if occurrence.labels >= self._settings.min_duration_labels:
+            if occurrence.told is None:  # the settings have just changed
+                yield self._update("begin", occurrence, occurrence.last, track.direction)
+            self._closed.append(occurrence)
+            yield self._event(occurrence, occurrence.direction_sum)
+        elif occurrence.told is not None:
+            yield self._update("discarded", occurrence, occurrence.last, track.direction)
+
+    def _event(self, occurrence: _Occurrence, direction: FloatArray) -> Event:
+        """The event as far as it is known, with a direction (3,) of any length."""
+        azimuth, elevation = azimuth_elevation_deg(direction)
+        return Event(
             name=self._class_names[occurrence.class_index],
             onset_s=occurrence.onset * self._label_s,
             offset_s=(occurrence.last + 1) * self._label_s,
             azimuth_deg=float(azimuth),
             elevation_deg=None if self._azimuth_only else float(elevation),
             score=occurrence.probability_sum / occurrence.detections,
+            id=occurrence.number,
         )
-
-    def _lasts(self, occurrence: _Occurrence) -> bool:
-        return occurrence.last + 1 - occurrence.onset >= self._settings.min_duration_labels
 
     def _write_rows(self, end: int) -> Iterator[FrameRow]:
         """Yield the rows of all label frames before `end` that were not yielded yet, ordered by label frame."""
         opened = [track.occurrence for track in self._tracks if track.occurrence is not None]
-        lasting = [occurrence for occurrence in (*self._closed, *opened) if self._lasts(occurrence)]
+        least = self._settings.min_duration_labels
+        lasting = [occurrence for occurrence in (*self._closed, *opened) if occurrence.labels >= least]
         for label in range(self._written, end):
             for occurrence in lasting:
                 direction = occurrence.unwritten.pop(label, None)

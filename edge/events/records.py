@@ -1,29 +1,45 @@
-"""Event -> the record that JSON sinks write and send."""
+"""Event, or an update of one -> the record that JSON sinks write and send."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
-from edge.types import Event
+from edge.types import Event, EventUpdate, Item
 
 When = Callable[[float], datetime]
 """Converts seconds of a live stream to a time with its zone: see `StreamTime`."""
 
+WANTED_EVENTS = ("ended", "all")
+"""What a sink takes: events that have ended, or updates too."""
 
-def event_record(event: Event, when: When | None) -> dict[str, Any]:
+
+def check_wanted(events: str) -> None:
+    """Check a value of WANTED_EVENTS. Raises ValueError."""
+    if events not in WANTED_EVENTS:
+        raise ValueError(f"got events {events!r}, wanted {' or '.join(WANTED_EVENTS)}")
+
+
+def is_wanted(item: Item, events: str) -> TypeGuard[Event | EventUpdate]:
+    """Say whether an item is about an event, and one that a sink takes: see WANTED_EVENTS."""
+    return isinstance(item, Event) or (events == "all" and isinstance(item, EventUpdate))
+
+
+def event_record(item: Event | EventUpdate, when: When | None) -> dict[str, Any]:
     """Make the record of an event.
 
     Args:
-        event: A finished event.
+        item: A finished event, or an update of one that is not finished.
         when: Converts the onset to a time; None for a file.
 
     Returns:
-        `class`, `onset_s`, `offset_s`, `azimuth_deg`, `elevation_deg` (None where the array is flat), `score`, and
-        `time` of the onset (UTC in ISO format; None for a file), in this order and rounded.
+        `class`, `onset_s`, `offset_s`, `azimuth_deg`, `elevation_deg` (None where the array is flat), `score`, `time`
+        of the onset (UTC in ISO format; None for a file), `id`, and `phase` (`begin`, `update`, `discarded`, or `end`
+        of a finished event), in this order and rounded.
     """
+    event, phase = (item.event, item.phase) if isinstance(item, EventUpdate) else (item, "end")
     return {
         "class": event.name,
         "onset_s": _rounded(event.onset_s, 3),
@@ -32,20 +48,22 @@ def event_record(event: Event, when: When | None) -> dict[str, Any]:
         "elevation_deg": _rounded(event.elevation_deg, 2),
         "score": _rounded(event.score, 3),
         "time": None if when is None else _time(when(event.onset_s)),
+        "id": event.id,
+        "phase": phase,
     }
 
 
-def event_line(event: Event, when: When | None) -> str:
+def event_line(item: Event | EventUpdate, when: When | None) -> str:
     """Format the record of an event as JSON.
 
     Args:
-        event: A finished event.
+        item: A finished event, or an update of one that is not finished.
         when: Converts the onset to a time; None for a file.
 
     Returns:
         `event_record` as one line, without the line end.
     """
-    return json.dumps(event_record(event, when), ensure_ascii=False)
+    return json.dumps(event_record(item, when), ensure_ascii=False)
 
 
 def _time(onset: datetime) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edge.types import Event, FrameRow
+from edge.types import Item
 
 
 class Sink(Protocol):
     """A destination of results. It ignores the kinds of items that it has no use for."""
 
-    def emit(self, item: Event | FrameRow) -> None:
-        """Take one finished event, or one row of a decoded label frame, without blocking for long.
+    def emit(self, item: Item) -> None:
+        """Take one item without blocking for long.
 
         Args:
-            item: an event, or a row; the rows come in the order of time.
+            item: a finished event, an update of one that is not finished, or a row of a decoded label frame; the rows
+                come in the order of time.
 
         Raises:
             OSError: the item could not be delivered and the run is to end.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from edge.outputs.line_file import LineWriter
-from edge.types import Event, FrameRow
+from edge.types import FrameRow, Item
 
 
 class DcaseSink:
@@ -39,7 +39,7 @@ class DcaseSink:
         """Number of rows that could not be written."""
         return self._lines.dropped
 
-    def emit(self, item: Event | FrameRow) -> None:
+    def emit(self, item: Item) -> None:
         """Write one line for a row.
 
         Raises:

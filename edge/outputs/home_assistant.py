@@ -1,8 +1,8 @@
 """A device and its classes -> the MQTT topics and the discovery message by which Home Assistant shows them.
 
 One retained discovery message (Home Assistant 2024.12 and later) on `DISCOVERY/device/NODE/config` describes, for each
-class, a binary sensor that is on while the class is active and an event entity whose attributes are the fields of the
-event; and diagnostic sensors. An empty message on the same topic removes the device.
+class, a binary sensor that is on while the class is active, with the direction as attributes, and an event entity whose
+attributes are the fields of the event; and diagnostic sensors. An empty message on the same topic removes the device.
 See https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery.
 """
 
@@ -59,6 +59,14 @@ class Topics:
         """Topic of the retained state of a class: `ON` while it is active, else `OFF`."""
         return f"{self.prefix}/active/{slug}"
 
+    def direction(self, slug: str) -> str:
+        """Topic of the retained direction from which a class was last heard, as JSON."""
+        return f"{self.prefix}/direction/{slug}"
+
+    def update(self, slug: str) -> str:
+        """Topic of updates of the events of a class that are not over, as JSON, not retained."""
+        return f"{self.prefix}/update/{slug}"
+
     def event(self, slug: str) -> str:
         """Topic of the events of a class as JSON, not retained."""
         return f"{self.prefix}/event/{slug}"
@@ -113,6 +121,7 @@ def discovery(
             "unique_id": f"{node}_{slug}_active",
             "device_class": "sound",
             "state_topic": topics.active(slug),
+            "json_attributes_topic": topics.direction(slug),
             **expiry,
         }
         components[f"{slug}_event"] = {

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from edge.events.records import When, event_line
+from edge.events.records import When, event_line, is_wanted
 from edge.outputs.line_file import DEFAULTS, LineFileSettings, LineWriter
-from edge.types import Event, FrameRow
+from edge.types import Item
 
 
 class JsonLinesSink:
-    """Writes each event as a line of JSON, with the fields of `event_record`. Rows of label frames are ignored."""
+    """Writes each event as a line of JSON, with the fields of `event_record`; updates too, where the settings say so.
+
+    Rows of label frames are ignored.
+    """
 
     def __init__(
         self, target: str, when: When | None, settings: LineFileSettings = DEFAULTS, replace: bool = False
@@ -20,13 +23,13 @@ class JsonLinesSink:
         Args:
             target: path of the file, or `-` for stdout.
             when: gives the time of day for seconds of a live source; None for a file.
-            settings: when the file is flushed and rotated.
+            settings: what is written, and when the file is flushed and rotated.
             replace: delete the content that the file has.
 
         Raises:
             SinkError: the file cannot be opened.
         """
-        self._when = when
+        self._when, self._events = when, settings.events
         existing: Literal["append", "replace"] = "replace" if replace else "append"
         self._lines = LineWriter(f"jsonl:{target}", target, existing, when is not None, settings)
 
@@ -40,13 +43,13 @@ class JsonLinesSink:
         """Number of events that could not be written."""
         return self._lines.dropped
 
-    def emit(self, item: Event | FrameRow) -> None:
+    def emit(self, item: Item) -> None:
         """Write one line for an event.
 
         Raises:
             SinkError: the line cannot be written, and the source is a file or the reader has closed its pipe.
         """
-        if isinstance(item, Event):
+        if is_wanted(item, self._events):
             self._lines.write(event_line(item, self._when) + "\n")
 
     def close(self) -> None:

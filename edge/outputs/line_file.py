@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from edge.events.records import check_wanted
 from edge.files import is_temporary
 from edge.outputs.appended_file import (
     MAX_LINES_IN_MEMORY,
@@ -39,11 +40,13 @@ class SinkError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class LineFileSettings:
-    """When a JSON lines file is flushed to the disk and rotated: FILE becomes FILE.1, FILE.1 FILE.2, and so on."""
+    """What a JSON lines file holds, and when it is flushed and rotated: FILE becomes FILE.1, FILE.1 FILE.2, and on."""
 
     max_mb: float = 0.0  # size in MB (10^6 bytes) at which the file is rotated, 0.001 to 1000000; 0 never rotates
     keep: int = 5  # number of rotated files to keep, 1 to 1000; the oldest is deleted
     sync_s: float = 5.0  # seconds between flushes to the disk, 0 to 3600: what a power cut may lose; 0 after each event
+    # ended: one line for each event, when it is over; all: also when it begins, moves, or turns out to be too short
+    events: str = "ended"
 
     def __post_init__(self) -> None:
         if self.max_mb != 0.0 and not 0.001 <= self.max_mb <= 1e6:
@@ -52,6 +55,7 @@ class LineFileSettings:
             raise ValueError(f"got keep {self.keep}, wanted 1 to 1000")
         if not 0.0 <= self.sync_s <= 3600.0:
             raise ValueError(f"got sync_s {self.sync_s:g}, wanted 0 to 3600")
+        check_wanted(self.events)
 
 
 DEFAULTS = LineFileSettings()

@@ -12,14 +12,15 @@ import logging
 import os
 import socket
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.events.records import When, event_line
+from edge.events.records import When, check_wanted, event_line, is_wanted
 from edge.files import is_temporary
 from edge.outputs.line_file import SinkError
 from edge.outputs.refusals import Refusals
-from edge.types import Event, FrameRow
+from edge.types import Item
 
 LOOPBACK = "127.0.0.1"
 MAX_CLIENT_BUFFER_BYTES = 256 * 1024  # unread bytes of a client, above which it loses lines
@@ -29,6 +30,17 @@ RETRY_S = 5.0  # between two attempts to listen, if the disk cannot be written a
 CLOSE_S = 1.0  # how long clients may still read buffered lines after `close`
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LineServerSettings:
+    """What clients of the line server receive."""
+
+    # ended: one line for each event, when it is over; all: also when it begins, moves, or turns out to be too short
+    events: str = "ended"
+
+    def __post_init__(self) -> None:
+        check_wanted(self.events)
 
 
 class LineServer:
@@ -41,18 +53,20 @@ class LineServer:
         dropped: number of lines that slow clients lost.
     """
 
-    def __init__(self, address: str, when: When | None) -> None:
+    def __init__(self, address: str, when: When | None, settings: LineServerSettings | None = None) -> None:
         """Begin to listen. A live run goes on and tries it again while the disk cannot be written.
 
         Args:
             address: one of the three forms above.
             when: gives the time of day for seconds of a live source; None for a file.
+            settings: what clients receive; the defaults without them.
 
         Raises:
             ValueError: the address has none of the three forms.
             SinkError: the address cannot be listened at.
         """
         self._when = when
+        self._events = (settings or LineServerSettings()).events
         self._name = f"lines:{address}"
         self._path: Path | None = None
         self._clients: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
@@ -80,9 +94,9 @@ class LineServer:
         """Whether the thread that serves the clients is running."""
         return self._thread.is_alive() or self._closed
 
-    def emit(self, item: Event | FrameRow) -> None:
-        """Send an event to all clients; rows are ignored. Never blocks."""
-        if isinstance(item, Event):
+    def emit(self, item: Item) -> None:
+        """Send an event to all clients, and updates where they are wanted; rows are ignored. Never blocks."""
+        if is_wanted(item, self._events):
             line = (event_line(item, self._when) + "\n").encode()
             if self._thread.is_alive():
                 self._loop.call_soon_threadsafe(self._broadcast, line)

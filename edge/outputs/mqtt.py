@@ -7,6 +7,8 @@ power cut may cause the numbers of the last `sync_s` seconds to be used again. A
 event twice, and apart from such repetitions in order. No error ends the worker: it logs the error and goes on, and
 `alive` says whether it succeeds.
 
+Updates of events that are not over are worth nothing later: those for which there is no connection are not sent.
+
 Topics: see `edge/outputs/home_assistant.py`. States are not stored: the latest one of each topic is published at the
 start of a session, when it changes, and with every health message.
 """
@@ -17,9 +19,10 @@ import json
 import logging
 import queue
 import time
+from collections import deque
 from pathlib import Path
 
-from edge.events.records import When, event_line
+from edge.events.records import When, event_line, event_record
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.home_assistant import (
     EVENT_TYPE,
@@ -37,10 +40,12 @@ from edge.outputs.mqtt_link import MAX_IN_FLIGHT, Link, MqttSettings, Session
 from edge.outputs.outbox import Outbox
 from edge.outputs.outbox_lines import Entry
 from edge.outputs.worker import EARLY_S, Worker, turn_s
-from edge.types import Event, FrameRow
+from edge.types import Event, EventUpdate, FrameRow, Item
 
 EXPIRY_HEALTH_MESSAGES = 3  # so many missing ones, and Home Assistant shows the states as unavailable
 CLOSE_S = 5.0  # how long waiting events may still be sent after `close`
+_MAX_UPDATES = 100  # that wait to be sent; older ones are dropped
+_DIRECTION = ("azimuth_deg", "elevation_deg", "score", "time", "id")  # fields of a record that tell of a direction
 _WAKE_INTERVAL_S = 0.25  # longest time between two turns of the worker
 _CLOSE_INTERVAL_S = 0.02  # between two turns after `close`
 
@@ -68,6 +73,8 @@ class MqttSink:
         self._topics = Topics(settings.topic_prefix)
         self._slugs = slugs_of(device.class_names)
         self._active_s: dict[int, float] = {}  # class index -> monotonic time at which it was last active
+        self._directions: dict[str, str] = {}  # slug -> direction message
+        self._updates: deque[tuple[str, str]] = deque(maxlen=_MAX_UPDATES)  # topic and payload
         self._published: dict[str, str] = {}  # topic -> last retained message of this session
         self._health_due_s = 0.0
         self._sync_due_s = 0.0
@@ -93,15 +100,30 @@ class MqttSink:
         """Whether events are still being sent, or wait for a broker that cannot be reached."""
         return self._worker.alive and self._syncer.alive and self._link.alive
 
-    def emit(self, item: Event | FrameRow) -> None:
-        """Put an event into the outbox, where it survives the end of the process; a row marks its class as active."""
+    def emit(self, item: Item) -> None:
+        """Put an event into the outbox, where it survives the end of the process; others change states of its class."""
         if isinstance(item, FrameRow):
             self._active_s[item.class_index] = time.monotonic()
-        else:
+        elif isinstance(item, Event):
             self._outbox.append(event_line(item, self._when))
             if not self._settings.sync_s:
                 self._syncer.wake()
+        else:
+            self._take_update(item)
         self._worker.wake()
+
+    def _take_update(self, item: EventUpdate) -> None:
+        record = event_record(item, self._when)
+        slug = self._slug(item.event.name)
+        self._updates.append((self._topics.update(slug), json.dumps(record, ensure_ascii=False)))
+        if item.phase != "discarded":
+            self._directions[slug] = json.dumps({name: record[name] for name in _DIRECTION})
+            if item.event.name in self._slugs:
+                self._active_s[list(self._slugs).index(item.event.name)] = time.monotonic()
+
+    def _slug(self, name: str) -> str:
+        """The slug of a class, of a bundle that ran before, too."""
+        return self._slugs.get(name) or slug_of(name) or "other"
 
     def close(self) -> None:
         """Send waiting events for at most CLOSE_S, publish that the device is offline, and keep the rest."""
@@ -148,7 +170,11 @@ class MqttSink:
             self._begin_session()
         if self._session is not None:
             self._publish_states(self._session, time.monotonic())
+            while self._updates:
+                self._session.publish(*self._updates.popleft())
             self._send_events(self._session)
+        else:
+            self._updates.clear()
 
     def _process_acknowledgements(self) -> None:
         if self._session is None or self._session.acknowledged.empty():
@@ -179,10 +205,8 @@ class MqttSink:
     def _message(self, entry: Entry) -> tuple[str, str]:
         """Topic and payload of an event."""
         record = json.loads(entry.text)
-        name = record["class"]
-        slug = self._slugs.get(name) or slug_of(name) or "other"
         message = {"event_type": EVENT_TYPE, "seq": entry.number, **record}
-        return self._topics.event(slug), json.dumps(message, ensure_ascii=False)
+        return self._topics.event(self._slug(record["class"])), json.dumps(message, ensure_ascii=False)
 
     def _publish_states(self, session: Session, now_s: float) -> None:
         """Publish the states that have changed; in a new session, all of them."""
@@ -204,6 +228,8 @@ class MqttSink:
         repeated = bool(settings.health_s) and now_s >= self._health_due_s  # otherwise, Home Assistant forgets them
         for index, slug in enumerate(self._slugs.values()):
             active = now_s - self._active_s.get(index, -1e9) < settings.off_delay_s
+            if slug in self._directions:  # before the state, so that what the state triggers finds it
+                self._publish_state(session, self._topics.direction(slug), self._directions[slug])
             self._publish_state(session, self._topics.active(slug), ON if active else OFF, repeated)
         if repeated:
             self._health_due_s = now_s + settings.health_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.types import Event, FrameRow
+from edge.types import Item
 
 
 class NullSink:
@@ -11,7 +11,7 @@ class NullSink:
     dropped = 0  # nothing fails here
     alive = True
 
-    def emit(self, item: Event | FrameRow) -> None:
+    def emit(self, item: Item) -> None:
         """Discard the item."""
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from edge.outputs.dcase_csv import DcaseSink
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.json_lines import JsonLinesSink
 from edge.outputs.line_file import DEFAULTS, LineFileSettings
-from edge.outputs.line_server import LineServer
+from edge.outputs.line_server import LineServer, LineServerSettings
 from edge.outputs.mqtt import MqttSink
 from edge.outputs.mqtt_link import MqttSettings
 from edge.outputs.null import NullSink
@@ -24,6 +24,7 @@ class SinkSettings:
 
     jsonl: LineFileSettings = DEFAULTS
     mqtt: MqttSettings = field(default_factory=MqttSettings)
+    lines: LineServerSettings = field(default_factory=LineServerSettings)
 
 
 def open_sink(
@@ -57,7 +58,7 @@ def open_sink(
         case ("dcase", _, target) if target:
             return DcaseSink(target, when is not None, replace)
         case ("lines", _, address) if address:
-            return LineServer(address, when)
+            return LineServer(address, when, settings.lines)
         case ("mqtt", ":", ""):
             return MqttSink(settings.mqtt, when, device or DeviceInfo())
         case ("null", "", ""):

@@ -19,7 +19,7 @@ from edge.frontend.quantities import decibel, power
 from edge.frontend.stft import StftSettings
 from edge.geometry import azimuth_elevation_deg
 from edge.page.health import StepTimes, step_times
-from edge.types import AudioBlock, FloatArray, FrameRow, Spectra, TrackFrames
+from edge.types import AudioBlock, EventUpdate, FloatArray, FrameRow, Item, Spectra, TrackFrames
 
 BANDS = 64
 FLOOR_DB, TOP_DB = -90.0, 0.0  # of the spectrogram: 0 and 255
@@ -99,7 +99,7 @@ class Feed:
             message["rows"], self._rows = self._rows, []
         self._to.send("step", json.dumps(message).encode())
 
-    def emit(self, item: Any) -> None:
+    def emit(self, item: Item) -> None:
         """Send an event that begins, moves or has ended; note a row for the next step."""
         if isinstance(item, FrameRow):
             if self._to.pages:
@@ -107,8 +107,8 @@ class Feed:
                 self._rows.append([item.track, at_s, item.azimuth_deg, item.elevation_deg])
             return
         record = event_record(item, self._when) | {"told_s": _rounded(self._heard_s)}
-        if record["phase"] in ("begin", "update"):
-            self._live.add(record["id"])
+        if isinstance(item, EventUpdate) and item.phase != "discarded":
+            self._live.add(item.event.id)
         else:
             self._live.discard(record["id"])
         self._to.send("event", json.dumps(record).encode())

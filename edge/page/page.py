@@ -18,6 +18,7 @@ from edge.page.health import StepTimes
 from edge.page.password import read_password, read_token
 from edge.page.process import ServerProcess
 from edge.page.settings import PageSettings
+from edge.types import Item
 
 HEALTH_S = 2.0  # between two messages about the health of the run
 
@@ -42,7 +43,7 @@ class Page:
         """Number of messages that the server did not take in time. Any thread may ask."""
         return self.server.dropped
 
-    def emit(self, item: Any) -> None:
+    def emit(self, item: Item) -> None:
         """Take an item of the loop."""
         self.feed.emit(item)
 

@@ -1,4 +1,4 @@
-"""The files of the system -> which board this is, its temperature, and the memory of this process."""
+"""The files of the system -> which board this is, its temperature, and what this process takes."""
 
 from __future__ import annotations
 
@@ -48,3 +48,11 @@ def rss_mb(root: Path = ROOT) -> float | None:
     except OSError:  # such as too many open files
         return None
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 2)
+
+
+def open_descriptors(root: Path = ROOT) -> int | None:
+    """Return the number of open descriptors of this process, None where it cannot be read. Tests set `root`."""
+    try:
+        return len(list((root / "proc/self/fd").iterdir())) - 1  # one is open only to list the others
+    except OSError:
+        return None

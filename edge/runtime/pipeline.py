@@ -19,7 +19,7 @@ from edge.runtime.governor import Governor
 from edge.settings import build
 from edge.stage_clock import StageClock
 from edge.systems import System, find_builder
-from edge.types import AudioBlock, Event, FrameRow, Spectra, TrackFrames
+from edge.types import AudioBlock, Item, Spectra, TrackFrames
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +82,8 @@ class Pipeline:
         """Longest time from a sound to the system's answer about it, without the time to compute it."""
         return self._encode.latency_s + self._system.latency_s
 
-    def push(self, block: AudioBlock) -> Iterator[Event | FrameRow]:
-        """Take a block of the array's channels; yield the events and label frames that it completes.
+    def push(self, block: AudioBlock) -> Iterator[Item]:
+        """Take a block of the array's channels; yield what it tells of events, and the label frames that it completes.
 
         An empty block with `lost` says that the source has stopped: everything heard before it is answered at once.
         One without `lost` says nothing and does nothing.
@@ -92,7 +92,7 @@ class Pipeline:
             block: samples (n, channels) at the rate of the model, in the order of the device's channels.
 
         Yields:
-            Finished events and rows of decoded label frames, in the order of time.
+            Events that begin, move and have ended, and rows of decoded label frames, in the order of time.
         """
         if not block.lost and not len(block.samples):  # the source waits for its device
             return
@@ -107,7 +107,7 @@ class Pipeline:
             self.clock.lap("array")
             yield from self._steps(self._stft.push(encoded))
 
-    def finish(self) -> Iterator[Event | FrameRow]:
+    def finish(self) -> Iterator[Item]:
         """End of stream: answer about everything heard and close open events."""
         self.clock.begin()
         for block in self._encode.finish():
@@ -140,7 +140,7 @@ class Pipeline:
             yield AudioBlock(block.samples[at : at + self._label_samples], block.start + at, lost)
             lost = 0
 
-    def _steps(self, groups: Iterator[Spectra]) -> Iterator[Event | FrameRow]:
+    def _steps(self, groups: Iterator[Spectra]) -> Iterator[Item]:
         for spectra in groups:
             self.clock.lap("stft")
             answers = self.answers
@@ -157,14 +157,14 @@ class Pipeline:
                 self.clock.lap("observer")
         self.clock.lap("stft")
 
-    def _decoded(self, tracks: TrackFrames) -> Iterator[Event | FrameRow]:
+    def _decoded(self, tracks: TrackFrames) -> Iterator[Item]:
         self.answers += 1
         if self.observer is not None:
             self.observer.answered(tracks)
             self.clock.lap("observer")
         return self._timed(self._decoder.push(tracks))
 
-    def _timed(self, items: Iterator[Event | FrameRow]) -> Iterator[Event | FrameRow]:
+    def _timed(self, items: Iterator[Item]) -> Iterator[Item]:
         for item in items:
             self.clock.lap("decode")
             yield item

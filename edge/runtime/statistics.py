@@ -18,7 +18,7 @@ from edge.runtime.governor import GovernorStats
 from edge.runtime.machine import rss_mb, temperature_c
 from edge.runtime.pipeline import Pipeline
 from edge.stage_clock import Timing
-from edge.types import AudioBlock, Event, FrameRow
+from edge.types import AudioBlock, Event, EventUpdate, Item
 
 STEPS_PER_MINUTE = 600
 
@@ -51,6 +51,7 @@ class RunStats:
     machine: MachineStats
     repaired_samples: int = 0  # samples of a live source that were no numbers or far beyond full scale
     faulty_channels: Mapping[int, str] = field(default_factory=dict)  # silent or clipped, by channel of a live source
+    updates: Mapping[str, int] = field(default_factory=dict)  # what was told of unfinished events, by phase
 
     def to_json(self) -> str:
         """Return one JSON object, over several lines."""
@@ -79,15 +80,18 @@ class RunStats:
 
 
 class EventCounter:
-    """A sink that counts events by class."""
+    """A sink that counts events by class, and updates by phase."""
 
     def __init__(self) -> None:
         self.events: Counter[str] = Counter()
+        self.updates: Counter[str] = Counter()
 
-    def emit(self, item: Event | FrameRow) -> None:
-        """Count an event."""
+    def emit(self, item: Item) -> None:
+        """Count an event or an update."""
         if isinstance(item, Event):
             self.events[item.name] += 1
+        elif isinstance(item, EventUpdate):
+            self.updates[item.phase] += 1
 
     def close(self) -> None:
         """Nothing to release."""
@@ -140,6 +144,7 @@ class RunMonitor:
             machine=MachineStats(temperature_c(), rss_mb()),
             repaired_samples=self._check.repaired_samples if self._check else 0,
             faulty_channels=self._faults(),
+            updates=dict(self.counter.updates),
         )
 
     def dead_workers(self) -> list[str]:

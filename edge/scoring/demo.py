@@ -14,7 +14,7 @@ from edge.outputs.sinks import open_sink
 from edge.runtime.pipeline import Pipeline, run
 from edge.scoring.annotations import Label, label_of, read_annotations
 from edge.scoring.metrics import score
-from edge.types import Event, FrameRow
+from edge.types import Event, FrameRow, Item
 
 ARRAY = "foa"  # of the scene
 
@@ -25,14 +25,14 @@ class _DemoSink:
     def __init__(self) -> None:
         self.rows: list[Label] = []
 
-    def emit(self, item: Event | FrameRow) -> None:
+    def emit(self, item: Item) -> None:
         if isinstance(item, Event):
             print(
                 f"{item.onset_s:6.1f} -{item.offset_s:6.1f} s  {item.name:<14} azimuth {item.azimuth_deg:6.0f}  "
                 f"elevation {item.elevation_deg:4.0f}  score {item.score:.2f}",
                 flush=True,
             )
-        else:
+        elif isinstance(item, FrameRow):
             self.rows.append(label_of(item))
 
     def close(self) -> None:

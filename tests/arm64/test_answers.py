@@ -16,4 +16,4 @@ def test_a_net_without_xnnpack_is_an_error(monkeypatch):
     monkeypatch.setattr("edge.nets.net.Interpreter", plain)
     flatbuffer = load_bundle("etri-edge").flatbuffers["sad"]
     with pytest.raises(RuntimeError, match="XNNPACK is off"):
-        answers.digests(flatbuffer, 1)
+        answers.operations(flatbuffer)

@@ -41,7 +41,8 @@ def both(here, there, name, read):
     return [read((folder / name).read_text()) for folder in (here, there)]
 
 
-@pytest.mark.parametrize("which", ["not block", pytest.param("block", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("which", ["not block", "block"])
 def test_the_tests_of_the_device_pass(board, which):
     """All of TESTS, in two parts: those over many sizes of blocks repeat the same work, which is slow here."""
     files = [ROOT / "tests" / "edge" / name for name in TESTS]

@@ -1,7 +1,10 @@
+import os
+
 import pytest
 
 from bench.pace import run_paced
 from bench.soak import SoakSample, slope, soak
+from bench.steps import exhaust
 from edge.nets.bundle import load_bundle
 
 
@@ -17,11 +20,28 @@ def test_a_soak_looks_at_memory_and_times_again_and_again(bundle):
     assert found.answers > 0 and found.p99_ms >= found.p50_ms > 0.0
     assert [sample.hours for sample in found.samples] == pytest.approx([(n + 1) / 2000 for n in range(20)])
     assert all(sample.rss_mb > 10.0 for sample in found.samples)
+    assert 0 < found.least_descriptors == found.most_descriptors and abs(found.descriptors_per_hour) < 1e-6
+
+
+def test_a_soak_finds_a_descriptor_that_stays_open(bundle, monkeypatch):
+    opened = []
+
+    def leak(pipeline, block):
+        opened.append(open(os.devnull))  # noqa: PTH123, SIM115
+        exhaust(pipeline, block)
+
+    monkeypatch.setattr("bench.soak.exhaust", leak)
+    found = soak(bundle, 1, 0.001)  # 36 steps, a sample after each
+    for each in opened:
+        each.close()
+    assert len(opened) == found.steps == 36
+    assert found.most_descriptors == found.least_descriptors + 35
+    assert found.descriptors_per_hour == pytest.approx(36000.0)
 
 
 def test_the_slope_leaves_the_first_samples_out():
     rss = [10.0, 90.0, *(100.0 + 2.5 * hour for hour in range(2, 8))]
-    samples = [SoakSample(float(hour), value, 1.0, 2.0) for hour, value in enumerate(rss)]
+    samples = [SoakSample(float(hour), value, 1.0, 2.0, 9) for hour, value in enumerate(rss)]
     assert slope(samples, "rss_mb") == pytest.approx(2.5)
     assert slope(samples, "p50_ms") == pytest.approx(0.0, abs=1e-9)
 

@@ -14,6 +14,7 @@ import soundfile
 
 from convert.cli import main
 from convert.clips.library import load_clip_library
+from convert.commands import snapshots
 from convert.data.augment import Augmentation
 from convert.data.cache import FeatureCache
 from convert.losses import ColocLosses
@@ -23,6 +24,7 @@ from convert.scenes.render import make_scenes
 from convert.systems.coloc import examples as coloc_examples
 from convert.systems.coloc.sizes import CrnnSizes
 from convert.systems.recipe import Recipe, TrainSettings
+from convert.training import dev_score
 from convert.training.recipes import RECIPES
 from edge.audio.wav import write_wav
 from edge.events.decoder import DecodeSettings
@@ -46,6 +48,7 @@ TINY = Recipe(
     device={"window_labels": 6, "hop_labels": 2, "look_ahead_labels": 1, "threshold": 0.02},  # every answer counts
     decode=DecodeSettings(on=0.2, off=0.1),
 )
+FEW_CHUNKS = 16  # of development data
 SHORT_STREAMS = {
     "SLOTS": 1,
     "STREAMED_SCENES": 4,
@@ -70,8 +73,10 @@ def short_streams(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """A recipe of windows of 0.6 s that trains in a moment; `find_recipe` knows it."""
+    """A recipe of windows of 0.6 s that trains and is scored in a moment; `find_recipe` knows it."""
     monkeypatch.setitem(RECIPES, TINY.name, TINY)
+    monkeypatch.setattr(dev_score, "CHUNKS", FEW_CHUNKS)
+    monkeypatch.setattr(snapshots, "NORM_BATCHES", 3)
     return TINY
 
 

@@ -37,6 +37,7 @@ STATS = RunStats(
     machine=MachineStats(50.0, 100.0),
     repaired_samples=1,
     faulty_channels={2: "silent"},
+    updates={"begin": 1},
 )
 
 
@@ -86,6 +87,8 @@ def test_topics():
         topics.availability,
         topics.health,
         topics.active("SLUG"),
+        topics.direction("SLUG"),
+        topics.update("SLUG"),
         topics.event("SLUG"),
         discovery_topic("homeassistant", "NODE"),
     }

@@ -36,11 +36,11 @@ def test_a_line_for_each_look_ahead_and_one_for_windows(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     options = ["--model", str(exported.folder), "--run", str(trained_run), "--scenes", str(scenes_folder)]
-    assert main(["look-ahead", *options, "--labels", "0,1,2", "--json"]) == 0
+    assert main(["look-ahead", *options, "--labels", "0,1", "--json"]) == 0
     results = json.loads(capsys.readouterr().out)
-    assert list(results) == ["look-ahead 0", "look-ahead 1", "look-ahead 2", "window"]
+    assert list(results) == ["look-ahead 0", "look-ahead 1", "window"]
     # three passes, each 3 labels for its convolutions and the look-ahead behind; and windows of 6 labels every 2
-    assert [each["latency_s"] for each in results.values()] == pytest.approx([1.0, 1.3, 1.6, 0.4])
+    assert [each["latency_s"] for each in results.values()] == pytest.approx([1.0, 1.3, 0.4])
     bundle = load_bundle(str(exported.folder))
     wavs, truth = labelled_scenes(scenes_folder, ("hiss", "tone"))
     for name, mode in (("look-ahead 1", "streaming"), ("window", "window")):  # with the bundle's own nets

@@ -9,6 +9,7 @@ import pytest
 
 from convert.cli import main
 from convert.systems.recipe import Recipe
+from convert.training import dev_score
 from convert.training.csv_log import read_log
 from convert.training.recipes import RECIPES
 from convert.training.run_folder import Run
@@ -18,6 +19,7 @@ def trained_run_of(recipe: Recipe, scenes: Path, folder: Path) -> Iterator[Path]
     """Train a recipe in `folder`, scored on development data; `find_recipe` knows it until the fixture ends."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, recipe.name, recipe)
+        patch.setattr(dev_score, "CHUNKS", 16)
         for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
             patch.setenv(name, "1")
         options = ["--data", str(scenes), "--dev", str(scenes), "--out", str(folder)]

@@ -1,9 +1,8 @@
-"""The microphone path against an ALSA device of our own that fails as real ones do: see tests/fakemic/fakemic.c."""
+"""Events of a whole run whose microphone fails as real ones do: an ALSA device of our own, tests/fakemic/fakemic.c."""
 
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,90 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
 
-from edge.audio.microphone import DEADLINE_S, RETRY_S, Microphone
-from edge.audio.resample import Resampler
+from edge.audio.microphone import DEADLINE_S, RETRY_S
+from tests.edge.audio.fake_device import LIMIT_S, NEAR_S, SCENE_S, Device, children, until
 from tests.edge.command_line import without_introduction
-from tests.paths import ROOT
 
-RATES_HZ = (16000, 44100, 48000)
 FAULTS = ("unplug", "vanish", "freeze")
-COUNTED = 2**20  # frames of the file that counts them
-SCENE_S = 5.0
 SOUNDS = ((1.0, "low"), (3.0, "high"))  # of a second each: see `sounds`
-NEAR_S = 0.3  # a label frame, a buffer, and what a machine with other work may be late
-LIMIT_S = 300.0  # for what certainly happens, however busy the machine is
 TICKS_HZ = os.sysconf("SC_CLK_TCK")
-
-
-@pytest.fixture(scope="module")
-def plugin(tmp_path_factory):
-    """The device as a plug-in of alsa-lib's."""
-    pytest.importorskip("pyaudio", reason="needs PyAudio")
-    if not shutil.which("gcc") or not Path("/usr/include/alsa/pcm_external.h").exists():
-        pytest.skip("needs gcc and libasound2-dev")
-    built = tmp_path_factory.mktemp("fakemic") / "fakemic.so"
-    source = ROOT / "tests" / "fakemic" / "fakemic.c"
-    command = [
-        "gcc",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-O2",
-        "-shared",
-        "-fPIC",
-        "-DPIC",
-        "-o",
-        built,
-        source,
-        "-lasound",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    return built
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory, sounds):
-    """What devices hear: a count of frames, and the scene of the other tests at 48 kHz, both without end."""
-    folder = tmp_path_factory.mktemp("heard")
-    number = np.arange(COUNTED)
-    noise = np.random.default_rng(0).integers(-(2**15), 2**15, (COUNTED, 2))
-    counted = np.column_stack([number % 1024, number // 1024, noise]).astype("<i2")
-    counted.tofile(folder / "counted.raw")
-    resampler = Resampler(24000, 48000, 4)
-    scene = np.concatenate([resampler.push(sounds), resampler.finish()])[: round(SCENE_S * 48000)]
-    np.rint(scene * 32768).astype("<i2").tofile(folder / "scene.raw")
-    return folder
-
-
-class Device:
-    """A device of four channels that can be told to fail; `environment` is that of a process which is to see it."""
-
-    def __init__(self, folder, plugin, recording, rate_hz):
-        folder.mkdir()
-        self.control = folder / "fault"
-        self.heal()
-        settings = f'file "{recording}" control "{self.control}" channels 4 rate {rate_hz}'
-        (folder / "asound.conf").write_text(
-            "</usr/share/alsa/alsa.conf>\n"
-            f'pcm_type.fakemic {{ lib "{plugin}" }}\n'
-            f'pcm.mic4 {{ type fakemic {settings} hint {{ show on description "mic4" }} }}\n'
-        )
-        self.environment = {"ALSA_CONFIG_PATH": str(folder / "asound.conf"), "PYTHONPATH": str(ROOT)}
-
-    def fail(self, fault):
-        self.control.write_text(fault)
-
-    def heal(self):
-        self.control.write_text("")
-
-
-def children(pid):
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def cpu_s(pid):
@@ -109,147 +33,6 @@ def cpu_s(pid):
             continue
         total += sum(map(int, fields[11:15] if each == pid else fields[11:13]))
     return total / TICKS_HZ
-
-
-def until(condition, seconds, what):
-    began_s = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began_s < seconds, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
-    return time.monotonic() - began_s
-
-
-def test_devices_are_listed_without_messages_of_alsa(tmp_path, plugin, recordings):
-    device = Device(tmp_path / "device", plugin, recordings / "counted.raw", 44100)
-    command = [sys.executable, "-c", "import sys; from edge.cli import main; sys.exit(main())", "devices"]
-    done = subprocess.run(command, env=os.environ | device.environment, capture_output=True, text=True, timeout=LIMIT_S)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "0: mic4, 4 channels, 44100 Hz\n", "")
-
-
-# Samples
-
-
-@pytest.fixture
-def counting(tmp_path, plugin, recordings, monkeypatch):
-    """A function that opens a device which counts its frames, and gives the microphone."""
-    monkeypatch.setattr("edge.audio.microphone.OPEN_S", LIMIT_S)
-    with ExitStack() as stack:
-
-        def opened(rate_hz):
-            device = Device(tmp_path / "device", plugin, recordings / "counted.raw", rate_hz)
-            for name, value in device.environment.items():
-                monkeypatch.setenv(name, value)
-            microphone = Microphone("mic4", 4, rate_hz)
-            stack.callback(microphone.close)
-            assert (microphone.name, microphone.sample_rate_hz) == ("mic4", rate_hz)
-            return microphone, device
-
-        yield opened
-
-
-def frame_numbers(recordings, blocks):
-    """Number of the first frame of each block. All samples are those of the device, to the bit."""
-    heard = np.fromfile(recordings / "counted.raw", "<i2").reshape(-1, 4).astype(np.float32) / 2**15
-    numbers = []
-    for block in blocks:
-        low, high = np.rint(block.samples[0, :2] * 2**15).astype(int)
-        numbers.append(low + 1024 * high)
-        assert_array_equal(block.samples, heard[(numbers[-1] + np.arange(len(block.samples))) % COUNTED])
-    return np.array(numbers)
-
-
-@pytest.mark.parametrize("rate_hz", RATES_HZ)
-def test_samples_are_those_of_the_device(counting, recordings, rate_hz):
-    """At its own rate, to the bit, without a gap for a second: a busy machine may need more than one try."""
-    microphone, _ = counting(rate_hz)
-    blocks = []
-    for block in microphone.blocks(deadline_s=LIMIT_S):
-        blocks = [*blocks, block] if not block.lost else [block]
-        if len(blocks) == 10:
-            break
-        assert block.start < LIMIT_S * rate_hz
-    numbers = frame_numbers(recordings, blocks)
-    lengths = [len(block.samples) for block in blocks]
-    assert_array_equal(np.diff(numbers) % COUNTED, lengths[:-1])
-    assert_array_equal(np.diff([block.start for block in blocks]), lengths[:-1])
-    assert sum(lengths) == rate_hz
-
-
-def overflow(counting, recordings):
-    """Stop the process that records, twice, for longer than the device can wait. Some samples are lost.
-
-    Returns the samples that were really lost before each block but the first, and those that the block reports.
-    """
-    rate_hz = 48000
-    before = set(children(os.getpid()))  # of other tests of this process
-    microphone, _ = counting(rate_hz)
-    (recorder,) = set(children(os.getpid())) - before
-    blocks = []
-    for block in microphone.blocks(deadline_s=LIMIT_S):
-        blocks.append(block)
-        if len(blocks) in (10, 25):
-            os.kill(recorder, signal.SIGSTOP)
-            time.sleep(1.2)
-            os.kill(recorder, signal.SIGCONT)
-        if len(blocks) == 40:
-            break
-    numbers = frame_numbers(recordings, blocks)
-    starts, lost = np.array([(block.start, block.lost) for block in blocks]).T
-    really = np.diff(numbers) % COUNTED - [len(block.samples) for block in blocks[:-1]]
-    assert_array_equal(np.diff(starts), [len(b.samples) for b in blocks[:-1]] + lost[1:])
-    assert lost.sum() > 1.2 * rate_hz
-    return really, lost[1:]
-
-
-def test_samples_lost_by_an_overflow_are_counted(counting, recordings):
-    really, lost = overflow(counting, recordings)
-    assert_array_equal(really > 0, lost > 0)
-
-
-@pytest.mark.long  # losses are counted by the clock, so a callback that comes late makes one look longer
-def test_losses_are_as_long_as_they_were(counting, recordings):
-    really, lost = overflow(counting, recordings)
-    assert_array_equal(really > 0, lost > 0)
-    assert np.all(np.abs(np.cumsum(really) - np.cumsum(lost)) < NEAR_S * 48000)
-
-
-@pytest.mark.long  # needs a machine that delivers every 0.5 s; on a made-up clock: see test_capture_queue.py
-def test_sample_indices_stay_right_over_a_fault(counting, recordings):
-    rate_hz = 16000
-    microphone, device = counting(rate_hz)
-    source, blocks = microphone.blocks(deadline_s=0.5), []
-    for fault in ("vanish", None):
-        blocks += [next(source) for _ in range(10)]
-        if fault:
-            device.fail(fault)
-            while len(blocks[-1].samples):
-                blocks.append(next(source))
-            device.heal()
-    assert 0.0 <= microphone.age_s() < 1.0
-    (stop,) = [n for n, block in enumerate(blocks) if not len(block.samples)]
-    assert blocks[stop].lost >= 0.4 * rate_hz and blocks[stop + 1].lost > 0
-    del blocks[stop]
-    kept = frame_numbers(recordings, blocks) - [block.start for block in blocks]
-    assert np.all(np.abs((kept - kept[0] + COUNTED // 2) % COUNTED - COUNTED // 2) < NEAR_S * rate_hz)
-
-
-def test_device_that_never_delivers_is_an_error(counting):
-    microphone, device = counting(16000)
-    microphone.close()
-    before = set(children(os.getpid()))  # of other tests of this process
-    device.fail("freeze")
-    again = Microphone("mic4", 4, 16000)
-    with pytest.raises(OSError, match=r"'mic4' stopped delivering: no samples for 0\.5 s"):
-        next(again.blocks(deadline_s=0.5))
-    again.close()
-    assert set(children(os.getpid())) <= before
-    device.fail("unplug")
-    with pytest.raises(ValueError, match="microphone: no device 'mic4', there is: none"):
-        Microphone("mic4", 4, 16000)
-    assert set(children(os.getpid())) <= before
-
-
-# Events
 
 
 @dataclass
@@ -332,7 +115,9 @@ def listening(folder, device, tiny_bundle, deadline_s, settings=""):
 import sys
 from edge.audio import microphone
 from edge.cli import main
+from edge.runtime import log_limit
 microphone.OPEN_S = {LIMIT_S}  # on a busy machine the process that records may start slowly
+log_limit.BURST_LINES = 10**6  # what was lost is read from the log
 sys.exit(main())
 """
     with (folder / "stderr").open("w") as stderr:
@@ -454,26 +239,3 @@ def test_faults_are_recovered_from_each_time(tmp_path, plugin, recordings, tiny_
         worst = {name: round(max(values), 2) for name, values in measured.items()}
         mean = {name: round(sum(values) / len(values), 2) for name, values in measured.items()}
         print(f"{fault}, {len(measured['cpu'])} times: worst {worst}, mean {mean}")
-
-
-PARENT = """
-import sys
-from edge.audio.microphone import Microphone
-microphone = Microphone("mic4", 4, 48000)
-next(microphone.blocks())
-print("open", flush=True)
-sys.stdin.read()
-"""
-
-
-@pytest.mark.parametrize("fault", ["", "vanish"])
-def test_recorder_ends_with_a_parent_that_is_killed(tmp_path, plugin, recordings, fault):
-    device = Device(tmp_path / "device", plugin, recordings / "scene.raw", 48000)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", PARENT], env=os.environ | device.environment, **pipes) as parent:
-        assert parent.stdout.readline() == b"open\n"
-        (recorder,) = children(parent.pid)
-        device.fail(fault)
-        time.sleep(0.5)
-        parent.kill()
-    until(lambda: not Path(f"/proc/{recorder}").exists(), LIMIT_S, "the end of the recorder")

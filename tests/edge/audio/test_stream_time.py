@@ -65,7 +65,21 @@ def test_clock_that_is_set_after_the_start_counts():
     world.hears(0, 20)
     assert world.error_s(1.0) == pytest.approx(0.0, abs=1e-5)
     world.ahead = timedelta(0)
+    world.hears(20, 21)
     assert world.when(1.0) == NOON + timedelta(seconds=1)
+
+
+def test_all_sinks_get_the_same_time_of_an_event():
+    """However long after each other they ask: two readings of the clock would differ by a millisecond now and then."""
+    world = World()
+    world.hears(0, 20)
+    told = world.when(1.3)
+    world.monotonic_s += 0.0007
+    world.ahead += timedelta(microseconds=300)
+    assert world.when(1.3) == told
+    assert world.when(1.4) == told + timedelta(seconds=0.1, microseconds=300)
+    world.hears(20, 21)
+    assert world.when(1.3) == told + timedelta(microseconds=300)
 
 
 @pytest.mark.parametrize("ppm", [-100.0, 100.0])

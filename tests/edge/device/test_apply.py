@@ -15,42 +15,12 @@ from edge.cli import main
 from edge.device.apply import apply, undo
 from edge.device.backup import FOLDER
 from edge.device.board import load_board, shipped_boards
-from edge.device.install import SETTINGS_PATH, UNIT_PATH, shipped
+from edge.device.install import SETTINGS_PATH, shipped
 from edge.device.system_files import ASOUND_PATH, BOARD_PATH, BOOT_PATH, RULES_PATH, SHARED, system_files
 from edge.run_settings import read_settings
 
 USB, HAT = "respeaker_usb4", "seeed_4mic"
-ALSA_CONF = Path("/usr/share/alsa/alsa.conf")
-ARECORD, UDEVADM, ANALYZE = (shutil.which(name) for name in ("arecord", "udevadm", "systemd-analyze"))
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch):
-    monkeypatch.setattr("edge.device.prefix_files.os.fsync", lambda number: None)
-
-
-@pytest.fixture
-def pi(tmp_path):
-    """The files of a Raspberry Pi with texts of others: not all of them are UTF-8 or end with a line end."""
-    texts = {
-        "proc/device-tree/model": b"Raspberry Pi 4 Model B Rev 1.4\0",
-        BOOT_PATH: b"# caf\xe9\r\ndtparam=audio=on\r\n[pi4]\narm_boost=1",
-        ASOUND_PATH: b"pcm.mine { type null }\n",
-        SETTINGS_PATH: b'array = "foa" # for now\nsinks = ["null"]\n\n[mqtt]\nhost = "broker"\n',
-    }
-    for path, text in texts.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_bytes(text)
-    (tmp_path / SETTINGS_PATH).chmod(0o640)
-    return tmp_path
-
-
-@pytest.fixture
-def apply_to(pi):
-    def run(array=USB, board="4", write=True):
-        apply(system_files(load_board(board), load_array(array), array), pi, write)
-
-    return run
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 def tree(root):
@@ -286,85 +256,6 @@ def test_an_unreadable_index(pi, text):
     (pi / FOLDER / "index.json").write_text(text)
     with pytest.raises(ValueError, match=r"index\.json: got something else, wanted the index of"):
         undo(pi, write=True)
-
-
-# What the system makes of it
-
-
-@pytest.mark.skipif(ARECORD is None or not ALSA_CONF.exists(), reason="no alsa-utils here")
-@pytest.mark.parametrize("array", [USB, HAT])
-def test_alsa_reads_the_definitions(pi, apply_to, tmp_path, array):
-    def arecord(asound, *words):
-        (tmp_path / "asound").write_text(asound)
-        (tmp_path / "alsa.conf").write_text(f"<{ALSA_CONF}>\n<{tmp_path / 'asound'}>\n")
-        with_it = {"ALSA_CONFIG_PATH": str(tmp_path / "alsa.conf"), "PATH": "/usr/bin", "LC_ALL": "C"}
-        return subprocess.run([ARECORD, *words], env=with_it, capture_output=True, text=True, timeout=600, check=False)
-
-    apply_to(array)
-    text, profile = (pi / ASOUND_PATH).read_text(), load_array(array)
-    listed = arecord(text, "-L")
-    assert (listed.returncode, listed.stderr) == (0, "")
-    hint = f"microphone array {array}, {profile.channels} channels at {profile.native_rate_hz} Hz"
-    assert f"{array}\n    {hint}\n" in listed.stdout
-    assert "Unexpected char" in arecord(text.replace("slave {", "slave"), "-L").stderr
-    words = re.search(rf"arecord (-D {array} -f \w+ -r \d+ -c \d)\n", text)[1].split()
-    card = profile.card.id or array
-    assert f"Cannot get card index for {card}" in arecord(text, *words, "--samples=1", "/dev/null").stderr
-    silent = re.sub(r'"hw:[^"]*"', '"null"', text)  # instead of the card, which is not here
-    recorded = arecord(silent, *words, "-t", "raw", "--samples=1000", tmp_path / "a.raw")
-    assert recorded.returncode == 0, recorded.stderr
-    width = {"s16le": 2, "s32le": 4}[profile.format]
-    assert (tmp_path / "a.raw").stat().st_size == 1000 * profile.channels * width
-    through = arecord(silent, "-v", "-D", array, "-f", "FLOAT_LE", "-r", "24000", "-c", "4", "--samples=9", "/dev/null")
-    assert re.search(rf"rate +: {profile.native_rate_hz}\n", through.stderr), through.stderr
-
-
-@pytest.mark.skipif(UDEVADM is None, reason="no udevadm here")
-def test_udev_accepts_the_rule(pi, apply_to):
-    apply_to(USB)
-    verified = subprocess.run([UDEVADM, "verify", pi / RULES_PATH], capture_output=True, text=True, timeout=600)
-    if "nknown command" in verified.stderr:
-        pytest.skip("this udevadm cannot verify: it came with systemd 254")
-    assert verified.returncode == 0, verified.stderr
-
-
-def test_the_rule_matches_the_array_and_names_it(pi, apply_to):
-    apply_to(USB)
-    rules = [line for line in (pi / RULES_PATH).read_text().splitlines() if not line.startswith("#")]
-    assert len(rules) == 2 and all(re.fullmatch(r'(?:[\w{}]+(?:==|\+?=)"[^"]+"(?:, |$))+', rule) for rule in rules)
-    for rule in rules:
-        assert 'ATTRS{idVendor}=="2886", ATTRS{idProduct}=="0018"' in rule
-    assert 'ATTR{id}="respeaker_usb4"' in rules[0] and "try-restart seld-edge.service" in rules[1]
-
-
-@pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here")
-def test_systemd_accepts_the_drop_in(pi, apply_to):
-    unit = pi / UNIT_PATH
-    unit.parent.mkdir(parents=True)
-    unit.write_text(shipped(unit.name).replace("/opt/seld-edge/.venv/bin/seld-edge", "/bin/true"))
-    apply_to(USB)
-    verified = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, timeout=600, check=False)
-    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
-    with (pi / BOARD_PATH).open("a") as file:
-        file.write("CPUGovernor=performance\n")
-    broken = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, timeout=600, check=False)
-    assert "Unknown key" in broken.stderr
-
-
-def test_the_drop_in_governs_the_clock_and_leaves_cores_alone(pi, apply_to, tmp_path):
-    """Its command is run here with a folder in place of /sys."""
-    apply_to(USB, "zero2w")
-    lines = (pi / BOARD_PATH).read_text().splitlines()
-    assert "CPUAffinity=2 3" in lines
-    command = next(line for line in lines if line.startswith("ExecStartPre=-+/bin/sh -c '"))
-    governors = [tmp_path / f"policy{n}" / "scaling_governor" for n in (0, 4)]
-    for path in governors:
-        path.parent.mkdir()
-        path.write_text("ondemand\n")
-    script = command.split("'")[1].replace("/sys/devices/system/cpu/cpufreq", str(tmp_path))
-    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("", "")
-    assert [path.read_text() for path in governors] == ["performance\n"] * 2
 
 
 # The command

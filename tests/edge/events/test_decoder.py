@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 from edge.events.decoder import Decoder, DecodeSettings
 from edge.geometry import angle_between_deg, unit_vector
-from edge.types import Event, FrameRow, TrackFrames
+from edge.types import Event, EventUpdate, FrameRow, TrackFrames
 
 NAMES = ("bell", "dog", "door")
 SLOTS = 3
@@ -349,8 +349,9 @@ def test_rows_of_a_long_event_are_written_while_it_lasts():
     rows, sizes = 0, []
     for repeat in range(20):
         items = list(decoder.push(TrackFrames(frames.activity, frames.direction, repeat * 100)))
-        rows += len(items)
-        assert all(isinstance(item, FrameRow) for item in items)
+        rows += sum(isinstance(item, FrameRow) for item in items)
+        assert sum(isinstance(item, EventUpdate) for item in items) == (2 if repeat == 0 else 0)  # the begins
+        assert not any(isinstance(item, Event) for item in items)
         assert rows == 2 * (repeat * 100 + 100 - decode.delay_labels)
         sizes.append(len(pickle.dumps(decoder)))
     assert max(sizes) < sizes[0] + 100
@@ -371,7 +372,7 @@ def test_rows_are_not_later_than_delay_labels():
     decode = DecodeSettings(min_duration_labels=4, max_gap_labels=2)
     decoder = Decoder(decode, NAMES, 0.1)
     for label, piece in enumerate(cut(track_frames(30, (0, 50.0, 0.0, 0, 30)), range(1, 30))):
-        rows = [item.frame for item in decoder.push(piece)]
+        rows = [item.frame for item in decoder.push(piece) if isinstance(item, FrameRow)]
         assert rows == ([label - decode.delay_labels] if label >= decode.delay_labels else [])
 
 
@@ -392,6 +393,10 @@ def test_empty_track_frames_yield_nothing():
         {"unlike_class_deg": -1.0},
         {"min_duration_labels": 0},
         {"max_gap_labels": -1},
+        {"begin_labels": 0},
+        {"update_labels": 0},
+        {"update_deg": 0.0},
+        {"update_deg": 180.1},
     ],
 )
 def test_invalid_settings_are_refused(changes):

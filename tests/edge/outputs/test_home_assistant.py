@@ -26,6 +26,7 @@ def test_a_device_with_a_sensor_and_an_event_per_class():
         "unique_id": "seld-edge-pi_female_speech_active",
         "device_class": "sound",
         "state_topic": "seld-edge/pi/active/female_speech",
+        "json_attributes_topic": "seld-edge/pi/direction/female_speech",
     }
     assert found["components"]["tur_event"] == {
         "platform": "event",

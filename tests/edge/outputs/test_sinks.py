@@ -11,7 +11,7 @@ import pytest
 
 from edge.outputs.line_file import LineFileSettings, SinkError
 from edge.outputs.sinks import WANTED, SinkSettings, open_sink
-from edge.types import Event, FrameRow
+from edge.types import Event, EventUpdate, FrameRow
 from tests.edge.disk import full_disk
 
 BELL = Event("bell", 1.23456, 2.5, 30.126, -20.0, 0.91239)
@@ -42,6 +42,8 @@ def test_json_line_of_a_file(tmp_path):
             "elevation_deg": -20.0,
             "score": 0.912,
             "time": None,
+            "id": 0,
+            "phase": "end",
         }
     ]
     sink.close()
@@ -55,6 +57,19 @@ def test_json_line_of_a_live_source(tmp_path):
     record = records(tmp_path / "a.jsonl")[0]
     assert record["time"] == "2024-05-01T22:00:00.734Z"
     assert datetime.fromisoformat(record["time"]).tzinfo is not None
+
+
+def test_updates_of_events_where_they_are_wanted(tmp_path):
+    items = [EventUpdate("begin", BELL), EventUpdate("update", BELL), BELL, EventUpdate("discarded", BELL), ROWS[0]]
+    for events, phases in (("ended", ["end"]), ("all", ["begin", "update", "end", "discarded"])):
+        sink = open_sink(f"jsonl:{tmp_path}/{events}", None, SinkSettings(LineFileSettings(events=events)))
+        for item in items:
+            sink.emit(item)
+        sink.close()
+        assert [record["phase"] for record in records(tmp_path / events)] == phases
+    assert len({frozenset({**record, "phase": ""}.items()) for record in records(tmp_path / "all")}) == 1
+    with pytest.raises(ValueError, match=r"^got events 'begun', wanted ended or all$"):
+        LineFileSettings(events="begun")
 
 
 def test_a_flat_array_gives_no_elevation(tmp_path):

@@ -1,4 +1,8 @@
-from edge.runtime.machine import machine_id, rss_mb
+from pathlib import Path
+
+import pytest
+
+from edge.runtime.machine import machine_id, open_descriptors, rss_mb
 
 
 def machine(root, machine=None, serial=None):
@@ -32,5 +36,13 @@ def test_a_machine_without_any_id(tmp_path):
     assert machine(tmp_path) is None and machine(tmp_path, "\n", "\0") is None
 
 
-def test_memory_that_cannot_be_read(tmp_path):
-    assert rss_mb(tmp_path) is None
+def test_memory_and_descriptors_that_cannot_be_read(tmp_path):
+    assert rss_mb(tmp_path) is None and open_descriptors(tmp_path) is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors are counted in /proc")
+def test_open_descriptors_are_counted():
+    before = open_descriptors()
+    with Path(__file__).open(), Path(__file__).open():
+        assert open_descriptors() == before + 2
+    assert open_descriptors() == before

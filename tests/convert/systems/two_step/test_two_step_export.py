@@ -131,6 +131,7 @@ def test_windows_hold_what_the_devices_loop_gives_the_fusion_net(run: Run, array
             np.testing.assert_allclose(window[name].astype(np.float32), asked[name], rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.long  # each process imports TensorFlow
 def test_processes_make_the_same_windows(run: Run, scenes_folder: Path) -> None:
     assert run.cache.folder is not None
     nets = {name: net for name in STEP_1 for net in run.nets_of(name)}
@@ -210,7 +211,7 @@ def answers(bundle: Bundle, wav: Path, size: int) -> list[tuple[int, bytes]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fuse_beams", [True, False])
+@pytest.mark.parametrize("fuse_beams", [True, pytest.param(False, marks=pytest.mark.long)])  # long: an ablation
 def test_with_random_weights_everything_sounds(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fuse_beams: bool
 ) -> None:

@@ -226,7 +226,7 @@ def test_every_weight_learns(unsettle: Unsettle) -> None:
     unsettle(model, 0)
     settle(model, examples(8, seed=9))
     before = [(weight, ops.convert_to_numpy(weight)) for weight in model.trainable_weights]
-    model.compile(keras.optimizers.Adam(1e-3), loss={"output": "mse"}, jit_compile=False)
+    model.compile(keras.optimizers.Adam(1e-3), loss={"output": "mse"}, run_eagerly=True)
     x = examples(8)
     model.train_on_batch(x, {"output": 0.5 * np.sign(x["features"][:, ::5, :1, :6].repeat(3, axis=-1)[:, :, 0])})
     assert not [weight.path for weight, old in before if np.array_equal(ops.convert_to_numpy(weight), old)]
