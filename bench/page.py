@@ -22,6 +22,7 @@ from pathlib import Path
 
 from bench.steps import demo_sound, looped_blocks
 from edge.arrays.profile import load_array
+from edge.audio.tap import tapped
 from edge.nets.bundle import Bundle, load_bundle
 from edge.page.page import Page, open_page
 from edge.page.settings import MOST_PAGES, PageSettings
@@ -97,7 +98,7 @@ def _turn(
 def _run(pipeline: Pipeline, page: Page, sound: Iterator[AudioBlock], steps: int, label_s: float) -> None:
     """Push so many blocks, each when it is due; without a wait if `label_s` is 0."""
     began_s = time.monotonic()
-    for number, block in enumerate(page.feed.tapped(itertools.islice(sound, steps)), start=1):
+    for number, block in enumerate(tapped(itertools.islice(sound, steps), [page]), start=1):
         time.sleep(max(0.0, began_s + number * label_s - time.monotonic()))
         for item in pipeline.push(block):
             page.emit(item)

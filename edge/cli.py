@@ -24,7 +24,9 @@ from edge.commands.apply import add_apply_parser
 from edge.commands.check import add_check_parser
 from edge.commands.demo import add_demo_parser
 from edge.commands.devices import add_devices_parser
+from edge.commands.events import add_events_parser
 from edge.commands.file import add_file_parser
+from edge.commands.listen import add_listen_parser
 from edge.commands.models import add_models_parser
 from edge.commands.page_password import add_page_password_parser
 from edge.commands.run import add_run_parser
@@ -112,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
         add_demo_parser,
         add_run_parser,
         add_file_parser,
+        add_events_parser,
+        add_listen_parser,
         add_models_parser,
         add_devices_parser,
         add_check_parser,

@@ -14,6 +14,8 @@ from edge.audio.live_check import CHANNEL_FAULT_S
 from edge.audio.microphone import DEADLINE_S
 from edge.audio.sources import RawFormat
 from edge.events.decoder import DecodeSettings
+from edge.outputs.clip_settings import ClipSettings
+from edge.outputs.history_settings import HistorySettings
 from edge.outputs.line_file import LineFileSettings
 from edge.outputs.line_server import LineServerSettings
 from edge.outputs.metrics import PrometheusSettings
@@ -47,7 +49,8 @@ class RunSettings:
     model: str = DEFAULT_MODEL  # name of a shipped bundle, or the folder of another one
     source: str | None = None  # what to listen to: mic, an audio file, - (raw PCM on stdin) or demo (the shipped scene)
     array: str = "foa"  # microphone array: the name of a shipped profile, or a .toml file
-    # where events go: jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT or null; at least one
+    # where events go: jsonl:-, jsonl:FILE, dcase:FILE, history:, mqtt:, lines:unix:PATH, lines:tcp:PORT or null; at
+    # least one
     sinks: tuple[str, ...] = ("jsonl:-",)
     realtime: bool = False  # whether a file is played at the pace at which it was recorded
     stats: str | None = None  # JSON file for counts and times of all stages, written at start and end; none without it
@@ -61,6 +64,8 @@ class RunSettings:
     stdin: RawFormat = field(default_factory=RawFormat)  # format of the source -
     jsonl: LineFileSettings = field(default_factory=LineFileSettings)  # files of the sink jsonl:FILE
     lines: LineServerSettings = field(default_factory=LineServerSettings)  # clients of the sinks lines:
+    history: HistorySettings = field(default_factory=HistorySettings)  # database of the sink history:
+    clips: ClipSettings = field(default_factory=ClipSettings)  # sound files of events
     mqtt: MqttSettings = field(default_factory=MqttSettings)  # broker and topics of the sink mqtt:
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)  # metrics of the run
     page: PageSettings = field(default_factory=PageSettings)  # the page in the browser

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -14,6 +15,9 @@ import tensorflow as tf
 
 from convert.quantize.ties import without_ties
 from convert.tensorflow_import import quiet_converter
+
+Examples = Iterable[Mapping[str, np.ndarray]]
+"""Inputs by tensor name, without the batch axis."""
 
 
 def pinned(
@@ -39,7 +43,7 @@ def pinned(
     return clipped
 
 
-def to_tflite(model: keras.Model, calibration: Iterable[Mapping[str, np.ndarray]] | None = None) -> bytes:
+def to_tflite(model: keras.Model, calibration: Examples | None = None) -> bytes:
     """Convert a Keras model to a TFLite flatbuffer for batches of one.
 
     Args:
@@ -47,24 +51,36 @@ def to_tflite(model: keras.Model, calibration: Iterable[Mapping[str, np.ndarray]
         calibration: inputs by tensor name, without the batch axis. If it is given, the net is int8 throughout, inputs
             and outputs included, and gives the same result on every processor (`convert.quantize.ties`).
     """
+    with saved(model) as folder:
+        return saved_to_tflite(folder, calibration)
+
+
+@contextmanager
+def saved(model: keras.Model) -> Iterator[str]:
+    """Save a Keras model for batches of one in a temporary folder, from which it is converted as often as wanted."""
     signature = {
         tensor.name: keras.InputSpec(shape=(1, *tensor.shape[1:]), dtype="float32", name=tensor.name)
         for tensor in model.inputs
     }
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, format="tf_saved_model", input_signature=[signature], verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if calibration is not None:
+        yield folder
 
-            def examples() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-                for example in calibration:  # by signature name, as the converter has its own order of inputs
-                    yield "serving_default", {name: value[None].astype(np.float32) for name, value in example.items()}
 
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = examples
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = tf.int8
-            converter.inference_output_type = tf.int8
-        with quiet_converter():
-            flatbuffer = bytes(converter.convert())
-        return flatbuffer if calibration is None else without_ties(flatbuffer)
+def saved_to_tflite(folder: str, calibration: Examples | None = None) -> bytes:
+    """Convert a model that was `saved`; see `to_tflite`."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+    if calibration is not None:
+
+        def examples() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+            for example in calibration:  # by signature name, as the converter has its own order of inputs
+                yield "serving_default", {name: value[None].astype(np.float32) for name, value in example.items()}
+
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = examples
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+    with quiet_converter():
+        flatbuffer = bytes(converter.convert())
+    return flatbuffer if calibration is None else without_ties(flatbuffer)

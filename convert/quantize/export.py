@@ -17,7 +17,7 @@ from convert.evaluation.predictions import Prediction, predict
 from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
 from convert.evaluation.scores import score_predictions
 from convert.quantize.card import write_card
-from convert.quantize.converter import pinned, to_tflite
+from convert.quantize.converter import pinned, saved, saved_to_tflite
 from convert.quantize.keras_net import KerasNet
 from convert.quantize.ladder import NetCheck, RungCheck, check_net, check_rung
 from convert.systems.recipe import Recipe
@@ -52,21 +52,27 @@ def convert_nets(
         run.examples(trained, part, seed) for part, seed in ((share, 1), (CHECKED_SHARE * share, 2))
     )
     deployed = run.deployed_nets(models)
-    bundles, checks = {}, []
-    for precision in precisions:
-        flatbuffers: dict[str, bytes] = {}
-        shared: dict[str, tuple[float, int]] = {}  # quantization of outputs that other nets take, by stage and tensor
-        for name, model in deployed.items():
-            log.info("converting %s to %s", name, precision)
-            stage, examples = name.partition("_")[0], calibration[name]
-            for tensor in (tensor.name for tensor in model.inputs if tensor.name.startswith(SHARED_PREFIX)):
-                examples = pinned(examples, tensor, shared[stage + tensor]) if precision == "int8" else examples
-            flatbuffers[name] = to_tflite(model, examples if precision == "int8" else None)
-            net = LiteRtNet(flatbuffers[name])
-            shared |= {stage + tensor: detail["quantization"] for tensor, detail in net.outputs.items()}
-            checks.append(check_net(name, precision, trained[name], net, held_out[name]))
-            print(checks[-1], flush=True)
-        bundles[precision] = Bundle(run.manifest(precision), flatbuffers, run.cache.mean, run.cache.deviation)
+    flatbuffers: dict[str, dict[str, bytes]] = {precision: {} for precision in precisions}
+    shared: dict[str, tuple[float, int]] = {}  # quantization of outputs that other nets take, by stage and tensor
+    checks = []
+    for name, model in deployed.items():
+        stage, examples = name.partition("_")[0], calibration[name]
+        for tensor in (tensor.name for tensor in model.inputs if tensor.name.startswith(SHARED_PREFIX)):
+            examples = pinned(examples, tensor, shared[stage + tensor]) if "int8" in precisions else examples
+        with saved(model) as folder:
+            for precision in precisions:
+                log.info("converting %s to %s", name, precision)
+                flatbuffer = saved_to_tflite(folder, examples if precision == "int8" else None)
+                flatbuffers[precision][name] = flatbuffer
+                net = LiteRtNet(flatbuffer)
+                checks.append(check_net(name, precision, trained[name], net, held_out[name]))
+                print(checks[-1], flush=True)
+                if precision == "int8":
+                    shared |= {stage + tensor: detail["quantization"] for tensor, detail in net.outputs.items()}
+    bundles = {
+        precision: Bundle(run.manifest(precision), nets, run.cache.mean, run.cache.deviation)
+        for precision, nets in flatbuffers.items()
+    }
     return bundles, checks
 
 

@@ -74,7 +74,7 @@ def encoding_filters(capsules: Capsules, sample_rate_hz: int) -> FloatArray:
     Returns:
         Taps (4, capsules, 2 * delay + 1), where delay is DELAY_S in whole samples.
     """
-    return _filters(encoding_matrices(capsules, _frequencies_hz(sample_rate_hz)).transpose(1, 2, 0))
+    return taps_of(encoding_matrices(capsules, _frequencies_hz(sample_rate_hz)).transpose(1, 2, 0))
 
 
 def calibrated(capsules: Capsules) -> Capsules:
@@ -100,15 +100,22 @@ def calibration_filters(capsules: Capsules, sample_rate_hz: int) -> FloatArray:
         capsule_spectra(equal, index, on_axis, hz)[0] / capsule_spectra(capsules, index, on_axis, hz)[0]
         for index in range(len(capsules.positions_m))
     ]
-    return _filters(np.stack(ratios))
+    return taps_of(np.stack(ratios))
 
 
 def _frequencies_hz(sample_rate_hz: int) -> Array64:
     return scipy.fft.rfftfreq(4 * round(DELAY_S * sample_rate_hz), 1 / sample_rate_hz)
 
 
-def _filters(spectra: Complex128) -> FloatArray:
-    """Wanted responses (..., frequencies) at `_frequencies_hz` -> taps (..., 2 * delay + 1)."""
+def taps_of(spectra: Complex128) -> FloatArray:
+    """Turn responses into FIR filters.
+
+    Args:
+        spectra: Wanted responses (..., 2 * delay + 1), at evenly spaced frequencies from 0 to half the sample rate.
+
+    Returns:
+        Taps (..., 2 * delay + 1), which reach as far into the past as into the future.
+    """
     delay = (spectra.shape[-1] - 1) // 2
     taps = np.roll(scipy.fft.irfft(spectra, 4 * delay), delay, axis=-1)[..., : 2 * delay + 1]
     window = np.hanning(2 * delay + 3)[1:-1]  # changes magnitudes above 75 Hz by less than -24 dB, and no phases

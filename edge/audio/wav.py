@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.audio.samples import SAMPLE_BYTES, check_finite, decode_samples
 from edge.files import open_regular
@@ -128,11 +129,20 @@ def write_wav(path: str | Path, samples: FloatArray, sample_rate_hz: int) -> Non
         OSError: The file cannot be written.
     """
     check_finite(samples, 0, str(path))
-    pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2").tobytes()
-    channels = samples.shape[1]
+    Path(path).write_bytes(wav_content(to_pcm16(samples), sample_rate_hz))
+
+
+def wav_content(pcm16: NDArray[np.int16], sample_rate_hz: int) -> bytes:
+    """Return the content of a wav file with samples (n, channels)."""
+    pcm, channels = pcm16.tobytes(), pcm16.shape[1]
     fmt = struct.pack("<HHIIHH", _PCM, channels, sample_rate_hz, sample_rate_hz * channels * 2, channels * 2, 16)
     header = b"RIFF" + struct.pack("<I", 36 + len(pcm)) + b"WAVEfmt " + struct.pack("<I", 16) + fmt
-    Path(path).write_bytes(header + b"data" + struct.pack("<I", len(pcm)) + pcm)
+    return header + b"data" + struct.pack("<I", len(pcm)) + pcm
+
+
+def to_pcm16(samples: FloatArray) -> NDArray[np.int16]:
+    """Round samples with full scale 1 to 16 bits, little-endian; values beyond full scale are clipped."""
+    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
 
 
 def _parse(file: BinaryIO, file_bytes: int) -> WavFormat:

@@ -38,3 +38,18 @@ def introduce(source: Source, array: ArrayProfile, bundle: Bundle, outputs: Sequ
         latency_s,
         ", ".join(outputs),
     )
+
+
+def introduce_beam(
+    source: Source, array: ArrayProfile, azimuth_deg: float, elevation_deg: float, rate_hz: int, output: str
+) -> None:
+    """Log what is heard from which direction, and the format of the samples that are written."""
+    log.info(
+        "listening to %s: array %s, toward azimuth %g, elevation %g; 16-bit little-endian, one channel, %d Hz, to %s",
+        source.name,
+        array.name,
+        azimuth_deg,
+        elevation_deg,
+        rate_hz,
+        "stdout" if output == "-" else output,
+    )

@@ -10,11 +10,13 @@ from pathlib import Path
 from edge.arrays.profile import ArrayProfile, load_array
 from edge.audio.sources import Source, open_source
 from edge.audio.stream_time import StreamTime
+from edge.audio.tap import tapped
 from edge.commands.introduction import introduce
-from edge.commands.page import shown_page
+from edge.commands.page import shown_pages
 from edge.commands.reloader import Reloader
 from edge.events.records import When
 from edge.nets.bundle import Bundle, load_bundle
+from edge.outputs.clips import Clips, HeardBy
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.metrics import published_metrics
 from edge.outputs.sinks import SinkSettings, open_sink
@@ -23,7 +25,7 @@ from edge.runtime.budget import BudgetSettings
 from edge.runtime.governor import Governor
 from edge.runtime.interruption import Interruption
 from edge.runtime.log_limit import repeated_warnings_limited
-from edge.runtime.pipeline import build_encoder, build_pipeline, build_system, decode_settings, run
+from edge.runtime.pipeline import Pipeline, build_encoder, build_pipeline, build_system, decode_settings, run
 from edge.runtime.statistics import RunMonitor, StatsFile, reported
 from edge.runtime.supervision import supervised, thread_errors_logged
 from edge.stage_clock import StageClock
@@ -63,17 +65,19 @@ def listen(
     with Interruption() as interruption, ExitStack() as stack:
         stack.enter_context(thread_errors_logged())
         stack.enter_context(repeated_warnings_limited())
-        source = stack.enter_context(_open_source(settings.source, settings, bundle, array, repeat))
+        rate_hz = bundle.manifest.stft.sample_rate_hz
+        source = stack.enter_context(open_settings_source(settings.source, settings, array, rate_hz, repeat))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
         pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
         monitor = RunMonitor(pipeline, source.check)
         device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
-        when = StreamTime(bundle.manifest.stft.sample_rate_hz, source.age_s) if source.live else None
+        when = StreamTime(rate_hz, source.age_s) if source.live else None
         if settings.stats is not None:
             stack.push(StatsFile(settings.stats, monitor.stats))  # written after the sinks have been closed
         _open_sinks(settings, device, when, monitor, stack)
+        clips = _open_clips(settings, bundle, array, pipeline, when, monitor, stack)
         monitor.reports |= stack.enter_context(published_metrics(settings.prometheus, monitor.stats, device))
-        page = stack.enter_context(shown_page(settings, bundle, array, source, when, pipeline, monitor))
+        page = stack.enter_context(shown_pages(settings, bundle, array, source, when, pipeline, monitor))
         introduce(source, array, bundle, list(monitor.sinks), pipeline.latency_s)
 
         def change(wanted: RunSettings) -> None:
@@ -82,8 +86,7 @@ def listen(
 
         reloader = stack.enter_context(Reloader(settings, reread, change))
         blocks = reloader.between(interruption.until_stopped(source if when is None else when.followed(source)))
-        if page is not None:
-            blocks = page.feed.tapped(blocks)
+        blocks = tapped(blocks, [*clips, *page])
         blocks = reported(blocks, pipeline, lambda: reloader.settings.metrics_minutes, monitor.stats)
         blocks = supervised(blocks, pipeline, monitor.status, dead=monitor.dead_workers)
         run(blocks, pipeline, [monitor.counter, *monitor.sinks.values()])
@@ -116,11 +119,14 @@ def _warn_of_other_arrays(model: str, bundle: Bundle, array: ArrayProfile) -> No
     )
 
 
-def _open_source(spec: str, settings: RunSettings, bundle: Bundle, array: ArrayProfile, repeat: bool) -> Source:
+def open_settings_source(
+    spec: str, settings: RunSettings, array: ArrayProfile, sample_rate_hz: int, repeat: bool = False
+) -> Source:
+    """Open a source as the settings say: see `open_source`."""
     return open_source(
         spec,
         array.channels,
-        bundle.manifest.stft.sample_rate_hz,
+        sample_rate_hz,
         realtime=settings.realtime,
         repeat=repeat,
         raw=settings.stdin,
@@ -146,7 +152,34 @@ def _open_sinks(
     settings: RunSettings, device: DeviceInfo, when: When | None, monitor: RunMonitor, stack: ExitStack
 ) -> None:
     """Open each sink once and enter it into the monitor; the stack closes them."""
-    sink_settings = SinkSettings(settings.jsonl, settings.mqtt, settings.lines)
+    sink_settings = SinkSettings(settings.jsonl, settings.mqtt, settings.lines, settings.history)
     for spec in dict.fromkeys(settings.sinks):
         monitor.sinks[spec] = sink = open_sink(spec, when, sink_settings, device)
         stack.callback(sink.close)
+
+
+def _open_clips(
+    settings: RunSettings,
+    bundle: Bundle,
+    array: ArrayProfile,
+    pipeline: Pipeline,
+    when: When | None,
+    monitor: RunMonitor,
+    stack: ExitStack,
+) -> list[Clips]:
+    """Open the clips, if there is a folder for them, and enter them into the monitor; closed before the other sinks."""
+    if settings.clips.folder is None:
+        return []
+    manifest = bundle.manifest
+    delay_labels = decode_settings(bundle, settings.decode).delay_labels + 1
+    heard_by = HeardBy(
+        array,
+        manifest.stft.sample_rate_hz,
+        tuple(manifest.class_names),
+        pipeline.latency_s + delay_labels * manifest.stft.label_s,
+    )
+    history = monitor.sinks.get("history:")
+    clips = Clips(settings.clips, heard_by, when, getattr(history, "attach", None))
+    monitor.sinks["clips"] = clips
+    stack.callback(clips.close)
+    return [clips]

@@ -81,6 +81,17 @@ class Beamformer:
             beams += weighted
         return beams
 
+    def gains(self, vectors: FloatArray) -> ComplexArray:
+        """Compute the gains of the microphones in beams.
+
+        Args:
+            vectors: x, y, z of the tracks (K, 3), whose lengths are the confidence of the net.
+
+        Returns:
+            Gains (K, microphones, bins): a beam is the sum of the spectra of the microphones times these.
+        """
+        return self._gains_toward(vectors).copy()
+
     def _gains_toward(self, vectors: FloatArray) -> ComplexArray:
         """Vectors (K, 3) -> w conj(H) / sum |H|^2 (K, microphones, bins), valid until the next call."""
         if len(vectors) != len(self._lower):

@@ -8,6 +8,7 @@ from edge.events.records import When
 from edge.events.sink import Outlet
 from edge.outputs.dcase_csv import DcaseSink
 from edge.outputs.device_info import DeviceInfo
+from edge.outputs.history_settings import HistorySettings
 from edge.outputs.json_lines import JsonLinesSink
 from edge.outputs.line_file import DEFAULTS, LineFileSettings
 from edge.outputs.line_server import LineServer, LineServerSettings
@@ -15,7 +16,7 @@ from edge.outputs.mqtt import MqttSink
 from edge.outputs.mqtt_link import MqttSettings
 from edge.outputs.null import NullSink
 
-WANTED = "jsonl:-, jsonl:FILE, dcase:FILE, mqtt:, lines:unix:PATH, lines:tcp:PORT or null"
+WANTED = "jsonl:-, jsonl:FILE, dcase:FILE, history:, mqtt:, lines:unix:PATH, lines:tcp:PORT or null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class SinkSettings:
     jsonl: LineFileSettings = DEFAULTS
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     lines: LineServerSettings = field(default_factory=LineServerSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
 
 
 def open_sink(
@@ -59,6 +61,10 @@ def open_sink(
             return DcaseSink(target, when is not None, replace)
         case ("lines", _, address) if address:
             return LineServer(address, when, settings.lines)
+        case ("history", ":", ""):
+            from edge.outputs.history import HistorySink  # loads sqlite3, which no other sink needs
+
+            return HistorySink(settings.history, when)
         case ("mqtt", ":", ""):
             return MqttSink(settings.mqtt, when, device or DeviceInfo())
         case ("null", "", ""):

@@ -201,7 +201,7 @@ def test_a_bundle_that_passed_is_written_and_runs(
 
 def test_every_net_of_every_rung_is_checked(exported: Any) -> None:
     assert [(check.name, check.precision) for check in exported.checks] == [
-        (name, precision) for precision in ("float32", "int8") for name in NETS
+        (name, precision) for name in NETS for precision in ("float32", "int8")
     ]
     for check in exported.checks:
         assert (check.float_tensors == 0) == (check.precision == "int8")

@@ -95,7 +95,7 @@ def test_what_is_heard_is_shown(page, browser):
     visit.wait("document.querySelectorAll('#events tr').length === 1")
     assert visit.page.locator("#events tr").get_attribute("data-class") == "bell"
     assert visit.page.locator("#day tbody th").all_inner_texts() == ["bell"]
-    assert visit.page.locator("#rose-words").inner_text() == "1 events; most of them, 1, from front left, 30°."
+    assert visit.page.locator("#rose-words").inner_text() == "Events: 1. Most of them, 1, came from front left, 35°."
     visit.page.select_option("#by-class", "")
     visit.page.select_option("#by-sector", "door")
     visit.wait("document.querySelectorAll('#events tr').length === 1")

@@ -2,7 +2,8 @@
 
 export const WINDOW_S = 120;
 export const BANDS = 64;
-const COLUMNS = WINDOW_S * 10;
+const PER_SECOND = 5; // messages
+const COLUMNS = WINDOW_S * PER_SECOND;
 const TRAIL_S = 8;
 
 export const state = {
@@ -19,7 +20,7 @@ export const state = {
 
 /** Take a message of the kind `step`. */
 export function takeStep(message) {
-  const gap = Math.round((message.t - state.now) * 10);
+  const gap = Math.round((message.t - state.now) * PER_SECOND);
   if (state.now && (gap < 0 || gap > COLUMNS)) forget();
   for (let missed = 1; missed < Math.min(gap, COLUMNS); missed++) addColumn(null);
   addColumn(message.mel);
