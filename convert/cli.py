@@ -10,13 +10,14 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from convert.commands.clips import add_clips_parser
 from convert.commands.evaluate import add_evaluate_parser
 from convert.commands.export import add_export_parser
 from convert.commands.look_ahead import add_look_ahead_parser
+from convert.commands.probe import add_probe_parser
 from convert.commands.scenes import add_scenes_parser
 from convert.commands.score import add_score_parser
 from convert.commands.snapshots import add_snapshots_parser
-from convert.commands.synth import add_synth_parser
 from convert.commands.train import add_train_parser
 from convert.commands.tune import add_tune_parser
 from edge.cli import set_blas_threads
@@ -53,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="log more on stderr")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for add_parser in (
-        add_synth_parser,
+        add_clips_parser,
+        add_probe_parser,
         add_scenes_parser,
         add_train_parser,
         add_snapshots_parser,

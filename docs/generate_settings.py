@@ -53,6 +53,10 @@ SAMPLE_VALUES: dict[str, object] = {
     "mqtt.password_file": "/etc/seld-edge/mqtt-password",
     "mqtt.client_id": "seld-edge-kitchen",
     "mqtt.prefix": "seld-edge/kitchen",
+    "page.password_file": "/etc/seld-edge/page-password",
+    "page.token_file": "/etc/seld-edge/page-token",
+    "page.cert_file": "/etc/seld-edge/page.pem",
+    "page.key_file": "/etc/seld-edge/page.key",
     "prometheus.port": 9464,
     "prometheus.textfile": "/var/lib/node_exporter/seld-edge.prom",
 }
@@ -250,9 +254,11 @@ def reference() -> str:
     parts += ["## Array profiles", ARRAY_NOTE, _table(keys_of(ArrayProfile))]
     parts += ["### [card] of an array profile", _summary(SoundCard), _table(keys_of(SoundCard))]
     parts += ["## Board profiles", BOARD_NOTE, _table(keys_of(BoardProfile))]
-    from convert.scenes.events import SceneSettings  # the workstation side; a device has no need of it
+    from convert.scenes.settings import SceneSettings  # the workstation side; a device has no need of it
 
     parts += ["## Scenes", SCENE_NOTE, _table(keys_of(SceneSettings))]
+    for name, settings in tables_of(SceneSettings).items():
+        parts += [f"### [{name}] of scenes", _summary(settings), _table(keys_of(settings))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -329,7 +335,9 @@ keys.\
 """
 SCENE_NOTE = """\
 `seld-convert scenes --settings FILE.toml` reads these keys; all are optional. Two numbers are the ends of a uniform
-distribution.\
+distribution. What the tables after it add is off by default; each effect draws from random streams of its own, so that
+one more changes nothing else of a scene. `--settings home` takes `convert/scenes/presets/home.toml`, which switches
+most of it on.\
 """
 EXAMPLE_HEAD = f"""\
 # Every key that `seld-edge run --config FILE.toml` knows, with its default. `{COMMAND}` writes this file.

@@ -14,6 +14,7 @@ from edge.audio.live_check import CHANNEL_FAULT_S
 from edge.audio.microphone import DEADLINE_S
 from edge.audio.sources import RawFormat
 from edge.events.decoder import DecodeSettings
+from edge.events.live_text import LiveSettings
 from edge.outputs.clip_settings import ClipSettings
 from edge.outputs.history_settings import HistorySettings
 from edge.outputs.line_file import LineFileSettings
@@ -49,8 +50,8 @@ class RunSettings:
     model: str = DEFAULT_MODEL  # name of a shipped bundle, or the folder of another one
     source: str | None = None  # what to listen to: mic, an audio file, - (raw PCM on stdin) or demo (the shipped scene)
     array: str = "foa"  # microphone array: the name of a shipped profile, or a .toml file
-    # where events go: jsonl:-, jsonl:FILE, dcase:FILE, history:, mqtt:, lines:unix:PATH, lines:tcp:PORT or null; at
-    # least one
+    # where events go: jsonl:-, jsonl:FILE, dcase:FILE, history:, mqtt:, lines:unix:PATH, lines:tcp:PORT, or null; and
+    # the live stream: live:unix:PATH, live:tcp:PORT, or live:to:HOST:PORT of a program that listens; at least one
     sinks: tuple[str, ...] = ("jsonl:-",)
     realtime: bool = False  # whether a file is played at the pace at which it was recorded
     stats: str | None = None  # JSON file for counts and times of all stages, written at start and end; none without it
@@ -64,6 +65,7 @@ class RunSettings:
     stdin: RawFormat = field(default_factory=RawFormat)  # format of the source -
     jsonl: LineFileSettings = field(default_factory=LineFileSettings)  # files of the sink jsonl:FILE
     lines: LineServerSettings = field(default_factory=LineServerSettings)  # clients of the sinks lines:
+    live: LiveSettings = field(default_factory=LiveSettings)  # format of the live stream
     history: HistorySettings = field(default_factory=HistorySettings)  # database of the sink history:
     clips: ClipSettings = field(default_factory=ClipSettings)  # sound files of events
     mqtt: MqttSettings = field(default_factory=MqttSettings)  # broker and topics of the sink mqtt:

@@ -1,4 +1,4 @@
-"""Records that stages pass to each other: seven frozen dataclasses.
+"""Records that stages pass to each other: eight frozen dataclasses.
 
 Indices are integers and absolute (counted from the start of the stream); seconds and degrees exist only in `Event`.
 Azimuth runs counter-clockwise from the front (x axis), y is left, z is up. FOA channels are ACN/SN3D: W, Y, Z, X.
@@ -90,5 +90,14 @@ class FrameRow:
     elevation_deg: int  # 0 where the array is flat: the csv cannot express an unknown value
 
 
-Item = Event | EventUpdate | FrameRow
+@dataclass(frozen=True, slots=True)
+class LiveFrame:
+    """What sounds in one label frame, as far as it is known when the frame is answered: see `EventUpdate`."""
+
+    frame: int  # label frame from the start of the stream
+    end_s: float
+    sources: tuple[Event, ...]  # events that have begun; direction and score are those of now
+
+
+Item = Event | EventUpdate | FrameRow | LiveFrame
 """What comes out of the loop, and what sinks take."""

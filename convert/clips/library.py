@@ -30,7 +30,7 @@ SPLITS = ("train", "test")
 HOP_S = 0.01  # resolution of envelopes and activity
 TRIM_DB = 40.0  # this far below the peak of the envelope, the ends of a clip are cut off as silence
 ACTIVE_DB = 30.0  # this far below the peak of the envelope, a clip is inactive
-_COLUMNS = ("split", "file", "class", "group", "source", "licence", "seconds")
+COLUMNS = ("split", "file", "class", "group", "source", "licence", "seconds")
 _CACHED_CLIPS = 512
 
 
@@ -186,9 +186,9 @@ def active_hops(samples: FloatArray, sample_rate_hz: int, below_peak_db: float =
 def _clips_of_table(table: Path) -> list[Clip]:
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
         if missing:
-            raise ValueError(f"got {table} without the columns {missing}, wanted {_COLUMNS}")
+            raise ValueError(f"got {table} without the columns {missing}, wanted {COLUMNS}")
         return [_clip_of_row(table, line, row) for line, row in enumerate(reader, start=2)]
 
 

@@ -55,7 +55,11 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
         "--tables", action="store_true", help="print Table 1 and the conditional accuracy of the CoLoC paper too"
     )
     parser.add_argument(
-        "--breakdown", action="store_true", help="print scores by room, noise, distance, elevation and more too"
+        "--breakdown",
+        nargs="?",
+        const="conditions",
+        choices=("conditions", "source"),
+        help="print scores by room, noise, distance, elevation and more too, or by the source of the clips",
     )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write PNG figures there (implies --tables)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -73,6 +77,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from convert.evaluation.predictions import predict
     from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
     from convert.evaluation.scores import report, score_predictions, table
+    from convert.evaluation.sources import read_event_sources, score_sources, source_table
     from edge.nets.bundle import load_bundle
 
     bundle = load_bundle(args.model)
@@ -83,7 +88,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     array = scene_array(args.scenes, bundle, args.array)
     scored_truth = heard_truth(truth, array)
     flat = ", azimuth only: the array is flat" if array.planar else ""
-    of_scene = scene_values(args.scenes) if args.breakdown else {}
+    of_scene = scene_values(args.scenes) if args.breakdown == "conditions" else {}
+    sources = read_event_sources(args.scenes) if args.breakdown == "source" else {}
     results: dict[str, Any] = {}
     lines: dict[str, SeldScores] = {}
     for rung, nets in _rungs(bundle, args.run_folder, args.float):
@@ -101,11 +107,15 @@ def run_evaluate(args: argparse.Namespace) -> int:
         output: list[object] = [f"{args.model}, {rung}, {len(wavs)} scenes{flat}", report(scores, class_names)]
         if len(scores_of) > 1:
             result["max_overlap"] = {overlap: _plain_scores(each) for overlap, each in scores_of.items()}
-        if args.breakdown:
-            rows = {name: prediction.rows for name, prediction in predictions.items()}
+        rows = {name: prediction.rows for name, prediction in predictions.items()}
+        if args.breakdown == "conditions":
             parts = break_down(scored_truth, rows, len(class_names), of_scene)
             result["breakdown"] = asdict(parts)
             output.append(parts)
+        if args.breakdown == "source":
+            source_rows = score_sources(scored_truth, rows, sources, class_names)
+            result["sources"] = [asdict(row) for row in source_rows]
+            output.append(source_table(source_rows))
         if args.tables or args.plots is not None:
             tables = paper_tables(bundle, wavs, nets, array)
             result |= _plain_tables(tables)

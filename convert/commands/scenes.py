@@ -30,7 +30,18 @@ def add_scenes_parser(subparsers: Subparsers) -> None:
         "--array", default="foa", metavar="NAME|FILE.toml", help="the microphone array (default: %(default)s)"
     )
     parser.add_argument(
-        "--settings", type=Path, metavar="FILE.toml", help="fields of convert.scenes.events.SceneSettings"
+        "--settings",
+        metavar="NAME|FILE.toml",
+        help="a preset such as home, or a file with the keys of docs/settings.md",
+    )
+    parser.add_argument(
+        "--only-source",
+        metavar="NAME,...",
+        help="use only clips of these sources, as clips.csv names them or with *",
+    )
+    parser.add_argument("--without-source", metavar="NAME,...", help="leave out the clips of these sources")
+    parser.add_argument(
+        "--dask", metavar="tcp://HOST:PORT", help="a Dask scheduler whose workers make the scenes, instead of --jobs"
     )
     parser.set_defaults(run=run_scenes)
 
@@ -41,13 +52,20 @@ def run_scenes(args: argparse.Namespace) -> int:
     Raises:
         ValueError: an option, the settings or the clips are invalid.
     """
+    from convert.clips.choose import choose_sources
     from convert.clips.library import load_clip_library, merge_libraries
-    from convert.scenes.events import SceneSettings
-    from convert.scenes.render import make_scenes
+    from convert.scenes.render import make_scenes, sample_rate_hz
+    from convert.scenes.settings import SceneSettings, load_scene_settings
     from edge.arrays.profile import load_array
-    from edge.settings import build, read_toml
 
-    settings = build(SceneSettings, read_toml(args.settings), str(args.settings)) if args.settings else SceneSettings()
-    library = merge_libraries([load_clip_library(folder, args.split) for folder in args.clips])
-    make_scenes(library, settings, args.seed, args.count, args.out, args.jobs, load_array(args.array))
+    settings = load_scene_settings(args.settings) if args.settings else SceneSettings()
+    array = load_array(args.array)
+    rate_hz = sample_rate_hz(array, settings.array)
+    library = merge_libraries([load_clip_library(folder, args.split, rate_hz) for folder in args.clips])
+    library = choose_sources(library, _names(args.only_source), _names(args.without_source))
+    make_scenes(library, settings, args.seed, args.count, args.out, args.jobs, array, args.dask)
     return 0
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",")] if text else []

@@ -71,6 +71,7 @@ def add_train_parser(subparsers: Subparsers) -> None:
         default=CORES,
         help="processes for features, and for the batches of a GPU (default: %(default)s)",
     )
+    parser.add_argument("--dask", metavar="tcp://HOST:PORT", help="a Dask scheduler whose workers compute the features")
     parser.add_argument("--threads", type=int, default=CORES, help="threads for training (default: %(default)s)")
     parser.set_defaults(run=run_train)
 
@@ -176,7 +177,9 @@ def _feature_caches(
     from convert.data.build_cache import build_cache
 
     def cached(name: str, folders: Sequence[DataFolder], least_labels: int) -> FeatureCache:
-        return build_cache(folders, classes, args.out / name, recipe.stft, recipe.features, args.jobs, least_labels)
+        return build_cache(
+            folders, classes, args.out / name, recipe.stft, recipe.features, args.jobs, least_labels, args.dask
+        )
 
     labels = recipe.sizes.labels
     cache = cached("cache", data, sampled_labels(labels, recipe.augmentation))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.cache import Chunk, FeatureCache
+from convert.data.spectral import Variant, crop_bands, mix_chains, shift_bands
+from convert.data.symmetry import PATTERNS
 from convert.data.tracks import stack_tracks
 from edge.frontend.maps import FEATURES
 from edge.frontend.quantities import FLOOR_DB
@@ -32,10 +34,19 @@ class Augmentation:
     decoy_share: float = 0.0  # share of chunks in which CoLoC's classifier gets directions without a source too
     speed: tuple[float, float] = (1.0, 1.0)  # range of the time stretch (ETRI paper, section 7)
     hearings: int = 1  # variants of each recording for the fusion net: see `convert.systems.two_step.windows`
+    symmetric_only: bool = False  # rotate only by what maps the array of the recording onto itself
+    shifted_bands: int = 0  # most bands by which the frequency is shifted, up or down
+    cropped_bands: int = 0  # most bands that are cut off at the top, and a quarter as many at the bottom
+    chains: int = 0  # chains of AugMix over level, equalizer, shift, crop and stripes, as far as these are set
 
     def __post_init__(self) -> None:
         if not 0.0 < self.speed[0] <= self.speed[1]:
             raise ValueError(f"got speed {self.speed}, wanted two numbers above 0, the lower one first")
+        if min(self.shifted_bands, self.cropped_bands, self.chains) < 0:
+            raise ValueError(
+                f"got shifted_bands {self.shifted_bands}, cropped_bands {self.cropped_bands} and chains {self.chains}, "
+                "wanted 0 or more"
+            )
 
 
 def sampled_labels(labels: int, settings: Augmentation) -> int:
@@ -72,10 +83,10 @@ def sample(
     """
     if settings.speed == (1.0, 1.0):
         chunk = cache.sample(labels, rng)
-        return Chunk(chunk.maps[..., wanted], chunk.tracks)
+        return replace(chunk, maps=chunk.maps[..., wanted])
     speed = float(np.exp(rng.uniform(*np.log(settings.speed))))
     chunk = cache.sample(math.ceil(labels * speed), rng)
-    return Chunk(*stretch_time(chunk.maps[..., wanted], chunk.tracks, speed, labels))
+    return Chunk(*stretch_time(chunk.maps[..., wanted], chunk.tracks, speed, labels), chunk.patterns)
 
 
 def augmented(
@@ -85,7 +96,7 @@ def augmented(
     rng: np.random.Generator,
     wanted: slice = ALL_MAPS,
 ) -> Chunk:
-    """Vary rotation, level, equalizer, masking, silence and the order of tracks (CoLoC, sections 3.4 and 3.6).
+    """Vary rotation, level, equalizer, frequency, masking, silence and the order of tracks (CoLoC, 3.4 and 3.6).
 
     Args:
         chunk: a chunk with the `wanted` maps of the cache.
@@ -100,13 +111,14 @@ def augmented(
     names, mean = FEATURES[cache.features.kind][1][wanted], cache.mean[:, wanted]
     maps, tracks = chunk.maps, chunk.tracks.copy()
     if rng.random() < settings.rotated_share:
-        maps, tracks[..., :3] = rotate_foa(maps, tracks[..., :3], names, int(rng.integers(16)))
-    gain_db = np.full(cache.features.bands, rng.uniform(*settings.level_db), np.float32)
-    if settings.equalizer_db:
-        gain_db += random_equalizer_db(cache.features.bands, settings.equalizer_db, rng)
-    maps = change_level(maps, names, gain_db)
-    if settings.masked_frames or settings.masked_bands:
-        maps = mask_stripes(maps, rng, settings.masked_frames, settings.masked_bands, mean)
+        patterns = chunk.patterns if settings.symmetric_only else PATTERNS
+        maps, tracks[..., :3] = rotate_foa(maps, tracks[..., :3], names, patterns[int(rng.integers(len(patterns)))])
+    variants = _variants(names, mean, settings, rng)
+    if settings.chains:
+        maps = mix_chains(maps, names, variants, settings.chains, rng)
+    else:
+        for variant in variants:
+            maps = variant(maps)
     if rng.random() < settings.silence_share:
         quiet_labels = int(rng.integers(1, tracks.shape[1]))
         at_end = bool(rng.integers(2))
@@ -119,6 +131,36 @@ def augmented(
     maps -= mean  # in place: `maps` is a copy at this point
     maps /= cache.deviation[:, wanted]
     return Chunk(maps, tracks)
+
+
+def _variants(
+    names: Sequence[str], mean: FloatArray, settings: Augmentation, rng: np.random.Generator
+) -> list[Variant]:
+    """List the changes of level and spectrum that the settings ask for; each is drawn when it is called."""
+    bands = len(mean)
+
+    def level(maps: FloatArray) -> FloatArray:
+        gain_db = np.full(bands, rng.uniform(*settings.level_db), np.float32)
+        if settings.equalizer_db:
+            gain_db += random_equalizer_db(bands, settings.equalizer_db, rng)
+        return change_level(maps, names, gain_db)
+
+    def shift(maps: FloatArray) -> FloatArray:
+        return shift_bands(maps, names, int(rng.integers(-settings.shifted_bands, settings.shifted_bands + 1)))
+
+    def crop(maps: FloatArray) -> FloatArray:
+        lowest = int(rng.integers(settings.cropped_bands // 4 + 1))
+        return crop_bands(maps, mean, lowest, bands - int(rng.integers(settings.cropped_bands + 1)))
+
+    def mask(maps: FloatArray) -> FloatArray:
+        return mask_stripes(maps, rng, settings.masked_frames, settings.masked_bands, mean)
+
+    optional = (
+        (shift, settings.shifted_bands),
+        (crop, settings.cropped_bands),
+        (mask, settings.masked_frames or settings.masked_bands),
+    )
+    return [level, *(variant for variant, wanted in optional if wanted)]
 
 
 def rotate_foa(

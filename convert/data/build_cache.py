@@ -9,20 +9,19 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from convert.data.cache import INDEX, MAPS, STATISTICS, TRACKS, FeatureCache, load_cache
 from convert.data.features import recording_arrays
 from convert.data.recordings import DataFolder, LabelledRecording, count_labels
-from convert.processes import process_pool
+from convert.data.symmetry import symmetries
+from convert.engine import compute_each
 from edge.files import write_atomically
 from edge.frontend.maps import FEATURES, FeatureSettings
 from edge.frontend.stft import StftSettings
@@ -38,6 +37,7 @@ def build_cache(
     features: FeatureSettings,
     jobs: int = 1,
     least_labels: int = 1,
+    dask: str | None = None,
 ) -> FeatureCache:
     """Compute the features of all recordings, or take them from `cache` if it was built from the same.
 
@@ -51,6 +51,7 @@ def build_cache(
         features: settings of the feature extractor.
         jobs: number of processes.
         least_labels: the shortest recording that is accepted, in label frames.
+        dask: address of a Dask scheduler whose workers compute instead, see `convert.engine`.
 
     Raises:
         ValueError: wavs, labels or lengths do not fit, or the disk is too full. It is raised before the long part.
@@ -78,11 +79,14 @@ def build_cache(
         size = sum(lengths) * stft.frames_per_label * frame_size
         check_free_space(cache / MAPS, size, f"the features of {sum(lengths) * stft.label_s / 3600:.2f} hours")
         path.unlink(missing_ok=True)  # without an index, a half-filled cache is never taken for a finished one
-        first_labels = _fill_cache(recordings, class_names, cache, stft, features, jobs)
+        first_labels = _fill_cache(recordings, class_names, cache, stft, features, jobs, dask)
         index = {"described": described, "first_labels": first_labels}
-    chances = _chances(folders, index["first_labels"])
-    if not path.is_file() or index.get("chances") != chances:
-        write_atomically(path, json.dumps(index | {"chances": chances}))
+    drawn = {
+        "chances": _chances(folders, index["first_labels"]),
+        "patterns": [list(symmetries(recording.array)) for recording in recordings],
+    }
+    if not path.is_file() or index != index | drawn:
+        write_atomically(path, json.dumps(index | drawn))
     return replace(load_cache(cache), recordings=tuple(recordings))
 
 
@@ -122,16 +126,15 @@ def _fill_cache(
     stft: StftSettings,
     features: FeatureSettings,
     jobs: int,
+    dask: str | None,
 ) -> list[int]:
     """Write maps, tracks and statistics, but not the index; return the first label of each recording, and the end."""
     compute = partial(recording_arrays, class_names=class_names, stft=stft, features=features)
     total = np.zeros(1)
     square_sum = np.zeros(1)
     frames, first_labels, tracks = 0, [0], []
-    with (cache / MAPS).open("wb") as file, ExitStack() as stack:
-        computed: Iterable[tuple[NDArray[np.float16], NDArray[np.float32]]] = map(compute, recordings)
-        if jobs > 1:
-            computed = stack.enter_context(process_pool(jobs)).map(compute, recordings)
+    with (cache / MAPS).open("wb") as file:
+        computed = compute_each(compute, recordings, jobs, dask)
         for maps, scene_tracks in tqdm(computed, total=len(recordings), desc="features", unit="scene", disable=None):
             file.write(maps.tobytes())
             wide = maps.astype(np.float64)

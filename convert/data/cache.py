@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.recordings import LabelledRecording
+from convert.data.symmetry import PATTERNS
 from edge.frontend.maps import FeatureSettings
 from edge.frontend.stft import StftSettings
 
@@ -30,6 +31,7 @@ class Chunk:
 
     maps: NDArray[np.float32]  # (frames, bands, maps), not normalised
     tracks: NDArray[np.float32]  # (slots, labels, 4): stacked-tracks x, y, z, class
+    patterns: tuple[int, ...] = PATTERNS  # rotations that map the array onto itself, see `convert.data.symmetry`
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class FeatureCache:
     chances: NDArray[np.float64] | None = None  # the probability of each recording; None: all are equally likely
     folder: Path | None = None  # where the cache is, if it is on disk
     recordings: tuple[LabelledRecording, ...] = ()  # what the cache was made of, where that is known
+    patterns: tuple[tuple[int, ...], ...] = ()  # `Chunk.patterns` of each recording; empty: all patterns for each
 
     def sample(self, labels: int, rng: np.random.Generator) -> Chunk:
         """Draw a random run of `labels` label frames from a random recording; every recording must be that long."""
@@ -56,7 +59,8 @@ class FeatureCache:
         start = int(rng.integers(begin, end - labels + 1))
         per_label = self.stft.frames_per_label
         maps = self.maps[start * per_label : (start + labels) * per_label].astype(np.float32)
-        return Chunk(maps, self.tracks[:, start : start + labels].copy())
+        patterns = self.patterns[scene] if self.patterns else PATTERNS
+        return Chunk(maps, self.tracks[:, start : start + labels].copy(), patterns)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a cache on disk as its folder, so that another process opens the files again."""
@@ -87,6 +91,7 @@ def load_cache(cache: Path) -> FeatureCache:
         deviation=deviation,
         chances=None if chances is None else np.array(chances),
         folder=cache,
+        patterns=tuple(tuple(each) for each in index.get("patterns", ())),
     )
 
 

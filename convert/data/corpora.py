@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from convert.data.recordings import LabelledRecording
-from convert.data.scene_folders import read_array, read_class_names, scene_names
+from convert.data.scene_folders import read_array, read_class_names, read_own_arrays, scene_names
 from edge.arrays.profile import load_array
 
 _STARSS = (
@@ -111,8 +111,8 @@ def _split(relative: Path, corpus: str) -> str:
 
 
 def _own_scenes(folder: Path) -> list[LabelledRecording]:
-    class_names, array = read_class_names(folder), read_array(folder)
+    class_names, array, own = read_class_names(folder), read_array(folder), read_own_arrays(folder)
     return [
-        LabelledRecording(folder / f"{name}.wav", folder / f"{name}.csv", None, class_names, array)
+        LabelledRecording(folder / f"{name}.wav", folder / f"{name}.csv", None, class_names, own.get(name, array))
         for name in scene_names(folder)
     ]

@@ -12,6 +12,7 @@ from typing import Any
 from convert.data.corpora import find_recordings
 from convert.data.recordings import DataFolder
 from convert.data.scene_folders import read_scenes_json
+from edge.arrays.profile import PLANAR
 
 log = logging.getLogger(__name__)
 TRAIN_SPLITS = ("train",)
@@ -99,13 +100,16 @@ def read_sources(folders: Sequence[DataFolder]) -> list[dict[str, Any]]:
 
 
 def read_arrays(folders: Sequence[DataFolder]) -> tuple[str, ...]:
-    """Return the names of the arrays that the recordings were made with, in descending order of their weight."""
+    """Return the names of the arrays that the recordings were made with, in descending order of their weight.
+
+    `planar`, the name of arrays that were drawn, comes last: it is no array to load.
+    """
     shares: dict[str, float] = {}
     for folder in folders:
         for recording in folder.recordings:
             share = 1.0 if folder.weight is None else folder.weight / len(folder.recordings)
             shares[recording.array.name] = shares.get(recording.array.name, 0.0) + share
-    return tuple(sorted(shares, key=lambda name: -shares[name]))
+    return tuple(sorted(shares, key=lambda name: (name == PLANAR, -shares[name])))
 
 
 def _data_folder(word: str, splits: Sequence[str]) -> DataFolder:

@@ -74,3 +74,17 @@ def read_array(folder: Path) -> ArrayProfile:
         return load_array(str(value))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def read_own_arrays(folder: Path) -> dict[str, ArrayProfile]:
+    """Read the arrays of those scenes of a folder that have one of their own, by name of the scene.
+
+    Raises:
+        ValueError: `scenes.json` is missing, or holds an invalid profile.
+    """
+    path, scenes = folder / "scenes.json", read_scenes_json(folder).get("scenes", [])
+    return {
+        str(scene["name"]): build(ArrayProfile, scene["array"], f"{path}: array of {scene['name']}")
+        for scene in (scenes if isinstance(scenes, list) else [])
+        if isinstance(scene, dict) and "array" in scene and "name" in scene
+    }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from convert.data.scene_folders import read_array, read_class_names, read_scenes_json, scene_names
+from convert.data.scene_folders import read_array, read_class_names, read_own_arrays, read_scenes_json, scene_names
 from edge.arrays.profile import ArrayProfile, load_array
 from edge.nets.bundle import Bundle
 from edge.scoring.annotations import Label, read_annotations
@@ -51,8 +51,11 @@ def scene_array(folder: Path, bundle: Bundle, name: str | None = None) -> ArrayP
         name: name or TOML file of an array that is taken instead.
 
     Raises:
-        ValueError: there is no such array, or `scenes.json` is missing or malformed.
+        ValueError: there is no such array, `scenes.json` is missing or malformed, or each scene has an array of its
+            own: such scenes are for training.
     """
+    if read_own_arrays(folder):
+        raise ValueError(f"{folder}: got scenes with arrays of their own (planar_share), wanted scenes of one array")
     if name is None and "array" in read_scenes_json(folder):
         return read_array(folder)
     return load_array(name or bundle.manifest.arrays[0])

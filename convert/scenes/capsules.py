@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from edge.arrays.acoustics import Capsules, array_spectra, capsule_spectra
+from edge.arrays.acoustics import Capsules, Complex128, array_spectra, capsule_spectra
 from edge.arrays.encoder import foa_encoder
 from edge.arrays.filter_encoder import encoding_filters
 from edge.arrays.profile import ArrayProfile, load_array
@@ -33,6 +33,7 @@ Array64 = NDArray[np.float64]
 _ANGLES = 361  # entries of the table, half a degree apart; interpolation errors are below -60 dB
 _TAIL_SAMPLES = 16  # length of the sinc on either side of an arrival
 _ENCODED_S = 0.0025  # length of FOA responses on either side; what is cut is -20 dB at 200 Hz, -35 at 500, -43 at 1000
+_BOARD_TO_RADIUS = 1.2  # a board is this much larger than the circle of its capsules
 _COMPARE_SAMPLES = 4096
 _BAND_EDGE = 0.9  # of the Nyquist frequency: above it the response falls off, like that of the device's resampler
 
@@ -55,6 +56,22 @@ MATCHED = Mismatch(0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
+class Board:
+    """What the board and the case of a flat array do to the sound at its capsules; the default is nothing.
+
+    Sound that comes along the board passes it as if it was not there. At wavelengths below its size, it reflects sound
+    from above and shadows sound from below. A case that is as high as it is wide bends sound like a rigid sphere, which
+    delays it by up to one and a half times the way; a flat one does so less.
+    """
+
+    reflection: float = 0.0  # share of the sound from above that adds to it, and of that from below that is lost
+    case_share: float = 0.0  # share of the response that is the one of capsules in a rigid sphere
+
+
+BARE = Board()
+
+
+@dataclass(frozen=True, slots=True)
 class CapsuleArray:
     """An `ArrayResponse`: unit vectors (n, 3) toward the source -> impulse responses (n, channels, taps).
 
@@ -66,10 +83,11 @@ class CapsuleArray:
     mismatch: Mismatch
     seed: int | tuple[int, ...]
     encoded: bool  # True: the channels are FOA (W, Y, Z, X in ACN/SN3D); False: those of the device
+    board: Board = BARE
 
     def __call__(self, directions: Array64) -> Array64:
         """Compute the impulse responses (n, channels, taps) from the directions of unit vectors (n, 3)."""
-        axes, tables = _tables(self)
+        axes, tables, reflected = _tables(self)
         places = np.arccos(np.clip(directions @ axes.T, -1, 1)) * ((_ANGLES - 1) / np.pi)  # (n, capsules)
         lower = np.minimum(places.astype(int), _ANGLES - 2)
         weights = (places - lower)[..., None, None]
@@ -78,11 +96,19 @@ class CapsuleArray:
             below, above = table[lower[:, index]], table[lower[:, index] + 1]
             channels = slice(None) if self.encoded else [self.profile.channel_map[index]]
             responses[:, channels] += below + weights[:, index] * (above - below)
+            if self.board.reflection:
+                height = (self.board.reflection * directions[:, 2])[:, None, None]
+                below, above = reflected[index][lower[:, index]], reflected[index][lower[:, index] + 1]
+                responses[:, channels] += height * (below + weights[:, index] * (above - below))
         return responses
 
 
 def capsule_response(
-    profile: ArrayProfile, sample_rate_hz: int = 24000, mismatch: Mismatch = MATCHED, seed: int | tuple[int, ...] = 0
+    profile: ArrayProfile,
+    sample_rate_hz: int = 24000,
+    mismatch: Mismatch = MATCHED,
+    seed: int | tuple[int, ...] = 0,
+    board: Board = BARE,
 ) -> CapsuleArray:
     """Build the responses of the channels that the device receives.
 
@@ -93,15 +119,20 @@ def capsule_response(
         sample_rate_hz: sample rate of the responses.
         mismatch: how much the capsules deviate from the profile.
         seed: draws the deviations.
+        board: what board and case do.
 
     Raises:
         ValueError: the profile has no capsules.
     """
-    return _ready(CapsuleArray(profile, sample_rate_hz, mismatch, seed, encoded=False))
+    return _ready(CapsuleArray(profile, sample_rate_hz, mismatch, seed, encoded=False, board=board))
 
 
 def encoded_response(
-    profile: ArrayProfile, sample_rate_hz: int = 24000, mismatch: Mismatch = MATCHED, seed: int | tuple[int, ...] = 0
+    profile: ArrayProfile,
+    sample_rate_hz: int = 24000,
+    mismatch: Mismatch = MATCHED,
+    seed: int | tuple[int, ...] = 0,
+    board: Board = BARE,
 ) -> CapsuleArray:
     """Build the responses of the FOA channels that the device's encoder computes.
 
@@ -113,11 +144,12 @@ def encoded_response(
         sample_rate_hz: sample rate of the responses.
         mismatch: how much the capsules deviate from the profile.
         seed: draws the deviations.
+        board: what board and case do.
 
     Raises:
         ValueError: the profile has no capsules.
     """
-    return _ready(CapsuleArray(profile, sample_rate_hz, mismatch, seed, encoded=True))
+    return _ready(CapsuleArray(profile, sample_rate_hz, mismatch, seed, encoded=True, board=board))
 
 
 def encode(
@@ -160,10 +192,11 @@ def mismatched(capsules: Capsules, mismatch: Mismatch, seed: int | tuple[int, ..
 
 
 @lru_cache(maxsize=8)
-def _tables(array: CapsuleArray) -> tuple[Array64, Array64]:
-    """Compute the axes (capsules, 3) and the response of each capsule by the angle to its axis.
+def _tables(array: CapsuleArray) -> tuple[Array64, Array64, Array64]:
+    """Compute the axes (capsules, 3), the response of each capsule by the angle to its axis, and what a board reflects.
 
     The responses are (capsules, _ANGLES, outputs, taps): one output for a capsule itself, four for its part of the FOA.
+    The last array is what a board that reflects all adds to them for sound from straight above.
     """
     nominal, rate_hz = array.profile.capsules, array.sample_rate_hz
     capsules = mismatched(nominal, array.mismatch, array.seed)
@@ -175,10 +208,20 @@ def _tables(array: CapsuleArray) -> tuple[Array64, Array64]:
     edge = np.cos(np.pi / 2 * np.clip((share - _BAND_EDGE) / (1 - _BAND_EDGE), 0, 1)) ** 2
     cosines = np.cos(np.linspace(0, np.pi, _ANGLES))
     spectra = np.stack([capsule_spectra(capsules, index, cosines, frequencies_hz) for index in range(4)])
-    tables = np.roll(fft.irfft(spectra * edge, size, axis=2), half, axis=2)[:, :, None, : 2 * half + 1]
-    if array.encoded:
-        tables = _encode(tables, encoding_filters(nominal, rate_hz), round(_ENCODED_S * rate_hz))
-    return capsules.axes, tables
+    if array.board.case_share:
+        sphere = replace(capsules, rigid=True)
+        bent = np.stack([capsule_spectra(sphere, index, cosines, frequencies_hz) for index in range(4)])
+        spectra += array.board.case_share * (bent - spectra)
+    corner_hz = SPEED_OF_SOUND_M_S / (2 * np.pi * _BOARD_TO_RADIUS * capsules.radii_m.max())
+    shelf = 1j * frequencies_hz / (corner_hz + 1j * frequencies_hz)  # waves longer than the board pass it
+
+    def table(response: Complex128) -> Array64:
+        taps = np.roll(fft.irfft(response * edge, size, axis=2), half, axis=2)[:, :, None, : 2 * half + 1]
+        if not array.encoded:
+            return taps
+        return _encode(taps, encoding_filters(nominal, rate_hz), round(_ENCODED_S * rate_hz))
+
+    return capsules.axes, table(spectra), table(spectra * shelf) if array.board.reflection else np.empty(0)
 
 
 def _encode(tables: Array64, filters: FloatArray, half: int) -> Array64:

@@ -5,8 +5,8 @@ A lane is a sequence of events that do not overlap. So there are at most as many
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
@@ -16,63 +16,16 @@ from scipy import fft
 from scipy.signal import resample_poly
 
 from convert.clips.library import HOP_S, INTERFERER, Clip, ClipLibrary, active_hops, draw_clip
+from convert.scenes.settings import Range, SceneSettings
 from edge.scoring.annotations import LABEL_FRAME_S
 from edge.types import FloatArray
 
-Range = tuple[float, float]
 Hops = NDArray[np.bool_]
+Groups = dict[str, tuple[Clip, ...]]
+"""The clips of one class by group."""
 
 JOINED_GAP_S = 0.5  # shorter pauses inside an event count as active
 _BETWEEN_EVENTS_S = 0.2  # least pause between events of a lane, so that no two of them share a label frame
-
-
-@dataclass(frozen=True, slots=True)
-class SceneSettings:
-    """The distributions that scenes are drawn from. Pairs are the ends of a uniform one; levels are of channel 0."""
-
-    duration_s: float = 60.0  # length of a scene
-    max_overlap: int = 3  # largest number of simultaneous labelled events
-    density: Range = (
-        0.7,
-        1.2,
-    )  # at 1, the lanes are busy 80 %, 40 %, 20 % of the time, pauses included
-    quiet_per_minute: float = 1.0  # number of stretches without any event, labelled or not
-    quiet_s: Range = (2.0, 5.0)  # length of such a stretch
-    max_event_s: float = 6.0  # longest event
-    balance: float = 0.5  # 0: equally many events of each class; 1: equal total duration of each class
-    moving_share: float = 0.3  # share of the events that move
-    speed_deg_s: Range = (10.0, 50.0)  # speed of a moving event
-    rt60_s: Range = (0.15, 0.9)  # reverberation time of the room
-    distance_m: Range = (0.8, 5.0)  # distance of an event from the array
-    elevation_deg: Range = (-45.0, 45.0)  # elevation of an event
-    source_db: Range = (-36.0, -20.0)  # RMS of the direct sound at 1 m over the active part
-    replay_speed: Range = (1.0, 1.0)  # playback speed of the clips of an event; changes pitch and tempo
-    colour_db: float = 0.0  # standard deviation of a random gain at each octave, for the clips of an event
-    interferer_share: float = 0.3  # share of scenes with unlabelled sounds
-    interferer_time: float = 0.3  # share of the time that unlabelled sounds take in such a scene
-    snr_db: Range = (6.0, 35.0)  # mean level of the events relative to the ambience
-    sensor_snr_db: Range = (30.0, 55.0)  # mean level of the events relative to the sensor noise
-    gain_db: Range = (-8.0, 6.0)  # gain of the whole scene
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list | tuple):  # settings from a file are lists
-                object.__setattr__(self, field.name, tuple(value))
-                if len(value) != 2 or value[0] > value[1]:
-                    raise ValueError(f"got {field.name} {value}, wanted a lower and an upper end")
-        for name in ("balance", "moving_share", "interferer_share", "interferer_time"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"got {name} {getattr(self, name)}, wanted 0 to 1")
-        if self.duration_s < 1 or self.max_overlap < 1 or self.max_event_s < 0.1:
-            raise ValueError(
-                f"got duration_s {self.duration_s}, max_overlap {self.max_overlap}, max_event_s {self.max_event_s}, "
-                "wanted at least 1, 1 and 0.1"
-            )
-        if not 0.5 <= self.replay_speed[0] <= self.replay_speed[1] <= 2.0 or not 0 <= self.colour_db <= 12:
-            raise ValueError(
-                f"got replay_speed {self.replay_speed} and colour_db {self.colour_db}, wanted 0.5 to 2 and 0 to 12"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +55,7 @@ class Sound:
     samples: FloatArray  # (n,), the RMS of the active part is 1
     active: Hops  # (hops,)
     group: str  # of its clips
+    source: str  # of its first clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +82,9 @@ def draw_events(library: ClipLibrary, settings: SceneSettings, rng: np.random.Ge
     Returns:
         The events, lane by lane.
     """
-    names = [name for name in library.class_names if library.of_class(name)]
-    usual_s = np.array([_usual_s(library, name, settings) for name in names])
+    clips_of = {name: library.of_class(name) for name in (*library.class_names, INTERFERER)}
+    names = [name for name in library.class_names if clips_of[name]]
+    usual_s = np.array([_usual_s(clips_of[name], name, settings) for name in names])
     chances = usual_s**-settings.balance / np.sum(usual_s**-settings.balance)
     mean_s = float(chances @ usual_s)
     density = rng.uniform(*settings.density)
@@ -143,15 +98,17 @@ def draw_events(library: ClipLibrary, settings: SceneSettings, rng: np.random.Ge
     for lane in range(settings.max_overlap):
         busy = min(0.8 * density * 0.5**lane, 0.95)
         if busy > 0:
-            events += _lane(library, settings, rng, lane, names, chances, mean_s * (1 - busy) / busy, quiet)
-    if settings.interferer_time > 0 and rng.random() < settings.interferer_share and library.of_class(INTERFERER):
-        gap_s = _usual_s(library, INTERFERER, settings) * (1 - settings.interferer_time) / settings.interferer_time
-        events += _lane(library, settings, rng, settings.max_overlap, [INTERFERER], np.ones(1), gap_s, quiet)
+            events += _lane(library, clips_of, settings, rng, lane, names, chances, mean_s * (1 - busy) / busy, quiet)
+    if settings.interferer_time > 0 and rng.random() < settings.interferer_share and clips_of[INTERFERER]:
+        usual = _usual_s(clips_of[INTERFERER], INTERFERER, settings)
+        gap_s = usual * (1 - settings.interferer_time) / settings.interferer_time
+        events += _lane(library, clips_of, settings, rng, settings.max_overlap, [INTERFERER], np.ones(1), gap_s, quiet)
     return events
 
 
 def _lane(
     library: ClipLibrary,
+    clips_of: Mapping[str, Groups],
     settings: SceneSettings,
     rng: np.random.Generator,
     lane: int,
@@ -165,7 +122,7 @@ def _lane(
     time_s = rng.exponential(gap_s)
     while time_s < settings.duration_s - LABEL_FRAME_S:
         name = str(rng.choice(names, p=chances))
-        sound = _sound(library, name, settings, rng)
+        sound = _sound(library, clips_of[name], name, settings, rng)
         length_s = len(sound.active) * HOP_S
         for begin_s, end_s in sorted(quiet):
             if time_s < end_s and time_s + length_s > begin_s:
@@ -177,22 +134,22 @@ def _lane(
     return events
 
 
-def _usual_s(library: ClipLibrary, name: str, settings: SceneSettings) -> float:
+def _usual_s(groups: Groups, name: str, settings: SceneSettings) -> float:
     """Estimate the mean length of an event of a class in seconds."""
-    mean_s = float(np.mean([clip.seconds for clips in library.of_class(name).values() for clip in clips]))
+    mean_s = float(np.mean([clip.seconds for clips in groups.values() for clip in clips]))
     repeat = _REPEATS.get(name)
     if repeat is not None and mean_s < repeat.unit_s:
         mean_s = max(mean_s, float(np.mean(repeat.event_s)))
     return min(max(mean_s, 0.1), settings.max_event_s)
 
 
-def _sound(library: ClipLibrary, name: str, settings: SceneSettings, rng: np.random.Generator) -> Sound:
+def _sound(library: ClipLibrary, groups: Groups, name: str, settings: SceneSettings, rng: np.random.Generator) -> Sound:
     """Draw the sound of one event: an excerpt of a clip, or a sequence of clips of one group."""
     rate_hz = library.sample_rate_hz
-    groups = library.of_class(name)
     group = str(rng.choice(list(groups)))
     clips = groups[group]
-    samples = library.samples(draw_clip(clips, rng))
+    first = draw_clip(clips, rng)
+    samples = library.samples(first)
     repeat = _REPEATS.get(name)
     if repeat is not None and len(samples) < repeat.unit_s * rate_hz:
         wanted_s = min(rng.uniform(*repeat.event_s), settings.max_event_s)
@@ -212,7 +169,7 @@ def _sound(library: ClipLibrary, name: str, settings: SceneSettings, rng: np.ran
     for before, after in pairwise(np.flatnonzero(active)):
         if after - before <= JOINED_GAP_S / HOP_S:
             active[before:after] = True
-    return Sound(samples, active, group)
+    return Sound(samples, active, group, first.source)
 
 
 def _varied(samples: FloatArray, rate_hz: int, settings: SceneSettings, rng: np.random.Generator) -> FloatArray:

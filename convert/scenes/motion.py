@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.scenes.events import SceneSettings
 from convert.scenes.rooms import Room, reach_m
+from convert.scenes.settings import SceneSettings
 from edge.geometry import unit_vector
 
 STEP_S = 0.15  # time between two positions of a moving source
+
+_MARGIN_M = 0.4  # least distance of somebody who walks from the walls
+_SHORTEST_WALK_M = 1.0
 
 
 def draw_path(
@@ -53,3 +56,37 @@ def draw_path(
         f"got distances of {settings.distance_m} m at elevations of {settings.elevation_deg} degrees, "
         f"wanted some that fit into a room of {room.size_m.round(1).tolist()} m"
     )
+
+
+def draw_walk(
+    room: Room, settings: SceneSettings, seconds: float, rng: np.random.Generator
+) -> NDArray[np.float64] | None:
+    """Draw the path of somebody who walks straight from one place to another and back, at one height.
+
+    Args:
+        room: the room.
+        settings: ranges of distance and elevation, the latter for the first place, and of the speed.
+        seconds: length of the sound.
+        rng: the source of randomness.
+
+    Returns:
+        Positions (k, 3) in metres, `STEP_S` apart in time; None if no such path was found.
+    """
+    nearest_m, farthest_m = settings.distance_m
+    for _ in range(200):
+        ends = np.stack([rng.uniform(_MARGIN_M, room.size_m - _MARGIN_M) for _ in range(2)])
+        ends[1, 2] = ends[0, 2]
+        length_m = float(np.linalg.norm(ends[1] - ends[0]))
+        speed_m_s = rng.uniform(*settings.home.walking_m_s)
+        if length_m < _SHORTEST_WALK_M:
+            continue
+        walked_m = speed_m_s * STEP_S * np.arange(int(np.ceil(seconds / STEP_S)) + 1)
+        place_m = length_m - np.abs(walked_m % (2 * length_m) - length_m)
+        path = ends[0] + (ends[1] - ends[0]) * (place_m / length_m)[:, None]
+        offsets_m = path - room.microphone_m
+        distances_m = np.linalg.norm(offsets_m, axis=1)
+        elevation_deg = np.degrees(np.arcsin(offsets_m[0, 2] / distances_m[0]))
+        near_enough = nearest_m <= distances_m.min() and distances_m.max() <= farthest_m
+        if near_enough and settings.elevation_deg[0] <= elevation_deg <= settings.elevation_deg[1]:
+            return path
+    return None

@@ -209,16 +209,10 @@ def early_response(
     left = (room.early_s - images.distances_m / SPEED_OF_SOUND_M_S) / _FADE_S
     gains = images.gains * np.sin(np.pi / 2 * np.clip(left, 0, 1))[:, None]
     response = array(images.directions)  # (images, channels, taps)
-    bands, (_, channels, taps) = gains.shape[1], response.shape
-    filters = octave_filters(sample_rate_hz)
-    length = int(room.early_s * sample_rate_hz) + taps + _FILTER_TAPS
-    waves = (gains[:, :, None, None] * response[:, None]).reshape(len(gains), -1).astype(np.float32)
-    arrivals = (_fractional_delays(delays, length) @ waves).reshape(length, bands, channels, taps)
-    summed = arrivals[..., 0]
-    for tap in range(1, taps):
-        summed[tap:] += arrivals[:-tap, ..., tap]
+    length = int(room.early_s * sample_rate_hz) + response.shape[2] + _FILTER_TAPS
     size = fft.next_fast_len(length + _FILTER_TAPS, real=True)
-    spectra = fft.rfft(summed, size, axis=0) * fft.rfft(filters, size, axis=1).T[..., None]
+    arrivals = _arrivals(delays, gains, response, length)
+    spectra = fft.rfft(arrivals, size, axis=0) * _octave_spectra(sample_rate_hz, size).T[..., None]
     half = _FILTER_TAPS // 2
     return fft.irfft(spectra.sum(axis=1), size, axis=0)[half : half + length]
 
@@ -251,7 +245,7 @@ def late_response(
     filters = octave_filters(sample_rate_hz)
     noise = diffuse_spectrum(size, rng, array)
     tail = np.zeros((length, noise.shape[1]), np.float32)
-    for taps, response, rt60_s in zip(filters, fft.rfft(filters, size, axis=1), room.band_rt60_s, strict=True):
+    for taps, response, rt60_s in zip(filters, _octave_spectra(sample_rate_hz, size), room.band_rt60_s, strict=True):
         band = fft.irfft(noise * response[:, None], size, axis=0)[:length]
         wanted = np.mean(np.square(oaconvolve(early, taps[:, None], mode="same", axes=0)[match]))
         decay = np.exp(-np.log(1e3) / rt60_s * (time_s - middle_s)) * np.sqrt(wanted / np.mean(np.square(band)))
@@ -312,11 +306,17 @@ def diffuse_spectrum(size: int, rng: np.random.Generator, array: ArrayResponse =
     )
     if np.array_equal(mixing, np.diag(np.diagonal(mixing[0]))[None]):
         return noise * np.diagonal(mixing[0]).real.astype(np.float32)
-    places = np.linspace(0, len(mixing) - 1, bins)
-    lower = np.minimum(places.astype(int), max(len(mixing) - 2, 0))
-    weight = (places - lower)[:, None, None]
-    upper = np.minimum(lower + 1, len(mixing) - 1)
-    return np.einsum("fij,fj->fi", (1 - weight) * mixing[lower] + weight * mixing[upper], noise).astype(np.complex64)
+    places, knots = np.linspace(0, len(mixing) - 1, bins), np.arange(len(mixing))
+    field = np.zeros((bins, channels), np.complex64)
+    for row, column in np.argwhere(np.any(mixing, axis=0)):  # most are 0: the factors are triangular
+        factor = mixing[:, row, column]
+        gain = np.interp(places, knots, factor.real).astype(np.float32)
+        field[:, row] += gain * noise[:, column]
+        if np.any(factor.imag):
+            field[:, row] += (
+                np.complex64(1j) * np.interp(places, knots, factor.imag).astype(np.float32) * noise[:, column]
+            )
+    return field
 
 
 @lru_cache(maxsize=8)
@@ -331,18 +331,59 @@ def octave_filters(sample_rate_hz: int) -> FloatArray:
     return taps.astype(np.float32)
 
 
+@lru_cache(maxsize=8)
+def _octave_spectra(sample_rate_hz: int, size: int) -> NDArray[np.complex64]:
+    """Return the spectra (bands, bins) of the octave filters."""
+    return fft.rfft(octave_filters(sample_rate_hz), size, axis=1)
+
+
+def _arrivals(delays_samples: Array64, gains: Array64, response: Array64, length: int) -> FloatArray:
+    """Add up the images before their octaves are filtered.
+
+    Args:
+        delays_samples: delay of each image (images,).
+        gains: gains (images, bands).
+        response: response of the array to each image (images, channels, taps).
+        length: length of the result in samples; all images end within it.
+
+    Returns:
+        Samples (length, bands, channels).
+    """
+    images, channels, taps = response.shape
+    if taps == 1:
+        waves = (gains[:, :, None] * response[:, None, :, 0]).reshape(images, -1).astype(np.float32)
+        return (_fractional_delays(delays_samples, length) @ waves).reshape(length, -1, channels)
+    whole = np.floor(delays_samples).astype(np.int32)
+    offsets = np.arange(taps + 2 * _SINC_HALF, dtype=np.int32)  # from _SINC_HALF samples before an arrival
+    size = fft.next_fast_len(len(offsets), real=True)
+    sincs = _sincs((delays_samples - whole)[:, None] - (offsets[: 2 * _SINC_HALF + 1] - _SINC_HALF))
+    spectra = fft.rfft(response.astype(np.float32), size, axis=2) * fft.rfft(sincs, size, axis=1)[:, None]
+    delayed = fft.irfft(spectra, size, axis=2)[..., : len(offsets)]  # each image, by less than a sample
+    rows = (whole[:, None] + offsets).ravel()
+    starts = np.arange(0, len(rows) + 1, len(offsets), dtype=np.int32)
+    weights, shape = gains.astype(np.float32), (length + _SINC_HALF, images)
+    summed = np.zeros((length, gains.shape[1], channels), np.float32)
+    for channel in np.flatnonzero(np.any(response, axis=(0, 2))):  # a device may have channels without a capsule
+        placed = sparse.csc_matrix((delayed[:, channel].ravel(), rows, starts), shape=shape)
+        summed[..., channel] = (placed @ weights)[_SINC_HALF:]
+    return summed
+
+
+def _sincs(distance_samples: Array64) -> FloatArray:
+    """Compute a windowed sinc at these distances from its middle."""
+    window = np.cos(np.pi / 2 * np.clip(distance_samples / (_SINC_HALF + 1), -1, 1)) ** 2
+    return (np.sinc(distance_samples) * window).astype(np.float32)
+
+
 def _fractional_delays(delays_samples: Array64, length: int) -> sparse.csr_matrix:
     """Build a sparse matrix (length, n) with a windowed sinc around its delay in each column."""
     whole = np.floor(delays_samples).astype(int)
     offsets = np.arange(-_SINC_HALF, _SINC_HALF + 1)
     rows = whole[:, None] + offsets
-    distance = rows - delays_samples[:, None]
-    values = np.sinc(distance) * np.cos(np.pi / 2 * np.clip(distance / (_SINC_HALF + 1), -1, 1)) ** 2
+    values = _sincs(rows - delays_samples[:, None])
     columns = np.broadcast_to(np.arange(len(whole))[:, None], rows.shape)
     inside = (rows >= 0) & (rows < length)
-    return sparse.csr_matrix(
-        (values[inside].astype(np.float32), (rows[inside], columns[inside])), shape=(length, len(whole))
-    )
+    return sparse.csr_matrix((values[inside], (rows[inside], columns[inside])), shape=(length, len(whole)))
 
 
 @lru_cache(maxsize=8)

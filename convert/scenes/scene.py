@@ -1,12 +1,11 @@
 """A clip library and a seed -> one scene: samples of a microphone array and the labels of every 100 ms frame.
 
 A scene is one random room with a microphone array, labelled events (some of them moving), sometimes sounds without
-labels, diffuse ambience and sensor noise.
+labels, diffuse ambience, sensor noise, and what else the settings switch on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +14,15 @@ from numpy.typing import NDArray
 
 from convert.clips.library import HOP_S, INTERFERER, ClipLibrary
 from convert.scenes.ambience import draw_ambience
-from convert.scenes.events import Event, SceneSettings, draw_events, level_db, moving_share
-from convert.scenes.motion import STEP_S, draw_path
+from convert.scenes.disturb import add_electronics, add_sounds
+from convert.scenes.doorway import draw_door, through_door
+from convert.scenes.events import Event, draw_events, level_db, moving_share
+from convert.scenes.motion import STEP_S, draw_path, draw_walk
 from convert.scenes.placing import place_source
+from convert.scenes.replay import replay
 from convert.scenes.rooms import ArrayResponse, foa_array, random_room
+from convert.scenes.settings import SceneSettings
+from convert.scenes.streams import Seed, random_stream
 from edge.geometry import azimuth_elevation_deg
 from edge.scoring.annotations import LABEL_FRAME_S, Label
 from edge.types import FloatArray
@@ -34,13 +38,13 @@ class Scene:
 
     samples: FloatArray  # (n, channels), peak at most 0.95
     labels: list[Label]
-    info: dict[str, Any]  # seed, rt60_s, snr_db, room_m, groups and more, in JSON types
+    info: dict[str, Any]  # seed, rt60_s, snr_db, room_m, groups, event_sources and more, in JSON types
 
 
 def make_scene(
     library: ClipLibrary,
     settings: SceneSettings,
-    seed: int | Sequence[int],
+    seed: Seed,
     array: ArrayResponse = foa_array,
 ) -> Scene:
     """Draw one scene.
@@ -61,16 +65,24 @@ def make_scene(
     hop = round(HOP_S * rate_hz)
     frames = int(np.ceil(settings.duration_s / LABEL_FRAME_S))
     room = random_room(rng, settings.rt60_s)
+    replay_rng, walk_rng, door_rng = (random_stream(seed, name) for name in ("replay", "walk", "door"))
+    door = draw_door(room, settings, door_rng) if settings.home.next_room_share else None
     events = draw_events(library, settings, rng)
     connected = np.any(array(np.eye(3)) != 0, axis=(0, 2))  # a device may have channels without a microphone
     first = int(np.argmax(connected))
     mix = np.zeros((round(settings.duration_s * rate_hz), len(connected)), np.float32)
     labels: list[Label] = []
-    levels_db = []
+    levels_db, spans = [], []
     for event in events:
         share = moving_share(event.class_name, settings)
         path = draw_path(room, settings, len(event.sound.samples) / rate_hz, rng.random() < share, rng)
-        signal = event.sound.samples * np.float32(10 ** (rng.uniform(*settings.source_db) / 20))
+        sound = replay(event.sound, settings.replay, rate_hz, replay_rng)
+        signal = sound.samples * np.float32(10 ** (rng.uniform(*settings.source_db) / 20))
+        if len(path) > 1 and walk_rng.random() < settings.home.walking_share:
+            walk = draw_walk(room, settings, len(signal) / rate_hz, walk_rng)
+            path = path if walk is None else walk
+        if door is not None and door_rng.random() < settings.home.next_room_share:
+            path, signal = door, through_door(signal, door_rng.uniform(*settings.home.next_room_db), rate_hz, door_rng)
         image = place_source(signal, room, path, rate_hz, rng, array)
         start = event.onset_hop * hop
         stretch = image[: len(mix) - start]
@@ -80,25 +92,30 @@ def make_scene(
         found = _labels(event, path - room.microphone_m, library.class_names.index(event.class_name), frames)
         if found:
             labels += found
-            levels_db.append(level_db(stretch[: len(event.sound.active) * hop, first], event.sound.active, hop))
+            spans.append({"track": event.lane, "frames": [found[0].frame, found[-1].frame], "source": sound.source})
+            levels_db.append(level_db(stretch[: len(sound.active) * hop, first], sound.active, hop))
     event_db = float(np.mean(levels_db)) if levels_db else float(np.mean(settings.source_db))
     snr_db, sensor_snr_db = rng.uniform(*settings.snr_db), rng.uniform(*settings.sensor_snr_db)
     kind, ambience = draw_ambience(len(mix), library, rng, array, first)
     mix += ambience * np.float32(10 ** ((event_db - snr_db) / 20))
     mix += rng.standard_normal(mix.shape, np.float32) * np.float32(10 ** ((event_db - sensor_snr_db) / 20))
+    effects, groups = add_sounds(mix, event_db, room, library, settings, seed, array, first)
     mix *= np.float32(10 ** (rng.uniform(*settings.gain_db) / 20))
     mix *= np.float32(min(1.0, _PEAK / float(np.max(np.abs(mix)))))
+    effects += add_electronics(mix, settings.noise, rate_hz, seed)
     info = {
         "seed": [int(part) for part in np.atleast_1d(seed)],
         "rt60_s": round(room.rt60_s, 3),
         "snr_db": round(snr_db, 1),
         "sensor_snr_db": round(sensor_snr_db, 1),
         "ambience": kind,
+        "effects": effects,
         "room_m": room.size_m.round(2).tolist(),
         "microphone_m": room.microphone_m.round(2).tolist(),
         "events": sum(event.class_name != INTERFERER for event in events),
         "interferers": sum(event.class_name == INTERFERER for event in events),
-        "groups": sorted({event.sound.group for event in events}),
+        "groups": sorted({event.sound.group for event in events} | groups),
+        "event_sources": spans,
     }
     return Scene(mix, sorted(labels, key=lambda label: (label.frame, label.track)), info)
 

@@ -40,7 +40,16 @@ def training_sampling(recipe: Recipe, seed: int) -> Sampling:
 
 def calibration_sampling(recipe: Recipe, count: int, seed: int) -> Sampling:
     """One batch of `count` chunks as a device may receive them: at any level and rotation, without masks or silence."""
-    augmentation = replace(recipe.augmentation, silence_share=0.0, masked_frames=0, masked_bands=0, speed=(1.0, 1.0))
+    augmentation = replace(
+        recipe.augmentation,
+        silence_share=0.0,
+        masked_frames=0,
+        masked_bands=0,
+        speed=(1.0, 1.0),
+        shifted_bands=0,
+        cropped_bands=0,
+        chains=0,
+    )
     return Sampling(augmentation, recipe.sizes.labels, count, seed)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from convert.systems.recipe import Recipe, TrainSettings
 from convert.training.recipes import RECIPE_SUFFIX, changed, find_recipe, read_recipe
+from edge.files import write_atomically
 from edge.settings import build
 
 RUN_FILE = "run.json"
@@ -43,7 +44,7 @@ def write_run(folder: Path, run: RunFile) -> None:
         "changes": run.changes,
         "arrays": run.arrays,
     }
-    path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(table, indent=1) + "\n")
 
 
 def read_run(folder: Path) -> RunFile:
@@ -73,7 +74,7 @@ def keep_recipe(folder: Path, model: str) -> None:
     if model.endswith(RECIPE_SUFFIX):
         text = Path(model).read_text(encoding="utf-8")
         folder.mkdir(parents=True, exist_ok=True)
-        copy.write_text(text, encoding="utf-8")
+        write_atomically(copy, text)
     else:
         copy.unlink(missing_ok=True)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib import resources
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 from convert.data.cache import INDEX, STATISTICS, FeatureCache, load_cache
+from edge.files import write_atomically
 from edge.nets.bundle import find_bundle, read_manifest
 
 
@@ -69,5 +71,7 @@ def adopt_statistics(cache: Path, start: Path) -> FeatureCache:
     with np.load(found[0]) as statistics:
         if statistics["mean"].shape != own.mean.shape:
             raise ValueError(f"{found[0]}: got statistics of {statistics['mean'].shape}, wanted {own.mean.shape}")
-        np.savez(cache / STATISTICS, mean=statistics["mean"], deviation=statistics["deviation"])
+        content = BytesIO()
+        np.savez(content, mean=statistics["mean"], deviation=statistics["deviation"])
+    write_atomically(cache / STATISTICS, content.getvalue())
     return load_cache(cache)

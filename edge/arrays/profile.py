@@ -25,6 +25,9 @@ FOA_KINDS = tuple(_MIXING)
 KINDS = (*FOA_KINDS, "rigid_sphere", "open")
 """All kinds of arrays: FOA, capsules in the surface of a rigid sphere, capsules with nothing between them."""
 
+PLANAR = "planar"
+"""Name that stands for any flat array, among the arrays that a model was trained for."""
+
 _RADIUS_M = (0.002, 0.5)
 _EVEN_M = 1e-4  # by which the capsules of a sphere may miss its surface
 _MOST_DB = 20.0
@@ -115,10 +118,10 @@ class ArrayProfile:
             names: Names of the arrays that the model was trained for.
 
         Returns:
-            True if this array is among them, or if it delivers FOA and "foa" is: after encoding all kinds of FOA are
-            equal.
+            True if this array is among them, if it delivers FOA and "foa" is (after encoding all kinds of FOA are
+            equal), or if it is flat and PLANAR is.
         """
-        return self.name in names or (self.kind in FOA_KINDS and "foa" in names)
+        return self.name in names or (self.kind in FOA_KINDS and "foa" in names) or (self.planar and PLANAR in names)
 
     def _check_capsules(self) -> None:
         places = len(set(self.capsule_position_m))

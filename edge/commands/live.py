@@ -152,7 +152,7 @@ def _open_sinks(
     settings: RunSettings, device: DeviceInfo, when: When | None, monitor: RunMonitor, stack: ExitStack
 ) -> None:
     """Open each sink once and enter it into the monitor; the stack closes them."""
-    sink_settings = SinkSettings(settings.jsonl, settings.mqtt, settings.lines, settings.history)
+    sink_settings = SinkSettings(settings.jsonl, settings.mqtt, settings.lines, settings.live, settings.history)
     for spec in dict.fromkeys(settings.sinks):
         monitor.sinks[spec] = sink = open_sink(spec, when, sink_settings, device)
         stack.callback(sink.close)

@@ -30,8 +30,9 @@ def add_run_parser(subparsers: Subparsers) -> None:
         action="append",
         dest="sinks",
         metavar="SINK",
-        help="where events go: jsonl:-, jsonl:FILE, dcase:FILE, history:, mqtt:, lines:unix:PATH, lines:tcp:PORT or "
-        "null; may be given several times (default: jsonl:-)",
+        help="where events go: jsonl:-, jsonl:FILE, dcase:FILE, history:, mqtt:, lines:unix:PATH, lines:tcp:PORT, "
+        "live:unix:PATH, live:tcp:PORT, live:to:HOST:PORT or null; "
+        "may be given several times (default: jsonl:-)",
     )
     parser.add_argument(
         "--wait", action="store_true", help="wait for a microphone that is missing at the start, instead of ending"

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from edge.geometry import angle_between_units_deg, azimuth_elevation_deg
-from edge.types import Event, EventUpdate, FloatArray, FrameRow, Item, Phase, TrackFrames
+from edge.types import Event, EventUpdate, FloatArray, FrameRow, Item, LiveFrame, Phase, TrackFrames
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,8 @@ class Decoder:
             frames: Tracks of consecutive label frames. A jump in `start` ends all events.
 
         Yields:
-            Events that begin, move and have ended, and rows of the label frames that are decided.
+            Events that begin, move and have ended, a live frame for each label frame that was pushed, and rows of the
+            label frames that are decided.
         """
         if frames.start != self._next_label:
             yield from self.finish()
@@ -196,6 +197,7 @@ class Decoder:
                 yield from self._close(track)
         self._tracks = kept
         self._next_label = label + 1
+        yield self._live_frame(label)
         yield from self._write_rows(label + 1 - self._settings.delay_labels)
 
     def _match(self, activity: FloatArray, direction: FloatArray) -> list[int | None]:
@@ -280,8 +282,17 @@ class Decoder:
         elif occurrence.told is not None:
             yield self._update("discarded", occurrence, occurrence.last, track.direction)
 
-    def _event(self, occurrence: _Occurrence, direction: FloatArray) -> Event:
-        """The event as far as it is known, with a direction (3,) of any length."""
+    def _live_frame(self, label: int) -> LiveFrame:
+        """What sounds now: events whose begin was told, through gaps that do not end them."""
+        sounding = (
+            self._event(occurrence, track.direction, float(track.probability[occurrence.class_index]))
+            for track in self._tracks
+            if (occurrence := track.occurrence) is not None and occurrence.told is not None
+        )
+        return LiveFrame(label, (label + 1) * self._label_s, tuple(sounding))
+
+    def _event(self, occurrence: _Occurrence, direction: FloatArray, score: float | None = None) -> Event:
+        """The event as far as it is known, with a direction (3,) of any length; by default, with its mean score."""
         azimuth, elevation = azimuth_elevation_deg(direction)
         return Event(
             name=self._class_names[occurrence.class_index],
@@ -289,7 +300,7 @@ class Decoder:
             offset_s=(occurrence.last + 1) * self._label_s,
             azimuth_deg=float(azimuth),
             elevation_deg=None if self._azimuth_only else float(elevation),
-            score=occurrence.probability_sum / occurrence.detections,
+            score=occurrence.probability_sum / occurrence.detections if score is None else score,
             id=occurrence.number,
         )
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, overload
 
 from edge.types import Event, EventUpdate, Item
+
+ItemText = Callable[[Item], str | None]
+"""Formats an item as whole lines; gives None for one that is not wanted."""
 
 When = Callable[[float], datetime]
 """Converts seconds of a live stream to a time with its zone: see `StreamTime`."""
@@ -27,6 +30,11 @@ def is_wanted(item: Item, events: str) -> TypeGuard[Event | EventUpdate]:
     return isinstance(item, Event) or (events == "all" and isinstance(item, EventUpdate))
 
 
+def event_text(when: When | None, events: str = "ended") -> ItemText:
+    """Make what formats the wanted events as lines with their ends, see `event_line`."""
+    return lambda item: event_line(item, when) + "\n" if is_wanted(item, events) else None
+
+
 def event_record(item: Event | EventUpdate, when: When | None) -> dict[str, Any]:
     """Make the record of an event.
 
@@ -42,12 +50,12 @@ def event_record(item: Event | EventUpdate, when: When | None) -> dict[str, Any]
     event, phase = (item.event, item.phase) if isinstance(item, EventUpdate) else (item, "end")
     return {
         "class": event.name,
-        "onset_s": _rounded(event.onset_s, 3),
-        "offset_s": _rounded(event.offset_s, 3),
-        "azimuth_deg": _rounded(event.azimuth_deg, 2),
-        "elevation_deg": _rounded(event.elevation_deg, 2),
-        "score": _rounded(event.score, 3),
-        "time": None if when is None else _time(when(event.onset_s)),
+        "onset_s": rounded(event.onset_s, 3),
+        "offset_s": rounded(event.offset_s, 3),
+        "azimuth_deg": rounded(event.azimuth_deg, 2),
+        "elevation_deg": rounded(event.elevation_deg, 2),
+        "score": rounded(event.score, 3),
+        "time": None if when is None else utc_text(when(event.onset_s)),
         "id": event.id,
         "phase": phase,
     }
@@ -66,9 +74,19 @@ def event_line(item: Event | EventUpdate, when: When | None) -> str:
     return json.dumps(event_record(item, when), ensure_ascii=False)
 
 
-def _time(onset: datetime) -> str:
-    return onset.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def utc_text(time: datetime) -> str:
+    """Format a time with its zone as UTC, ISO 8601 with milliseconds."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _rounded(value: float | None, digits: int) -> float | None:
+@overload
+def rounded(value: float, digits: int) -> float: ...
+
+
+@overload
+def rounded(value: float | None, digits: int) -> float | None: ...
+
+
+def rounded(value: float | None, digits: int) -> float | None:
+    """Round a number for a file; None stays None."""
     return None if value is None else round(float(value), digits) + 0.0  # no -0.0

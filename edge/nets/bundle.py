@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edge.events.decoder import DecodeSettings
-from edge.files import read_bounded, read_bounded_text
+from edge.files import read_bounded, read_bounded_text, write_atomically
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import StftSettings
 from edge.nets.net import LiteRtNet
@@ -242,7 +242,7 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
     nets = {}
     for name, flatbuffer in bundle.flatbuffers.items():
         net = LiteRtNet(flatbuffer)
-        (folder / f"{name}.tflite").write_bytes(flatbuffer)
+        write_atomically(folder / f"{name}.tflite", flatbuffer)
         nets[name] = asdict(
             NetFile(
                 file=f"{name}.tflite",
@@ -251,14 +251,16 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
                 outputs=net.output_shapes,
             )
         )
-    np.save(folder / STATISTICS, np.stack([bundle.mean, bundle.deviation]).astype(np.float32))
+    statistics = BytesIO()
+    np.save(statistics, np.stack([bundle.mean, bundle.deviation]).astype(np.float32))
+    write_atomically(folder / STATISTICS, statistics.getvalue())
     table = asdict(bundle.manifest) | {
         "nets": nets,
-        "statistics_sha256": _digest((folder / STATISTICS).read_bytes()),
+        "statistics_sha256": _digest(statistics.getvalue()),
     }
     if not bundle.manifest.unchecked:
         del table["unchecked"]  # only unchecked bundles have the key, so other readers of manifests need not know it
-    (folder / MANIFEST).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    write_atomically(folder / MANIFEST, json.dumps(table, indent=1) + "\n")
 
 
 def _digest(content: bytes) -> str:

@@ -63,6 +63,11 @@ class Topics:
         """Topic of the retained direction from which a class was last heard, as JSON."""
         return f"{self.prefix}/direction/{slug}"
 
+    @property
+    def live(self) -> str:
+        """Topic of what sounds in each label frame, not retained."""
+        return f"{self.prefix}/live"
+
     def update(self, slug: str) -> str:
         """Topic of updates of the events of a class that are not over, as JSON, not retained."""
         return f"{self.prefix}/update/{slug}"

@@ -1,4 +1,4 @@
-"""Events -> JSON lines for every local program that connects to a socket.
+"""Items -> lines for every local program that connects to a socket: events, or the live stream.
 
 An event loop in its own thread serves the clients. A client that reads too slowly loses whole lines, never parts of
 one; lost lines are counted.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.events.records import When, check_wanted, event_line, is_wanted
+from edge.events.records import ItemText, When, check_wanted, event_text
 from edge.files import is_temporary
 from edge.outputs.line_file import SinkError
 from edge.outputs.refusals import Refusals
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LineServerSettings:
-    """What clients of the line server receive."""
+    """What clients of the sinks lines: receive."""
 
     # ended: one line for each event, when it is over; all: also when it begins, moves, or turns out to be too short
     events: str = "ended"
@@ -44,8 +44,9 @@ class LineServerSettings:
 
 
 class LineServer:
-    """Serves events as JSON lines at `unix:PATH`, `tcp:PORT` (on the loopback address) or `tcp:HOST:PORT`.
+    """Serves lines about events, or what else is asked for.
 
+    It listens at `unix:PATH`, `tcp:PORT` (on the loopback address) or `tcp:HOST:PORT`.
     A Unix socket is open to every user who may enter its folder, just as a loopback port is open to every local user.
 
     Attributes:
@@ -53,21 +54,22 @@ class LineServer:
         dropped: number of lines that slow clients lost.
     """
 
-    def __init__(self, address: str, when: When | None, settings: LineServerSettings | None = None) -> None:
+    def __init__(self, address: str, when: When | None, text: ItemText | None = None, kind: str = "lines") -> None:
         """Begin to listen. A live run goes on and tries it again while the disk cannot be written.
 
         Args:
             address: one of the three forms above.
             when: gives the time of day for seconds of a live source; None for a file.
-            settings: what clients receive; the defaults without them.
+            text: gives the text of an item for the clients, or None if it has none; by default, that of ended events.
+            kind: of the sink, for messages.
 
         Raises:
             ValueError: the address has none of the three forms.
             SinkError: the address cannot be listened at.
         """
-        self._when = when
-        self._events = (settings or LineServerSettings()).events
-        self._name = f"lines:{address}"
+        self._text = text or event_text(when)
+        self._kind = kind
+        self._name = f"{kind}:{address}"
         self._path: Path | None = None
         self._clients: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         self.dropped = 0
@@ -95,13 +97,14 @@ class LineServer:
         return self._thread.is_alive() or self._closed
 
     def emit(self, item: Item) -> None:
-        """Send an event to all clients, and updates where they are wanted; rows are ignored. Never blocks."""
-        if is_wanted(item, self._events):
-            line = (event_line(item, self._when) + "\n").encode()
-            if self._thread.is_alive():
-                self._loop.call_soon_threadsafe(self._broadcast, line)
-            else:
-                self.dropped += 1
+        """Send the text of an item, if it has one, to all clients. Never blocks."""
+        text = self._text(item)
+        if text is None:
+            return
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._broadcast, text.encode())
+        else:
+            self.dropped += 1
 
     def close(self) -> None:
         """Stop listening, give clients at most CLOSE_S to read their buffered lines, then disconnect them."""
@@ -178,17 +181,18 @@ class LineServer:
         log.warning("sink %s: %s: %s", self._name, context["message"], error)
 
     def _listen(self, address: str) -> socket.socket:
-        kind, _, place = address.partition(":")
+        family, _, place = address.partition(":")
         host, _, port = place.rpartition(":")
-        if kind == "unix" and place:
+        if family == "unix" and place:
             self._path = Path(place)
             return self._listen_unix(self._path)
-        if kind == "tcp" and port.isascii() and port.isdecimal() and int(port) < 65536:
+        if family == "tcp" and port.isascii() and port.isdecimal() and int(port) < 65536:
             try:
                 return socket.create_server((host.strip("[]") or LOOPBACK, int(port)), family=_family(host))
             except (OSError, UnicodeError, TypeError) as error:  # UnicodeError, TypeError: malformed host names
                 raise self._sink_error(error) from error
-        raise ValueError(f"sink: got {self._name!r}, wanted lines:unix:PATH, lines:tcp:PORT or lines:tcp:HOST:PORT")
+        kind = self._kind
+        raise ValueError(f"sink: got {self._name!r}, wanted {kind}:unix:PATH, {kind}:tcp:PORT or {kind}:tcp:HOST:PORT")
 
     def _listen_unix(self, path: Path) -> socket.socket:
         """Listen at a path. A socket that a dead process left there is replaced; one in use is an error."""

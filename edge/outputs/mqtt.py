@@ -7,7 +7,8 @@ power cut may cause the numbers of the last `sync_s` seconds to be used again. A
 event twice, and apart from such repetitions in order. No error ends the worker: it logs the error and goes on, and
 `alive` says whether it succeeds.
 
-Updates of events that are not over are worth nothing later: those for which there is no connection are not sent.
+Updates of events that are not over, and the live stream, are worth nothing later: what comes while there is no
+connection is not sent.
 
 Topics: see `edge/outputs/home_assistant.py`. States are not stored: the latest one of each topic is published at the
 start of a session, when it changes, and with every health message.
@@ -22,6 +23,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+from edge.events.live_text import LiveText
 from edge.events.records import When, event_line, event_record
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.home_assistant import (
@@ -44,7 +46,7 @@ from edge.types import Event, EventUpdate, FrameRow, Item
 
 EXPIRY_HEALTH_MESSAGES = 3  # so many missing ones, and Home Assistant shows the states as unavailable
 CLOSE_S = 5.0  # how long waiting events may still be sent after `close`
-_MAX_UPDATES = 100  # that wait to be sent; older ones are dropped
+_MAX_UPDATES = 100  # messages of updates and of the live stream that wait to be sent; older ones are dropped
 _DIRECTION = ("azimuth_deg", "elevation_deg", "score", "time", "id")  # fields of a record that tell of a direction
 _WAKE_INTERVAL_S = 0.25  # longest time between two turns of the worker
 _CLOSE_INTERVAL_S = 0.02  # between two turns after `close`
@@ -55,13 +57,16 @@ log = logging.getLogger(__name__)
 class MqttSink:
     """Sends events to a broker. `emit` never waits for the broker, the network or a flush of the disk."""
 
-    def __init__(self, settings: MqttSettings, when: When | None, device: DeviceInfo) -> None:
+    def __init__(
+        self, settings: MqttSettings, when: When | None, device: DeviceInfo, live: LiveText | None = None
+    ) -> None:
         """Open the outbox and begin to connect.
 
         Args:
             settings: the broker, and what is published.
             when: gives the time of day for seconds of a live source; None for a file.
             device: what is announced about this device.
+            live: formats the live stream, where the settings ask for it.
 
         Raises:
             ValueError: paho-mqtt is not installed, or a file that the settings name cannot be used.
@@ -70,11 +75,12 @@ class MqttSink:
         self._settings = settings
         self._when = when
         self._device = device
+        self._live = live if settings.live else None
         self._topics = Topics(settings.topic_prefix)
         self._slugs = slugs_of(device.class_names)
         self._active_s: dict[int, float] = {}  # class index -> monotonic time at which it was last active
         self._directions: dict[str, str] = {}  # slug -> direction message
-        self._updates: deque[tuple[str, str]] = deque(maxlen=_MAX_UPDATES)  # topic and payload
+        self._updates: deque[tuple[str, str, int]] = deque(maxlen=_MAX_UPDATES)  # topic, payload and QoS
         self._published: dict[str, str] = {}  # topic -> last retained message of this session
         self._health_due_s = 0.0
         self._sync_due_s = 0.0
@@ -108,14 +114,18 @@ class MqttSink:
             self._outbox.append(event_line(item, self._when))
             if not self._settings.sync_s:
                 self._syncer.wake()
-        else:
+        elif isinstance(item, EventUpdate):
             self._take_update(item)
+        elif self._live is not None:
+            self._updates.append((self._topics.live, self._live(item).rstrip("\n"), 0))
+        else:
+            return
         self._worker.wake()
 
     def _take_update(self, item: EventUpdate) -> None:
         record = event_record(item, self._when)
         slug = self._slug(item.event.name)
-        self._updates.append((self._topics.update(slug), json.dumps(record, ensure_ascii=False)))
+        self._updates.append((self._topics.update(slug), json.dumps(record, ensure_ascii=False), 1))
         if item.phase != "discarded":
             self._directions[slug] = json.dumps({name: record[name] for name in _DIRECTION})
             if item.event.name in self._slugs:
@@ -171,7 +181,8 @@ class MqttSink:
         if self._session is not None:
             self._publish_states(self._session, time.monotonic())
             while self._updates:
-                self._session.publish(*self._updates.popleft())
+                topic, payload, qos = self._updates.popleft()
+                self._session.publish(topic, payload, qos=qos)
             self._send_events(self._session)
         else:
             self._updates.clear()

@@ -60,6 +60,7 @@ class MqttSettings:
     # seconds between messages of health and all states, 1 to 1000000; 0 sends no health, and states when they change.
     # After three such times without a message, Home Assistant shows the states as unavailable.
     health_s: float = 60.0
+    live: bool = False  # publish what sounds, each label frame: ten messages a second, with QoS 0
     home_assistant: bool = True  # announce the device to Home Assistant
     discovery_prefix: str = "homeassistant"  # first level of the topics under which Home Assistant discovers devices
 
@@ -115,9 +116,9 @@ class Session:
     client: Any  # paho's
     acknowledged: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)  # ids of messages, as they arrive
 
-    def publish(self, topic: str, payload: str, retain: bool = False) -> int:
-        """Queue a message to be sent with QoS 1, and return its id. Never blocks."""
-        return int(self.client.publish(topic, payload, 1, retain).mid)
+    def publish(self, topic: str, payload: str, retain: bool = False, qos: int = 1) -> int:
+        """Queue a message to be sent, and return its id. Never blocks."""
+        return int(self.client.publish(topic, payload, qos, retain).mid)
 
 
 class Link:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edge.events.records import When
+from edge.events.live_text import LiveSettings, live_text
+from edge.events.records import ItemText, When, event_text
 from edge.events.sink import Outlet
 from edge.outputs.dcase_csv import DcaseSink
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.history_settings import HistorySettings
 from edge.outputs.json_lines import JsonLinesSink
+from edge.outputs.line_client import LineClient
 from edge.outputs.line_file import DEFAULTS, LineFileSettings
 from edge.outputs.line_server import LineServer, LineServerSettings
 from edge.outputs.mqtt import MqttSink
 from edge.outputs.mqtt_link import MqttSettings
 from edge.outputs.null import NullSink
+from edge.types import LiveFrame
 
-WANTED = "jsonl:-, jsonl:FILE, dcase:FILE, history:, mqtt:, lines:unix:PATH, lines:tcp:PORT or null"
+WANTED = (
+    "jsonl:-, jsonl:FILE, dcase:FILE, history:, mqtt:, lines:unix:PATH, lines:tcp:PORT, live:unix:PATH, "
+    "live:tcp:PORT, live:to:HOST:PORT or null"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,7 @@ class SinkSettings:
     jsonl: LineFileSettings = DEFAULTS
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     lines: LineServerSettings = field(default_factory=LineServerSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
     history: HistorySettings = field(default_factory=HistorySettings)
 
 
@@ -60,13 +67,22 @@ def open_sink(
         case ("dcase", _, target) if target:
             return DcaseSink(target, when is not None, replace)
         case ("lines", _, address) if address:
-            return LineServer(address, when, settings.lines)
+            return LineServer(address, when, event_text(when, settings.lines.events))
+        case ("live", _, address) if address.startswith("to:"):
+            return LineClient(address.removeprefix("to:"), _live_text(settings.live, when))
+        case ("live", _, address) if address:
+            return LineServer(address, when, _live_text(settings.live, when), "live")
         case ("history", ":", ""):
             from edge.outputs.history import HistorySink  # loads sqlite3, which no other sink needs
 
             return HistorySink(settings.history, when)
         case ("mqtt", ":", ""):
-            return MqttSink(settings.mqtt, when, device or DeviceInfo())
+            return MqttSink(settings.mqtt, when, device or DeviceInfo(), live_text(settings.live, when))
         case ("null", "", ""):
             return NullSink()
     raise ValueError(f"sink: got {spec!r}, wanted {WANTED}")
+
+
+def _live_text(settings: LiveSettings, when: When | None) -> ItemText:
+    text = live_text(settings, when)
+    return lambda item: text(item) if isinstance(item, LiveFrame) else None

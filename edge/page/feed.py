@@ -19,7 +19,7 @@ from edge.frontend.mel import FilterBank, mel_filters
 from edge.frontend.quantities import decibel, power
 from edge.frontend.stft import StftSettings
 from edge.page.health import StepTimes, step_times
-from edge.types import AudioBlock, EventUpdate, FloatArray, FrameRow, Item, Spectra, TrackFrames
+from edge.types import AudioBlock, Event, EventUpdate, FloatArray, Item, LiveFrame, Spectra, TrackFrames
 
 BANDS = 64
 FLOOR_DB, TOP_DB = -90.0, 0.0  # of the spectrogram: 0 and 255
@@ -58,7 +58,7 @@ class Feed:
         self._power: FloatArray | None = None  # (1, 1, bins), summed over the frames since the last message
         self._frames = 0  # how many these were
         self._answer: TrackFrames | None = None
-        self._rows: list[list[float]] = []
+        self._places: list[tuple[int, float, int, int | None]] = []  # id, time, azimuth and elevation of live events
         self._live: set[int] = set()  # ids of events that are not finished
         self._spent_ms: deque[float] = deque(maxlen=KEPT_STEPS)
 
@@ -77,7 +77,7 @@ class Feed:
         label = spectra.start // self._frames_per_label + 1
         self._heard_s = label * self._label_s
         if not self._to.pages:
-            self._power, self._answer, self._rows = None, None, []
+            self._power, self._answer, self._places = None, None, []
             return
         self._spent_ms.append(spent_ms)
         heard = power(spectra.bins[:, :1]).sum(axis=0, keepdims=True)
@@ -97,22 +97,25 @@ class Feed:
             self._samples = None
         if self._answer is not None:
             message["answer"], self._answer = _answer(self._answer, self._label_s), None
-        if self._rows:
-            message["rows"], self._rows = self._rows, []
+        if self._places:
+            message["places"], self._places = self._places, []
         self._to.send("step", json.dumps(message).encode())
 
     def emit(self, item: Item) -> None:
-        """Send an event that begins, moves or has ended; note a row for the next step."""
-        if isinstance(item, FrameRow):
-            if self._to.pages:
-                at_s = _rounded(item.frame * self._label_s)
-                self._rows.append([item.track, at_s, item.azimuth_deg, item.elevation_deg])
-            return
-        record = event_record(item, self._when) | {"told_s": _rounded(self._heard_s)}
+        """Send an event that begins, moves or has ended; note for the next message where each one is."""
+        if isinstance(item, LiveFrame) and self._to.pages:
+            for event in item.sources:
+                elevation = None if event.elevation_deg is None else round(event.elevation_deg)
+                self._places.append((event.id, _rounded(item.end_s), round(event.azimuth_deg), elevation))
+        elif isinstance(item, Event | EventUpdate):
+            self._send_event(item)
+
+    def _send_event(self, item: Event | EventUpdate) -> None:
         if isinstance(item, EventUpdate) and item.phase != "discarded":
             self._live.add(item.event.id)
         else:
-            self._live.discard(record["id"])
+            self._live.discard((item.event if isinstance(item, EventUpdate) else item).id)
+        record = event_record(item, self._when) | {"told_s": _rounded(self._heard_s)}
         self._to.send("event", json.dumps(record).encode())
 
     def close(self) -> None:

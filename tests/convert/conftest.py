@@ -19,8 +19,8 @@ from convert.data.augment import Augmentation
 from convert.data.cache import FeatureCache
 from convert.losses import ColocLosses
 from convert.quantize import export, ladder
-from convert.scenes.events import SceneSettings
 from convert.scenes.render import make_scenes
+from convert.scenes.settings import SceneSettings
 from convert.systems.coloc import examples as coloc_examples
 from convert.systems.coloc.sizes import CrnnSizes
 from convert.systems.recipe import Recipe, TrainSettings

@@ -2,11 +2,12 @@
 
 import json
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 import pytest
 
+from edge.events.live_text import live_record
 from edge.events.records import event_record
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.home_assistant import Topics, discovery_topic
@@ -15,7 +16,7 @@ from edge.runtime.governor import GovernorStats
 from edge.runtime.pipeline import build_pipeline, build_system
 from edge.runtime.statistics import MachineStats, RunMonitor, RunStats
 from edge.stage_clock import Timing
-from edge.types import Event, FrameRow
+from edge.types import Event, FrameRow, LiveFrame
 from tests.docs.markdown import first_table, first_words, section
 from tests.paths import GOLDEN, ROOT
 
@@ -49,7 +50,7 @@ def documented_types(heading):
     return {re.sub("`", "", row[0]): row[1] for row in first_table(section(PAGE, heading))}
 
 
-JSON_TYPES = {str: "string", float: "number", int: "integer", type(None): "null"}
+JSON_TYPES = {list: "list", str: "string", float: "number", int: "integer", type(None): "null"}
 
 
 def test_event_record():
@@ -59,6 +60,21 @@ def test_event_record():
     for record in (live, of_a_file, {**live, "elevation_deg": None}):
         for name, value in record.items():
             assert JSON_TYPES[type(value)] in types[name], name
+
+
+def test_live_stream():
+    page = section(PAGE, "Live stream")
+    types = {row[0].strip("`"): row[1] for row in first_table(page)}
+    of_a_source = {row[0].strip("`"): row[1] for row in first_table(page[page.index("| field of a source") :])}
+    (line,) = [json.loads(line) for line in page.splitlines() if line.startswith("    {")]
+    for event in (EVENT, replace(EVENT, elevation_deg=None)):
+        for when in (None, lambda end_s: datetime.now(UTC)):
+            record = live_record(LiveFrame(1, 0.2, (event,)), when)
+            assert list(record) == list(types) == list(line)
+            assert list(record["sources"][0]) == list(of_a_source) == list(line["sources"][0])
+            for told, found in ((types, record), (of_a_source, record["sources"][0])):
+                for name, value in found.items():
+                    assert JSON_TYPES[type(value)] in told[name], name
 
 
 def test_the_example_of_a_record_is_one():
@@ -90,6 +106,7 @@ def test_topics():
         topics.direction("SLUG"),
         topics.update("SLUG"),
         topics.event("SLUG"),
+        topics.live,
         discovery_topic("homeassistant", "NODE"),
     }
     assert set(documented("MQTT")) & produced == produced

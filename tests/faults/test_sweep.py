@@ -86,15 +86,19 @@ def test_a_fault_at_some_calls(sweep, undisturbed):
     check(sweep(cases), undisturbed)
 
 
+def cases_at_every_call(last, count, turn):
+    """The errors take turns over the calls, beginning with that of this turn: in all turns, each call meets each."""
+    return [{"first": n, "count": count, "errno": ERRORS[(n + turn) % len(ERRORS)]} for n in range(1, last + 1)]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("count", [1, 3, FOR_GOOD])
-def test_a_fault_at_every_call(sweep, undisturbed, capsys, count):
-    """The errors take turns, so that each kind of call meets each of them."""
+@pytest.mark.parametrize("turn", range(len(ERRORS)))
+def test_a_fault_at_every_call(sweep, undisturbed, capsys, turn, count):
     last = undisturbed["seen"] + 10  # the number differs a little from run to run, as threads share it
-    cases = [{"first": n, "count": count, "errno": ERRORS[n % len(ERRORS)]} for n in range(1, last + 1)]
-    summary = check(sweep(cases), undisturbed)
+    summary = check(sweep(cases_at_every_call(last, count, turn)), undisturbed)
     with capsys.disabled():
-        print(f"\n{count} faults at each of {last} calls, no broker: {summary}")
+        print(f"\n{count} faults at each of {last} calls, no broker, turn {turn}: {summary}")
 
 
 @pytest.fixture
@@ -131,13 +135,13 @@ def test_a_broker_gets_what_is_acknowledged(with_broker, undisturbed):
 
 @pytest.mark.long
 @pytest.mark.parametrize("count", [1, 3, FOR_GOOD])
-def test_a_fault_at_every_call_with_a_broker(with_broker, undisturbed, capsys, count):
+@pytest.mark.parametrize("turn", range(len(ERRORS)))
+def test_a_fault_at_every_call_with_a_broker(with_broker, undisturbed, capsys, turn, count):
     (quiet,) = with_broker([{"first": FOR_GOOD, "count": 0, "errno": 0}])
     last = quiet["seen"] + 10
-    cases = [{"first": n, "count": count, "errno": ERRORS[n % len(ERRORS)]} for n in range(1, last + 1)]
-    summary = check(with_broker(cases), undisturbed)
+    summary = check(with_broker(cases_at_every_call(last, count, turn)), undisturbed)
     with capsys.disabled():
-        print(f"\n{count} faults at each of {last} calls, with a broker: {summary}")
+        print(f"\n{count} faults at each of {last} calls, with a broker, turn {turn}: {summary}")
 
 
 def test_the_judge_finds_what_is_wrong():

@@ -39,3 +39,5 @@ class ClipSource:
     name: str
     packages: tuple[Package, ...]
     jobs: Callable[[Mapping[str, Path]], Sequence[ClipJob]]  # package name -> folder in which it is unpacked
+    licences: tuple[str, ...] = ()  # those that its clips may have, for `seld-convert clips --list`
+    version: str = ""  # changes whenever the clips do, though the packages do not

@@ -27,6 +27,11 @@ def interferer(rng: np.random.Generator) -> Signal:
     return kinds[int(rng.integers(len(kinds)))](rng)
 
 
+def background(_thing: np.random.Generator, take: np.random.Generator) -> Signal:
+    """Make one of the sounds of `interferer`; the thing is only the place where it is recorded."""
+    return interferer(take)
+
+
 def wind(rng: np.random.Generator, seconds: float | None = None) -> Signal:
     """Make gusts of wind with a low whistle, 2-6 s unless `seconds` is given."""
     n = length(seconds or rng.uniform(2.0, 6.0))

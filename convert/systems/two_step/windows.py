@@ -23,6 +23,7 @@ from convert.data.cache import FeatureCache
 from convert.processes import process_pool
 from convert.systems.recipe import Recipe
 from convert.systems.two_step.recordings import Hearing, Step1Answers, hearing_maps, hearing_windows, window_type
+from edge.files import write_atomically
 from edge.frontend.maps import FeatureExtractor
 from edge.systems.two_step.window import DOA_MAPS, SED_MAPS
 from edge.types import FloatArray
@@ -70,7 +71,7 @@ def fusion_windows(recipe: Recipe, nets: Mapping[str, keras.Model], cache: Featu
             raise ValueError(f"{cache.folder}: got no windows of these nets, wanted the recordings to make them")
         index.unlink(missing_ok=True)  # a file that is half written has no index
         _write_windows(cache, recipe, nets, jobs)
-        index.write_text(json.dumps(described))
+        write_atomically(index, json.dumps(described))
     return load_windows(recipe, cache.folder)
 
 

@@ -24,8 +24,8 @@ from convert.data.recordings import LabelledRecording
 from convert.data.scene_folders import read_array, read_class_names, scene_names
 from convert.data.tracks import label_tracks
 from convert.scenes.capsules import encode
-from convert.scenes.events import SceneSettings
 from convert.scenes.render import make_scenes
+from convert.scenes.settings import SceneSettings
 from edge.arrays.profile import load_array
 from edge.audio.wav import read_wav, write_wav
 from edge.frontend.maps import FeatureExtractor, FeatureSettings

@@ -10,9 +10,10 @@ import soundfile
 from convert.clips.library import active_hops, load_clip_library
 from convert.data.scene_folders import read_array
 from convert.scenes.capsules import Mismatch, capsule_response, encode
-from convert.scenes.events import SceneSettings, _varied, draw_events, level_db
+from convert.scenes.events import _varied, draw_events, level_db
 from convert.scenes.render import make_scenes
 from convert.scenes.scene import make_scene
+from convert.scenes.settings import SceneSettings
 from edge.arrays.profile import load_array
 from edge.geometry import angle_between_deg, unit_vector
 from edge.scoring.annotations import read_annotations

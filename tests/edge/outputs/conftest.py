@@ -3,6 +3,7 @@
 import pytest
 
 import edge.outputs.mqtt
+from edge.events.live_text import LiveSettings, live_text
 from edge.outputs.mqtt import MqttSink
 from edge.outputs.mqtt_link import MqttSettings
 from tests.edge.outputs.mqtt_events import DEVICE
@@ -51,7 +52,8 @@ def opened(tmp_path, quick):
 
     def open_mqtt(port, when=None, **settings):
         defaults = {"host": "127.0.0.1", "prefix": "seld/pi", "client_id": "pi", "outbox": str(tmp_path / "outbox")}
-        sinks.append(MqttSink(MqttSettings(**defaults | {"port": port} | settings), when, DEVICE))
+        settings_of_test = MqttSettings(**defaults | {"port": port} | settings)
+        sinks.append(MqttSink(settings_of_test, when, DEVICE, live_text(LiveSettings(), when)))
         return sinks[-1]
 
     yield open_mqtt

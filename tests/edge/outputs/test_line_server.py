@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from edge.events.live_text import LiveSettings
 from edge.outputs import line_server
 from edge.outputs.line_file import SinkError
 from edge.outputs.line_server import LineServer
 from edge.outputs.refusals import Refusals
-from edge.outputs.sinks import open_sink
-from edge.types import Event, FrameRow
+from edge.outputs.sinks import SinkSettings, open_sink
+from edge.types import Event, EventUpdate, FrameRow, LiveFrame
 
 BELL = Event("bell", 1.0, 2.5, 30.0, -20.0, 0.9)
 
@@ -116,6 +117,20 @@ def test_a_slow_client_loses_whole_lines(opened, connected, caplog):
         onsets = [json.loads(line)["onset_s"] for line in lines.read().splitlines()[:-1]]
     assert onsets == sorted(onsets) and len(onsets) >= 1000
     assert got + dropped <= 2 * many
+
+
+def test_live_frames_are_a_stream_of_their_own(connected, tmp_path):
+    events, live = open_sink("lines:tcp:0"), open_sink("live:tcp:0", None, SinkSettings(live=LiveSettings("odas")))
+    clients = [connected(each) for each in (events, live)]
+    for server in (events, live):
+        for item in (LiveFrame(0, 0.1, ()), EventUpdate("begin", BELL), BELL, FrameRow(0, 0, 0, 1, 2)):
+            server.emit(item)
+        server.close()
+    of_events, of_live = (client.makefile().read() for client in clients)
+    assert [json.loads(line)["phase"] for line in of_events.splitlines()] == ["end"]
+    assert json.loads(of_live)["timeStamp"] == 1
+    with pytest.raises(ValueError, match=r"^sink: got 'live:udp:1', wanted live:unix:PATH, live:tcp:PORT or live:tcp"):
+        open_sink("live:udp:1")
 
 
 def test_clients_may_read_buffered_lines_after_close(opened, connected):

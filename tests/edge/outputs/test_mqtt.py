@@ -13,7 +13,7 @@ import edge.outputs.mqtt
 from edge.audio.wav import write_wav
 from edge.cli import main
 from edge.outputs.outbox import Outbox
-from edge.types import Event, EventUpdate, FrameRow
+from edge.types import Event, EventUpdate, FrameRow, LiveFrame
 from tests.edge.mqtt_broker import LIMIT_S, Subscriber, eventually, free_port
 from tests.edge.outputs.mqtt_events import bell
 
@@ -59,6 +59,17 @@ def test_updates_and_the_direction_of_a_class(broker, subscriber, opened):
         "seld/pi/active/female_speech"
     )
     assert "ON" in subscriber.said("seld/pi/active/female_speech") and subscriber.seqs() == []
+
+
+def test_live_stream_where_it_is_wanted(broker, subscriber, opened):
+    silent, sink = LiveFrame(0, 0.1, ()), opened(broker.port, live=True)
+    eventually(lambda: sink.emit(silent) or subscriber.said("seld/pi/live"))
+    assert json.loads(subscriber.said("seld/pi/live")[0]) == {"frame": 0, "end_s": 0.1, "time": None, "sources": []}
+    assert {message.qos for message in subscriber.messages if message.topic == "seld/pi/live"} == {0}
+    sink.close()
+    sink = opened(broker.port, outbox=str(sink._settings.outbox) + "2")
+    sink.emit(silent)
+    assert not sink._updates
 
 
 def test_updates_are_not_kept_for_a_later_connection(broker, subscriber, opened):

@@ -30,7 +30,7 @@ export function takeStep(message) {
     state.classes = message.answer.classes;
     state.guesses = message.answer.sources;
   }
-  for (const [id, t, azimuth, elevation] of message.rows ?? []) state.live.get(id)?.points.push({ t, azimuth, elevation });
+  for (const [id, t, azimuth, elevation] of message.places ?? []) state.live.get(id)?.points.push({ t, azimuth, elevation });
   while (state.segments.length && last(state.segments[0].points).t < state.now - WINDOW_S) state.segments.shift();
 }
 
@@ -56,7 +56,7 @@ export function keepLive(ids) {
   for (const id of [...state.live.keys()]) if (!ids.includes(id)) end(id, null);
 }
 
-/** The way of a live event: its decided directions, and until there are any, the one at which it began. */
+/** The way of a live event: its directions so far, and until there are any, the one at which it began. */
 export function wayOf(event) {
   const way = event.points.length ? event.points : [event.first];
   return [...way, { ...last(way), t: Math.max(last(way).t, state.now - event.lagS) }];

@@ -1,0 +1,1 @@
+"""Pinned packages of public registries -> folders with their files."""
