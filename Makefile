@@ -20,12 +20,13 @@ demo: $(VENV)/.device
 test: tools lint pytest
 
 # Debian packages that tests use, each with a file of it: synthesized speech, a broker, checks of scripts and of sound
-# definitions, a compiler and headers for PyAudio and a fake microphone, and an emulator of a Raspberry Pi. Tests of what
+# definitions, a compiler and headers for PyAudio and a fake microphone, and an emulator of a Raspberry Pi, and a browser. Tests of what
 # cannot be installed are skipped and say so.
 TOOLS = espeak-ng:/usr/bin/espeak-ng mosquitto:/usr/sbin/mosquitto shellcheck:/usr/bin/shellcheck \
   alsa-utils:/usr/bin/arecord udev:/usr/bin/udevadm gcc:/usr/bin/gcc libc6-dev:/usr/include/stdio.h \
   libasound2-dev:/usr/include/alsa/pcm_external.h portaudio19-dev:/usr/include/portaudio.h \
-  qemu-user-static:/usr/bin/qemu-aarch64-static mmdebstrap:/usr/bin/mmdebstrap
+  qemu-user-static:/usr/bin/qemu-aarch64-static mmdebstrap:/usr/bin/mmdebstrap \
+  chromium:/usr/bin/chromium
 tools:
 	@missing=""; for tool in $(TOOLS); do \
 	  test -e $${tool#*:} || command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool%%:*}"; done; \

@@ -106,7 +106,7 @@ install_python_packages() {
     $dry_run || wheel=$(find "$build" -name 'seld_edge-*.whl')
   fi
   run "${pip[@]}" install --force-reinstall --no-deps "${from[@]}" "${wheel:-seld_edge-*.whl}" # even if the version is the same
-  run "${pip[@]}" install "${from[@]}" "${wheel:-seld_edge-*.whl}[mqtt,metrics]" "${versions[@]}"
+  run "${pip[@]}" install "${from[@]}" "${wheel:-seld_edge-*.whl}[mqtt,metrics,page]" "${versions[@]}"
 }
 
 dry_run=false apt=true service=true wheels='' wheel='' root=/opt/seld-edge build=BUILD version='' versions=()

@@ -200,7 +200,7 @@ def test_nets_and_arrays_load_neither_microphone_nor_outputs(modules):
 BLOCKED = """
 import sys
 blocked = {"tensorflow", "keras", "convert", "bench", "tqdm", "matplotlib", "pyroomacoustics"}
-extras = {"pyaudio", "paho", "soundfile", "prometheus_client", "tomlkit"}  # of the device
+extras = {"pyaudio", "paho", "soundfile", "prometheus_client", "tomlkit", "starlette", "uvicorn"}  # of the device
 blocked |= extras
 
 class Blocker:
@@ -228,7 +228,7 @@ for name in names:
         needing.add(name)
 loaded = {"edge.cli", "edge.commands.live", "edge.outputs.sinks", "edge.systems.coloc.build", "edge.audio.microphone"}
 assert loaded <= set(names) - needing, names
-assert {name.rpartition(".")[0] for name in needing} <= {"edge.outputs", "edge.device"}, needing
+assert {name.rpartition(".")[0] for name in needing} <= {"edge.outputs", "edge.page", "edge.device"}, needing
 assert not blocked & {name.split(".")[0] for name in sys.modules}
 from edge.cli import main
 sys.exit(main(["models"]))

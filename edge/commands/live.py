@@ -12,7 +12,7 @@ from edge.audio.sources import Source, open_source
 from edge.audio.stream_time import StreamTime
 from edge.audio.tap import tapped
 from edge.commands.introduction import introduce
-from edge.commands.page import shown_page
+from edge.commands.page import shown_pages
 from edge.commands.reloader import Reloader
 from edge.events.records import When
 from edge.nets.bundle import Bundle, load_bundle
@@ -77,7 +77,7 @@ def listen(
         _open_sinks(settings, device, when, monitor, stack)
         clips = _open_clips(settings, bundle, array, pipeline, when, monitor, stack)
         monitor.reports |= stack.enter_context(published_metrics(settings.prometheus, monitor.stats, device))
-        page = stack.enter_context(shown_page(settings, bundle, array, source, when, pipeline, monitor))
+        page = stack.enter_context(shown_pages(settings, bundle, array, source, when, pipeline, monitor))
         introduce(source, array, bundle, list(monitor.sinks), pipeline.latency_s)
 
         def change(wanted: RunSettings) -> None:
@@ -86,9 +86,7 @@ def listen(
 
         reloader = stack.enter_context(Reloader(settings, reread, change))
         blocks = reloader.between(interruption.until_stopped(source if when is None else when.followed(source)))
-        blocks = tapped(blocks, clips)
-        if page is not None:
-            blocks = page.feed.tapped(blocks)
+        blocks = tapped(blocks, [*clips, *page])
         blocks = reported(blocks, pipeline, lambda: reloader.settings.metrics_minutes, monitor.stats)
         blocks = supervised(blocks, pipeline, monitor.status, dead=monitor.dead_workers)
         run(blocks, pipeline, [monitor.counter, *monitor.sinks.values()])

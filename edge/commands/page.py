@@ -13,7 +13,7 @@ from edge.audio.sources import Source
 from edge.events.records import When
 from edge.nets.bundle import Bundle
 from edge.page.health import StepTimes, health_record
-from edge.page.page import Page, open_page
+from edge.page.page import Files, Page, open_page
 from edge.run_settings import RunSettings
 from edge.runtime.pipeline import Pipeline
 from edge.runtime.statistics import RunMonitor
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def shown_page(
+def shown_pages(
     settings: RunSettings,
     bundle: Bundle,
     array: ArrayProfile,
@@ -30,7 +30,7 @@ def shown_page(
     when: When | None,
     pipeline: Pipeline,
     monitor: RunMonitor,
-) -> Iterator[Page | None]:
+) -> Iterator[list[Page]]:
     """Serve the page of a run until the `with` block ends, and enter it into the monitor as a sink.
 
     Args:
@@ -43,14 +43,14 @@ def shown_page(
         monitor: observes the run.
 
     Yields:
-        The page; None where the settings want none.
+        The page; nothing where the settings want none.
 
     Raises:
         ValueError: as `open_page`.
         OSError: as `open_page`.
     """
     if not settings.page.enabled:
-        yield None
+        yield []
         return
     best_level = None if pipeline.governor is None else pipeline.governor.stats().level
 
@@ -69,9 +69,12 @@ def shown_page(
         "latency_s": round(pipeline.latency_s, 2),
         "rate_hz": bundle.manifest.stft.sample_rate_hz,
         "budget_ms": settings.budget.step_ms,
+        "clips": settings.clips.folder is not None,
     }
-    with open_page(settings.page, about, bundle.manifest.stft, when, settings.budget.step_ms, health) as page:
+    database = settings.history.database if "history:" in settings.sinks else None
+    files = Files(database, settings.clips.folder)
+    with open_page(settings.page, about, bundle.manifest.stft, when, settings.budget.step_ms, health, files) as page:
         monitor.sinks["page"] = page
         pipeline.observer = page.feed
         log.warning("page: open %s in a browser", page.url)
-        yield page
+        yield [page]

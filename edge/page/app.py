@@ -39,7 +39,7 @@ def page_app(
     settings: PageSettings,
     doorman: Doorman,
     hub: Hub,
-    history: Callable[[], History],
+    history: History,
     about: Mapping[str, Any],
     tell: Callable[[Mapping[str, Any]], None],
 ) -> Guard:
@@ -49,7 +49,7 @@ def page_app(
         settings: the table [page].
         doorman: knows who may see what.
         hub: the open pages.
-        history: gives what answers questions about finished events.
+        history: answers questions about finished events.
         about: what a page has to know about the run, ready for JSON.
         tell: hands a message to the run.
     """
@@ -86,14 +86,14 @@ def page_app(
 
     async def events(request: Request) -> Response:
         query = _query(request)
-        return _json(await asyncio.to_thread(history().events, query))
+        return _json(await asyncio.to_thread(history.events, query))
 
     async def counts(request: Request) -> Response:
         query = _query(request)
-        return _json(asdict(await asyncio.to_thread(history().counts, query)))
+        return _json(asdict(await asyncio.to_thread(history.counts, query)))
 
     async def clip(request: Request) -> Response:
-        path = await asyncio.to_thread(history().clip, request.path_params["name"])
+        path = await asyncio.to_thread(history.clip, request.path_params["name"])
         if path is None:
             return JSONResponse({"error": "there is no such clip"}, 404)
         return FileResponse(path, headers={"cache-control": "private, max-age=3600"})

@@ -18,10 +18,19 @@ from edge.page.health import StepTimes
 from edge.page.password import read_password, read_token
 from edge.page.process import ServerProcess
 from edge.page.settings import PageSettings
+from edge.types import AudioBlock, Item
 
 HEALTH_S = 2.0  # between two messages about the health of the run
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What the page shows of earlier runs."""
+
+    database: str | None = None  # of the sink history:
+    clips: str | None = None  # folder of the clips
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,11 @@ class Page:
         """Number of messages that the server did not take in time. Any thread may ask."""
         return self.server.dropped
 
-    def emit(self, item: Any) -> None:
+    def hear(self, block: AudioBlock) -> None:
+        """Take a block on its way to the loop."""
+        self.feed.hear(block)
+
+    def emit(self, item: Item) -> None:
         """Take an item of the loop."""
         self.feed.emit(item)
 
@@ -58,6 +71,7 @@ def open_page(
     when: When | None,
     budget_ms: float,
     health: Callable[[StepTimes | None], Mapping[str, Any]],
+    files: Files | None = None,
     asked: Callable[[Mapping[str, Any]], None] = lambda message: None,
 ) -> Iterator[Page]:
     """Serve the page until the `with` block ends.
@@ -69,6 +83,7 @@ def open_page(
         when: gives the time of day for seconds of a live source; None for a file.
         budget_ms: time that a step may take.
         health: makes the record of the run's health; called from another thread.
+        files: what is shown of earlier runs; nothing by default.
         asked: takes what a page asks of the run, in another thread.
 
     Raises:
@@ -88,6 +103,7 @@ def open_page(
         "about": about,
         "password": None if password is None else str(password),
         "token": token,
+        "files": asdict(files or Files()),
     }
     listener = listen(settings)
     with ServerProcess(listener, given) as server:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 KEPT = 2000
 MOST_ANSWERED = 500
 HOURS = 24
-ROSE_BINS = 24
+ROSE_BINS = 36
 
 Record = dict[str, Any]
 
@@ -34,7 +34,7 @@ class Counts:
     """Numbers of events."""
 
     hours: Mapping[str, list[int]]  # (24,) by class, from `since_s` of the query
-    rose: list[int]  # (24,) by azimuth: the first bin is centred on the front, the others follow counter-clockwise
+    rose: Mapping[str, list[int]]  # (36,) by class: 0 to 10 degrees, the others follow counter-clockwise
 
 
 class History(Protocol):
@@ -77,12 +77,13 @@ class Recent:
         """Count by hour and direction."""
         first_s = query.since_s or 0.0
         hours: dict[str, list[int]] = {}
-        rose = [0] * ROSE_BINS
+        rose: dict[str, list[int]] = {}
         for record in self._matching(query):
             hour = int((record["at_s"] - first_s) // 3600)
             if 0 <= hour < HOURS:
                 hours.setdefault(record["class"], [0] * HOURS)[hour] += 1
-            rose[round(record["azimuth_deg"] * ROSE_BINS / 360.0) % ROSE_BINS] += 1
+            azimuth_bin = int(record["azimuth_deg"] % 360.0 * ROSE_BINS / 360.0) % ROSE_BINS
+            rose.setdefault(record["class"], [0] * ROSE_BINS)[azimuth_bin] += 1
         return Counts(hours, rose)
 
     def clip(self, name: str) -> Path | None:

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -24,8 +25,9 @@ from edge.page.access import Doorman
 from edge.page.app import page_app
 from edge.page.hub import Hub, event
 from edge.page.password import PasswordHash
-from edge.page.recent import Recent
+from edge.page.recent import History, Recent
 from edge.page.settings import PageSettings
+from edge.page.stored import Stored
 
 MOST_MESSAGE_BYTES = 2**18
 IDLE_S = 10.0  # a connection that does nothing for so long, or up to twice that, is closed
@@ -50,17 +52,19 @@ class Server:
 
         Args:
             channel: leads to the run.
-            given: the first message: `settings`, `about`, `password` and `token`.
+            given: the first message: `settings`, `about`, `password`, `token` and `files`.
         """
         self.settings = PageSettings(**{key: _tuples(value) for key, value in given["settings"].items()})
         self._channel = channel
         self._recent = Recent()
+        database, clips = (value and Path(value) for value in given["files"].values())
+        history: History = Stored(database, clips, self._recent) if database else self._recent
         self._live: dict[int, bytes] = {}  # events that are not finished, by id
         self._health = b""
         password = PasswordHash.parse(given["password"]) if given["password"] else None
         self.hub = Hub(self.settings.max_pages, self._first, self._tell_pages)
         doorman = Doorman(password, given["token"])
-        self.app = page_app(self.settings, doorman, self.hub, lambda: self._recent, given["about"], self._tell)
+        self.app = page_app(self.settings, doorman, self.hub, history, given["about"], self._tell)
 
     def take(self, message: bytes) -> None:
         """Take a message of the run: a kind, a line feed and JSON."""

@@ -103,7 +103,7 @@ def test_a_dry_run_prints_everything_and_does_nothing(tmp_path, install, command
         "run env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends python3-pyaudio",
     ]
     pip = [line for line in said if " pip " in line]
-    assert pip[-1].endswith(f"[mqtt,metrics] --constraint {ROOT}/constraints.txt")
+    assert pip[-1].endswith(f"[mqtt,metrics,page] --constraint {ROOT}/constraints.txt")
     assert f"run {sys.executable} -m venv --clear --system-site-packages {venv}" in said
     assert said[-3:-1] == [
         f"run ln -sfn {venv}/bin/seld-edge /usr/local/bin/seld-edge",

@@ -54,12 +54,18 @@ class Served:
 
 
 @contextmanager
-def served(password=None, token=None, about=ABOUT, **settings):
+def served(password=None, token=None, about=ABOUT, database=None, clips=None, **settings):
     """Serve a page at a free port."""
     settings = PageSettings(port=0, **settings)
     listener = listen(settings)
     hashed = None if password is None else str(PasswordHash.of(password))
-    given = {"settings": asdict(settings), "about": about, "password": hashed, "token": token}
+    given = {
+        "settings": asdict(settings),
+        "about": about,
+        "password": hashed,
+        "token": token,
+        "files": {"database": database, "clips": clips},
+    }
     with ServerProcess(listener, given) as server:
         made = Served(server, listener.getsockname()[1])
         server.listen(lambda: None, 3600.0, made.asked.append)

@@ -76,7 +76,7 @@ def test_what_is_heard_is_shown(page, browser):
     assert begun_s == 3.0 and shown_s - begun_s <= 1.0  # in seconds of the stream: the machine may be slow
     at = dot.get_attribute("cx"), dot.get_attribute("cy")
     assert tuple(map(float, at)) == pytest.approx((-50.0, 0.0), abs=0.1)  # left, level
-    play(page, visit, 1.0, 3.0, rows=[[7, 3.0, 0, 90]])
+    play(page, visit, 1.0, 3.0, places=[[7, 3.0, 0, 90]])
     visit.wait("() => Math.abs(document.querySelector('circle.dot').getAttribute('cy')) < 0.2 "
                "&& Math.abs(document.querySelector('circle.dot').getAttribute('cx')) < 0.2")  # fmt: skip
 
@@ -95,7 +95,7 @@ def test_what_is_heard_is_shown(page, browser):
     visit.wait("document.querySelectorAll('#events tr').length === 1")
     assert visit.page.locator("#events tr").get_attribute("data-class") == "bell"
     assert visit.page.locator("#day tbody th").all_inner_texts() == ["bell"]
-    assert visit.page.locator("#rose-words").inner_text() == "1 events; most of them, 1, from front left, 30°."
+    assert visit.page.locator("#rose-words").inner_text() == "Events: 1. Most of them, 1, came from front left, 35°."
     visit.page.select_option("#by-class", "")
     visit.page.select_option("#by-sector", "door")
     visit.wait("document.querySelectorAll('#events tr').length === 1")

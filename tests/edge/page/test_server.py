@@ -105,7 +105,7 @@ def test_events_by_filters(page):
     midnight_s = second_s - 10 * 3600
     counts = page.ask(f"/api/counts?since_s={midnight_s}&until_s={midnight_s + 86400}")[2]
     assert counts["hours"] == {name: [0] * 10 + [1] + [0] * 13 for name in ("bell", "speech")}
-    assert counts["rose"] == [0] * 18 + [2] + [0] * 5
+    assert counts["rose"] == {name: [0] * 27 + [1] + [0] * 8 for name in ("bell", "speech")}
     assert now_s  # the events lie in another time than now
 
 

@@ -8,7 +8,8 @@ import { classColour } from "./look.js";
 import { state } from "./state.js";
 import { direction, localDay, spoken } from "./words.js";
 
-let counts = { hours: {}, rose: [] };
+const BINS = 36; // of 10 degrees, counter-clockwise from the front
+let counts = { hours: {}, rose: {} };
 
 /** Show today, and have `changed` called for another day. */
 export function startCounts(changed) {
@@ -59,28 +60,34 @@ function showHour(hour) {
 }
 
 function drawRose() {
-  const { rose } = counts;
-  const wide = 360 / rose.length;
-  const most = Math.max(1, ...rose);
-  const radius = (count) => RADIUS * Math.sqrt(count / most); // areas are what eyes compare
-  const parts = [0.25, 0.5, 0.75, 1].map((share) => svg("circle", { r: RADIUS * Math.sqrt(share), class: "grid" }));
+  const rows = Object.entries(counts.rose);
+  const sums = Array.from({ length: BINS }, (_, bin) => rows.reduce((sum, [, row]) => sum + row[bin], 0));
+  const wide = 360 / BINS;
+  const most = Math.max(1, ...sums);
+  const radius = (count) => 4 + (RADIUS - 4) * Math.sqrt(count / most); // areas are what eyes compare
+  const parts = [0.25, 0.5, 0.75, 1].map((share) => svg("circle", { r: radius(share * most), class: "grid" }));
   for (const [name, x, y] of [["front", 0, -110], ["left", -113, 0], ["back", 0, 110], ["right", 114, 0]]) {
     parts.push(svg("text", { x, y, class: name === "front" ? "tick front" : "tick" }, name));
   }
-  const { class: only } = filters();
-  rose.forEach((count, bin) => {
-    if (!count) return;
-    const path = wedge((bin - 0.5) * wide + 0.6, (bin + 0.5) * wide - 0.6, 4, Math.max(6, radius(count)));
-    const petal = svg("path", { d: path, class: "petal" });
-    if (only) petal.style.fill = classColour(state.about.classes.indexOf(only));
-    petal.append(svg("title", {}, `${count} from ${direction(signed(bin * wide), null)}`));
-    parts.push(petal);
-  });
-  const total = rose.reduce((sum, count) => sum + count, 0);
-  const best = rose.indexOf(Math.max(...rose));
-  const words = total ? `${total} events; most of them, ${rose[best]}, from ${direction(signed(best * wide), null)}` : "No events";
+  for (let bin = 0; bin < BINS; bin++) {
+    let inner = 0;
+    for (const [name, row] of rows) {
+      if (!row[bin]) continue;
+      const path = wedge(bin * wide + 0.4, (bin + 1) * wide - 0.4, radius(inner), radius(inner + row[bin]));
+      const petal = svg("path", { d: path, class: "petal", fill: classColour(state.about.classes.indexOf(name)) });
+      petal.append(svg("title", {}, `${spoken(name)}: ${row[bin]} from ${middle(bin)}`));
+      parts.push(petal);
+      inner += row[bin];
+    }
+  }
+  const total = sums.reduce((sum, count) => sum + count, 0);
+  const best = sums.indexOf(Math.max(...sums));
+  const words = total ? `Events: ${total}. Most of them, ${sums[best]}, came from ${middle(best)}.` : "No events.";
   byId("rose").replaceChildren(svg("title", { id: "rose-name" }, words), ...parts);
-  byId("rose-words").textContent = `${words}.`;
+  byId("rose-words").textContent = words;
 }
 
-const signed = (azimuth) => (azimuth > 180 ? azimuth - 360 : azimuth);
+function middle(bin) {
+  const azimuth = ((bin + 0.5) * 360) / BINS;
+  return direction(azimuth > 180 ? azimuth - 360 : azimuth, null);
+}

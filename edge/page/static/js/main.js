@@ -13,7 +13,7 @@ import { keepLive, state, takeEvent, takeStep } from "./state.js";
 import { direction, spoken } from "./words.js";
 
 const COUNT_MS = 5000; // between two questions for counts while events end
-const FRAME_MS = 90; // between two drawings: steps come every 100 ms
+const FRAME_MS = 90; // between two drawings: steps come every 200 ms
 const ANNOUNCE_MS = 8000; // between two announcements to a screen reader
 const STATES = { live: "Listening", paused: "Paused", lost: "Connection lost", connecting: "Connecting" };
 
@@ -140,7 +140,9 @@ function countSoon() {
   counting = true;
   setTimeout(() => {
     counting = false;
-    if (!document.hidden) loadCounts();
+    if (document.hidden) return;
+    loadCounts();
+    if (state.about.clips) loadEvents(); // by now the clip of an event is there
   }, COUNT_MS);
 }
 

@@ -2,7 +2,8 @@
 
 export const WINDOW_S = 120;
 export const BANDS = 64;
-const COLUMNS = WINDOW_S * 10;
+const PER_SECOND = 5; // messages
+const COLUMNS = WINDOW_S * PER_SECOND;
 const TRAIL_S = 8;
 
 export const state = {
@@ -19,7 +20,7 @@ export const state = {
 
 /** Take a message of the kind `step`. */
 export function takeStep(message) {
-  const gap = Math.round((message.t - state.now) * 10);
+  const gap = Math.round((message.t - state.now) * PER_SECOND);
   if (state.now && (gap < 0 || gap > COLUMNS)) forget();
   for (let missed = 1; missed < Math.min(gap, COLUMNS); missed++) addColumn(null);
   addColumn(message.mel);
@@ -29,7 +30,7 @@ export function takeStep(message) {
     state.classes = message.answer.classes;
     state.guesses = message.answer.sources;
   }
-  for (const [id, t, azimuth, elevation] of message.rows ?? []) state.live.get(id)?.points.push({ t, azimuth, elevation });
+  for (const [id, t, azimuth, elevation] of message.places ?? []) state.live.get(id)?.points.push({ t, azimuth, elevation });
   while (state.segments.length && last(state.segments[0].points).t < state.now - WINDOW_S) state.segments.shift();
 }
 
@@ -55,7 +56,7 @@ export function keepLive(ids) {
   for (const id of [...state.live.keys()]) if (!ids.includes(id)) end(id, null);
 }
 
-/** The way of a live event: its decided directions, and until there are any, the one at which it began. */
+/** The way of a live event: its directions so far, and until there are any, the one at which it began. */
 export function wayOf(event) {
   const way = event.points.length ? event.points : [event.first];
   return [...way, { ...last(way), t: Math.max(last(way).t, state.now - event.lagS) }];
