@@ -41,6 +41,7 @@ SAMPLE_VALUES: dict[str, object] = {
     "source": "mic",
     "stats": "/tmp/seld-edge-stats.json",
     "budget.governor": True,
+    "clips.folder": "clips",
     "microphone.device": "ReSpeaker",
     "mqtt.port": 1883,
     "mqtt.ca_file": "/etc/ssl/certs/broker.pem",
