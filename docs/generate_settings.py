@@ -41,6 +41,7 @@ SAMPLE_VALUES: dict[str, object] = {
     "source": "mic",
     "stats": "/tmp/seld-edge-stats.json",
     "budget.governor": True,
+    "clips.folder": "clips",
     "microphone.device": "ReSpeaker",
     "clips.folder": "/var/lib/seld-edge/clips",
     "page.password_file": "/etc/seld-edge/page-password",

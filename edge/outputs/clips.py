@@ -124,15 +124,18 @@ class Clips:
         return self._worker.alive
 
     def hear(self, block: AudioBlock) -> None:
-        """Keep a block in the ring, and cut out the events that are complete with it."""
+        """Keep a block in the ring, and cut out the events that were complete before it.
+
+        What the loop found in the block before has been told by now, so speech in it is known.
+        """
         if not len(block.samples):
             return
+        while self._cuts and self._cuts[0].ready <= self._end:
+            self._cut_out(self._cuts.popleft())
         self._blocks.append(block)
         self._end = block.start + len(block.samples)
         while self._blocks[0].start + len(self._blocks[0].samples) <= self._end - self._ring_samples:
             self._blocks.popleft()
-        while self._cuts and self._cuts[0].ready <= self._end:
-            self._cut_out(self._cuts.popleft())
 
     def emit(self, item: Item) -> None:
         """Note an event whose clip is wanted, or a label frame in which somebody speaks."""

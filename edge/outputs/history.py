@@ -120,7 +120,7 @@ class HistorySink:
             return
         if lost := len(self._rows):
             self.dropped += lost
-            log.warning("sink history: %d events could not be stored and are lost", lost)
+            log.warning("sink history: %d events could not be written and are lost", lost)
         self._disconnect()
 
     def _work(self) -> None:

@@ -149,10 +149,14 @@ def fault_of(connection: sqlite3.Connection) -> str:
 
 
 def insert(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Add events, inside the caller's transaction."""
+    """Add events, inside the caller's transaction.
+
+    One that is there already is left out: where a disk refuses to flush a commit, the commit may be on it all the same.
+    """
     connection.executemany(
         "INSERT INTO events (time_s, class, onset_s, offset_s, azimuth_deg, elevation_deg, score, sector, clip)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE NOT EXISTS (SELECT 1 FROM events"
+        " WHERE time_s = ?1 AND class = ?2 AND onset_s = ?3 AND azimuth_deg = ?5)",
         rows,
     )
 

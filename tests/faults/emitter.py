@@ -1,4 +1,4 @@
-"""Numbered events -> an event file and an outbox, as fast as they go, and a pipe that says which were taken.
+"""Numbered events -> an event file, an outbox and a history, and a pipe that says which were taken.
 
 `writer(folder, say)` is the loop; `forked` runs it in a child process, so that a test may kill it.
 """
@@ -13,6 +13,8 @@ import time
 from datetime import UTC, datetime
 
 from edge.outputs.device_info import DeviceInfo
+from edge.outputs.history import HistorySink
+from edge.outputs.history_settings import HistorySettings
 from edge.outputs.json_lines import JsonLinesSink
 from edge.outputs.line_file import LineFileSettings
 from edge.outputs.mqtt import MqttSink
@@ -28,6 +30,10 @@ def write_events(folder, first, pipe, sync_s, pause_s):
             MqttSettings("127.0.0.1", 1, outbox=f"{folder}/outbox", outbox_mb=100.0, sync_s=sync_s), None, DeviceInfo()
         ),
     ]
+    if pause_s:  # as fast as it goes, a history would drop what it cannot commit
+        sinks.append(
+            HistorySink(HistorySettings(f"{folder}/history.db", sync_s=sync_s), lambda onset_s: datetime.now(UTC))
+        )
     for number in itertools.count(first):
         for sink in sinks:
             sink.emit(Event("bell", float(number), number + 0.5, 30.0, -20.0, 0.9))

@@ -15,6 +15,9 @@ import sys
 import time
 from pathlib import Path
 
+from edge.outputs.history import HistorySink
+from edge.outputs.history_reader import open_history
+from edge.outputs.history_settings import HistorySettings
 from edge.outputs.json_lines import JsonLinesSink
 from edge.outputs.outbox import Outbox
 from tests.faults.emitter import forked, kill
@@ -74,9 +77,16 @@ def judge(folder, told, cut_s):
     outbox = Outbox(folder / "outbox", 10**8)
     waiting = [entry.text for entry in outbox.pending(0, 10**9)]
     outbox.close()
+    HistorySink(HistorySettings(str(folder / "history.db")), None).close()
+    assert not list(folder.glob("*.damaged-*")), "the history was set aside"
+    with open_history(folder / "history.db") as history:
+        stored = [round(event.onset_s) for event in history.events()]
     ages = []
-    for name, lines in (("file", file.read_bytes().splitlines()), ("outbox", waiting)):
-        numbers = [round(json.loads(line)["onset_s"]) for line in lines]
+    for name, numbers in (
+        ("file", [round(json.loads(line)["onset_s"]) for line in file.read_bytes().splitlines()]),
+        ("outbox", [round(json.loads(line)["onset_s"]) for line in waiting]),
+        ("history", stored),
+    ):
         assert numbers == list(range(1, len(numbers) + 1)), (name, numbers)
         lost = [at_s for number, at_s in told.items() if number > len(numbers) and at_s < cut_s]
         age_s = cut_s - min(lost, default=cut_s)

@@ -26,7 +26,7 @@ NOBODY = "1"  # a port at which no broker listens
 CONFIG = """
 model = "{model}"
 source = "-"
-sinks = ["jsonl:{root}/events.jsonl", "mqtt:", "lines:unix:{root}/lines.sock"]
+sinks = ["jsonl:{root}/events.jsonl", "mqtt:", "history:", "lines:unix:{root}/lines.sock"]
 stats = "{root}/stats.json"
 [stdin]
 sample_rate_hz = 24000
@@ -41,6 +41,15 @@ prefix = "{prefix}"
 outbox = "{root}/outbox"
 outbox_mb = 0.01
 sync_s = 0.05
+[history]
+database = "{root}/history.db"
+sync_s = 0.05
+[clips]
+folder = "{root}/clips"
+pre_s = 0.2
+post_s = 0.2
+keep = 3
+reserve_mb = 0
 [prometheus]
 {textfile}
 every_s = 1
@@ -67,7 +76,12 @@ def run_case(case, root, model, pcm, port, shim):
     with contextlib.suppress(FileNotFoundError):
         done |= json.loads((outside / "seen.json").read_text())
         (outside / "seen.json").unlink()
-    return done | {"events": events_in(root), "waiting": outbox_of(root / "outbox")}
+    found = {
+        "events": events_in(root),
+        "waiting": outbox_of(root / "outbox"),
+        "history": history_of(root / "history.db"),
+    }
+    return done | found | {"clips": clips_in(root / "clips")}
 
 
 def prefix_of(case):
@@ -157,9 +171,37 @@ def outbox_of(folder):
     return found
 
 
+def history_of(path):
+    """Onsets of the events in a history, after a restart."""
+    from edge.outputs.history import HistorySink
+    from edge.outputs.history_reader import open_history
+    from edge.outputs.history_settings import HistorySettings
+
+    HistorySink(HistorySettings(str(path)), None).close()
+    with open_history(path) as history:
+        return [event.onset_s for event in history.events()]
+
+
+def clips_in(folder):
+    """Names of the clips, and of all files that are none or damaged, with a question mark."""
+    from edge.audio.audio_file import open_audio_file
+
+    names = []
+    for path in sorted(folder.iterdir()) if folder.exists() else ():
+        try:
+            whole = sum(len(block) for block in open_audio_file(path).blocks(4096)) > 0
+        except ValueError:
+            whole = path.name.endswith(".part")  # which the next start removes
+        names.append(path.name if whole else f"{path.name}?")
+    return names
+
+
 def lost_lines(stderr, name):
     """How many lines the log says that a sink lost."""
-    return sum(int(count) for count in re.findall(rf"{name}\S*: (\d+) lines could not be written and are lost", stderr))
+    return sum(
+        int(count)
+        for count in re.findall(rf"{name}\S*: (\d+) (?:lines|events) could not be written and are lost", stderr)
+    )
 
 
 def verdict(done, expected):
@@ -174,7 +216,8 @@ def verdict(done, expected):
     if done["code"] not in (0, 2) or "Traceback" in done["stderr"] or len(lines) != (done["code"] == 2):
         wrong.append(f"ended with {done['code']} and {len(lines)} lines about it")
     sent = [*dict.fromkeys([*done.get("received", []), *done["waiting"]])]  # an event may be sent twice
-    for name, found in (("sink jsonl:", done["events"]), ("outbox ", sent)):
+    wrong += [f"clips: {name}" for name in done["clips"] if name.endswith("?")]
+    for name, found in (("sink jsonl:", done["events"]), ("outbox ", sent), ("sink history", done["history"])):
         if None in found or found != sorted(set(found)):
             wrong.append(f"{name}: torn, repeated or out of order: {found}")
         missing = [onset for onset in expected if onset not in found]
@@ -196,7 +239,9 @@ def main():
 
     for name in ("commands.live", "outputs.metrics_file", "outputs.metrics_collector", "outputs.metrics_server"):
         importlib.import_module(f"edge.{name}")  # what a run needs
-    for name in ("prometheus_client", "paho.mqtt.client"):
+    for name in ("outputs.history", "outputs.history_reader"):
+        importlib.import_module(f"edge.{name}")
+    for name in ("prometheus_client", "paho.mqtt.client", "soundfile"):
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
     load_bundle(model).nets(1)

@@ -26,6 +26,7 @@ ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EMFILE, errno.ENOMEM)
 FOR_GOOD = 10**9
 REPETITIONS = 6  # of a scene of 5 s with two events
 CASES_IN_SAMPLE = 16
+LOSERS = ("sink jsonl:", "outbox ", "sink history")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,7 @@ def undisturbed(sweep):
     """What a run without faults does."""
     (done,) = sweep([{"first": FOR_GOOD, "count": 0, "errno": 0}])
     assert done["code"] == 0 and len(done["events"]) == 2 * REPETITIONS and done["waiting"] == done["events"], done
+    assert done["history"] == done["events"] and 1 <= len(done["clips"]) <= 6, done
     assert set(done["calls"]) >= {"open", "write", "pwrite", "rename", "fdatasync", "socket", "accept", "mkdir"}
     return done
 
@@ -72,7 +74,7 @@ def check(results, undisturbed):
             )
     assert not found, json.dumps(found, indent=1)
     ended = sum(done["code"] == 2 for done in results)
-    lost = {name: sum(lost_lines(done["stderr"], name) for done in results) for name in ("sink jsonl:", "outbox ")}
+    lost = {name: sum(lost_lines(done["stderr"], name) for done in results) for name in LOSERS}
     return f"{len(results)} runs, {ended} ended with one line; counted as lost: {lost}"
 
 
@@ -145,7 +147,8 @@ def test_a_fault_at_every_call_with_a_broker(with_broker, undisturbed, capsys, t
 
 
 def test_the_judge_finds_what_is_wrong():
-    good = {"code": 0, "stderr": "", "events": [1.0, 2.0, 3.0], "waiting": [1.0, 2.0, 3.0]}
+    all_three = {name: [1.0, 2.0, 3.0] for name in ("events", "waiting", "history")}
+    good = {"code": 0, "stderr": "", "clips": ["a.flac"]} | all_three
     assert verdict(good, [1.0, 2.0, 3.0]) == []
     for change in (
         {"code": 1},
@@ -157,6 +160,8 @@ def test_the_judge_finds_what_is_wrong():
         {"events": [1.0, 3.0, 2.0]},
         {"events": [1.0, None, 2.0, 3.0]},
         {"waiting": [1.0, 2.0]},
+        {"history": [1.0, 3.0]},
+        {"clips": ["a.flac", "b.flac?"]},
     ):
         assert verdict(good | change, [1.0, 2.0, 3.0]), change
     counted = {"stderr": "sink jsonl:/a: 1 lines could not be written and are lost", "events": [1.0, 2.0]}

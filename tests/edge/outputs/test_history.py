@@ -28,9 +28,12 @@ def bell(number):
     return Event("bell", float(number), number + 0.5, 30.126, -20.0, 0.91239)
 
 
-def opened(path, when=at_noon, **settings):
-    """A sink whose worker takes a turn only when the test does."""
-    return HistorySink(HistorySettings(str(path), **{"sync_s": 3600.0} | settings), when)
+def opened(path, when=at_noon, working=False, **settings):
+    """A sink. Unless its worker is to be working, turns are taken by the test."""
+    sink = HistorySink(HistorySettings(str(path), **{"sync_s": 3600.0} | settings), when)
+    if when is not None and not working:
+        assert sink._worker.close()
+    return sink
 
 
 def store(sink):
@@ -80,7 +83,7 @@ def test_events_of_a_file_get_the_time_at_which_they_are_stored(tmp_path):
 
 
 def test_the_worker_commits_at_its_interval(tmp_path):
-    sink = opened(tmp_path / "h.db", sync_s=0.05)
+    sink = opened(tmp_path / "h.db", working=True, sync_s=0.05)
     for number in range(3):
         sink.emit(bell(number))
         wait_until(lambda number=number: numbers(tmp_path / "h.db")[-1:] == [number])
@@ -156,7 +159,7 @@ def test_what_is_lost_at_the_end_is_counted(tmp_path, monkeypatch, caplog):
     sink = opened(tmp_path / "h.db")
     sink.emit(bell(0))
     sink.close()
-    assert sink.dropped == 1 and said(caplog)[-1] == "sink history: 1 events could not be stored and are lost"
+    assert sink.dropped == 1 and said(caplog)[-1] == "sink history: 1 events could not be written and are lost"
 
 
 def test_a_run_of_a_file_ends_with_the_failure(tmp_path, monkeypatch):
@@ -279,7 +282,7 @@ def test_a_hanging_disk_holds_up_nobody(tmp_path, monkeypatch, caplog):
 
     monkeypatch.setattr(history_module, "open_store", Hanging)
     monkeypatch.setattr("edge.outputs.worker.END_S", 0.2)
-    sink = opened(tmp_path / "h.db", sync_s=0.0)
+    sink = opened(tmp_path / "h.db", working=True, sync_s=0.0)
     for number in range(3 * MAX_IN_MEMORY):
         sink.emit(bell(number))
     assert sink.dropped >= MAX_IN_MEMORY and len(sink._rows) == MAX_IN_MEMORY  # the others hang

@@ -104,8 +104,9 @@ def test_queries_give_what_a_loop_gives(spread_history, wanted, limit):
 
 
 def test_events_of_one_moment_are_all_listed(tmp_path, monkeypatch):
+    """And one that is stored twice is there once."""
     monkeypatch.setattr("edge.outputs.history_reader._CHUNK", 3)
-    stored(tmp_path / "h.db", [row(FIRST_S)] * 10).close()
+    stored(tmp_path / "h.db", [row(FIRST_S, azimuth_deg=float(n)) for n in range(10)] * 2).close()
     with open_history(tmp_path / "h.db") as history:
         assert [event.id for event in history.events()] == list(range(1, 11))
         assert [event.id for event in history.events(limit=4)] == [7, 8, 9, 10]
