@@ -13,6 +13,7 @@ from edge.audio.stream_time import StreamTime
 from edge.commands.introduction import introduce
 from edge.commands.reloader import Reloader
 from edge.events.records import When
+from edge.events.surroundings import Surroundings
 from edge.nets.bundle import Bundle, load_bundle
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.metrics import published_metrics
@@ -51,14 +52,18 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
     with _naming(config):
         system = build_system(bundle, settings.threads, settings.system, array=array, clock=clock)
         decode_settings(bundle, settings.decode)
+        surroundings = Surroundings(settings.mount, settings.sector, array.planar)
     encode = build_encoder(bundle, array)  # takes seconds on a small board: done before a microphone opens
     with Interruption() as interruption, ExitStack() as stack:
         stack.enter_context(thread_errors_logged())
         source = stack.enter_context(_open_source(settings.source, settings, bundle, array))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
-        pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
+        pipeline = build_pipeline(
+            bundle, array, system, settings.decode, governor=governor, encode=encode, surroundings=surroundings
+        )
         monitor = RunMonitor(pipeline, source.check)
-        device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
+        sectors = tuple(sector.name for sector in settings.sector if not sector.ignore)
+        device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health, sectors)
         when = StreamTime(bundle.manifest.stft.sample_rate_hz, source.age_s) if source.live else None
         if settings.stats is not None:
             stack.push(StatsFile(settings.stats, monitor.stats))  # written after the sinks have been closed
@@ -81,11 +86,11 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
 
 @contextmanager
 def _naming(config: Path | None) -> Iterator[None]:
-    """Name the settings file in errors about its tables [system] and [decode], which the bundle completes first."""
+    """Name the settings file in errors about tables that are checked together with the bundle or the array."""
     try:
         yield
     except ValueError as error:
-        if config is None or not str(error).startswith(("system: ", "decode: ")):
+        if config is None or not str(error).startswith(("system: ", "decode: ", "mount: ", "sector: ")):
             raise
         raise ValueError(f"{config}: {error}") from None
 
