@@ -20,7 +20,7 @@ import textwrap
 import tokenize
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -41,13 +41,8 @@ SAMPLE_VALUES: dict[str, object] = {
     "source": "mic",
     "stats": "/tmp/seld-edge-stats.json",
     "budget.governor": True,
-    "clips.folder": "clips",
     "microphone.device": "ReSpeaker",
     "clips.folder": "/var/lib/seld-edge/clips",
-    "page.password_file": "/etc/seld-edge/page-password",
-    "page.token_file": "/etc/seld-edge/page-token",
-    "page.cert_file": "/etc/seld-edge/page-cert.pem",
-    "page.key_file": "/etc/seld-edge/page-key.pem",
     "mqtt.port": 1883,
     "mqtt.ca_file": "/etc/ssl/certs/broker.pem",
     "mqtt.user": "seld-edge",
@@ -60,6 +55,8 @@ SAMPLE_VALUES: dict[str, object] = {
     "page.key_file": "/etc/seld-edge/page.key",
     "prometheus.port": 9464,
     "prometheus.textfile": "/var/lib/node_exporter/seld-edge.prom",
+    "sector.name": "door",
+    "sector.azimuth_deg": (170.0, -170.0),
 }
 
 
@@ -82,7 +79,7 @@ def keys_of(settings: type) -> list[Key]:
     return [
         Key(item.name, type_in_words(hints[item.name]), _default(item), meanings.get(item.name, ""))
         for item in fields(settings)
-        if not is_dataclass(_without_none(hints[item.name]))
+        if not is_dataclass(_without_none(hints[item.name])) and _item_kind(hints[item.name]) is None
     ]
 
 
@@ -90,6 +87,18 @@ def tables_of(settings: type) -> dict[str, type]:
     """The nested dataclasses of a settings dataclass by field name."""
     hints = {item.name: _without_none(get_type_hints(settings)[item.name]) for item in fields(settings)}
     return {name: kind for name, kind in hints.items() if isinstance(kind, type) and is_dataclass(kind)}
+
+
+def lists_of(settings: type) -> dict[str, type]:
+    """The dataclasses of which a settings dataclass has any number, `[[name]]` in TOML, by field name."""
+    hints = get_type_hints(settings)
+    return {item.name: kind for item in fields(settings) if (kind := _item_kind(hints[item.name])) is not None}
+
+
+def _item_kind(hint: Any) -> type | None:
+    """The dataclass of a hint like `tuple[SectorSettings, ...]`; None for others."""
+    kinds = get_args(hint)
+    return kinds[0] if get_origin(hint) is tuple and is_dataclass(kinds[0]) and isinstance(kinds[0], type) else None
 
 
 def system_settings(system: str) -> type:
@@ -245,6 +254,8 @@ def reference() -> str:
     ]
     for name, settings in tables_of(RunSettings).items():
         parts += [f"## [{name}]", _summary(settings), _table(keys_of(settings))]
+    for name, settings in lists_of(RunSettings).items():
+        parts += [f"## [[{name}]]", LIST_NOTE, _summary(settings), _table(keys_of(settings))]
     decode = {name: manifest["decode"] for name, manifest in manifests.items()}
     parts += ["## [decode]", DECODE_NOTE, _table(keys_of(DecodeSettings), decode)]
     parts += ["## [system]", SYSTEM_NOTE]
@@ -281,15 +292,21 @@ def example() -> str:
         for key in keys_of(system_settings(manifest["system"]))
     ]
     lines += ["", f"[system] # as bundle {DEFAULT_MODEL} has it", *_assignments("system.", system)]
+    for name, settings in lists_of(RunSettings).items():
+        lines += ["", f"# {_summary(settings)} Any number of these; none by default.", f"#[[{name}]]"]
+        unset = [replace(key, default=None) if key.default is MISSING else key for key in keys_of(settings)]
+        lines += [
+            line if line.startswith("#") else f"#{line}" for line in _assignments(f"{name}.", unset, required=True)
+        ]
     return "\n".join(lines) + "\n"
 
 
-def _assignments(within: str, keys: Sequence[Key]) -> list[str]:
+def _assignments(within: str, keys: Sequence[Key], required: bool = False) -> list[str]:
     lines = []
     for key in keys:
         unset = key.default is None
         value = _sample(f"{within}{key.name}") if unset else key.default
-        said = _sentence(key.meaning) + (" Not set by default." if unset else "")
+        said = _sentence(key.meaning) + (" Not set by default." if unset and not required else "")
         if said:
             lines += textwrap.wrap(said.strip(), 118, initial_indent="# ", subsequent_indent="# ")
         lines.append(f"{'#' if unset else ''}{key.name} = {toml_value(value)}")
@@ -316,6 +333,9 @@ line that names the file, the key, what it got and what it wanted, and ends with
 running service and names the keys that need `systemctl restart seld-edge`.
 
 A label frame is 100 ms. Names of keys carry their units: `_s`, `_ms`, `_hz`, `_deg`, `_db`, `_mb`, `_labels`.\
+"""
+LIST_NOTE = """\
+A file may have any number of these tables, each with its own heading; by default there is none.\
 """
 DECODE_NOTE = """\
 The decoder turns the answers of a system into events. A bundle states its own values; the file replaces those that it

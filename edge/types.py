@@ -61,6 +61,7 @@ class Event:
     elevation_deg: float | None  # None where the array is flat, as above and below sound alike to it
     score: float  # mean class probability over the event, 0..1
     id: int = 0  # number in its stream: the same in updates, event, rows and live frames
+    sector: str | None = None  # part of the room in which its direction lies
 
 
 Phase = Literal["begin", "update", "discarded"]

@@ -15,6 +15,7 @@ from edge.commands.introduction import introduce
 from edge.commands.page import shown_pages
 from edge.commands.reloader import Reloader
 from edge.events.records import When
+from edge.events.surroundings import Surroundings
 from edge.nets.bundle import Bundle, load_bundle
 from edge.outputs.clips import Clips, HeardBy
 from edge.outputs.device_info import DeviceInfo
@@ -61,6 +62,7 @@ def listen(
     with _naming(config):
         system = build_system(bundle, settings.threads, settings.system, array=array, clock=clock)
         decode_settings(bundle, settings.decode)
+        surroundings = Surroundings(settings.mount, settings.sector, array.planar)
     encode = build_encoder(bundle, array)  # takes seconds on a small board: done before a microphone opens
     with Interruption() as interruption, ExitStack() as stack:
         stack.enter_context(thread_errors_logged())
@@ -68,9 +70,12 @@ def listen(
         rate_hz = bundle.manifest.stft.sample_rate_hz
         source = stack.enter_context(open_settings_source(settings.source, settings, array, rate_hz, repeat))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
-        pipeline = build_pipeline(bundle, array, system, settings.decode, governor=governor, encode=encode)
+        pipeline = build_pipeline(
+            bundle, array, system, settings.decode, governor=governor, encode=encode, surroundings=surroundings
+        )
         monitor = RunMonitor(pipeline, source.check)
-        device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health)
+        sectors = tuple(sector.name for sector in settings.sector if not sector.ignore)
+        device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health, sectors)
         when = StreamTime(rate_hz, source.age_s) if source.live else None
         if settings.stats is not None:
             stack.push(StatsFile(settings.stats, monitor.stats))  # written after the sinks have been closed
@@ -96,11 +101,11 @@ def listen(
 
 @contextmanager
 def _naming(config: Path | None) -> Iterator[None]:
-    """Name the settings file in errors about its tables [system] and [decode], which the bundle completes first."""
+    """Name the settings file in errors about tables that are checked together with the bundle or the array."""
     try:
         yield
     except ValueError as error:
-        if config is None or not str(error).startswith(("system: ", "decode: ")):
+        if config is None or not str(error).startswith(("system: ", "decode: ", "mount: ", "sector: ")):
             raise
         raise ValueError(f"{config}: {error}") from None
 

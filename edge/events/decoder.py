@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from edge.events.surroundings import Surroundings
 from edge.geometry import angle_between_units_deg, azimuth_elevation_deg
 from edge.types import Event, EventUpdate, FloatArray, FrameRow, Item, LiveFrame, Phase, TrackFrames
 
@@ -121,7 +122,12 @@ class Decoder:
     """
 
     def __init__(
-        self, settings: DecodeSettings, class_names: Sequence[str], label_s: float, azimuth_only: bool = False
+        self,
+        settings: DecodeSettings,
+        class_names: Sequence[str],
+        label_s: float,
+        azimuth_only: bool = False,
+        surroundings: Surroundings | None = None,
     ) -> None:
         """Begin a stream.
 
@@ -131,8 +137,10 @@ class Decoder:
             label_s: Length of a label frame.
             azimuth_only: Whether the array is flat. Its events have no elevation, and its rows have 0, as DCASE needs a
                 number.
+            surroundings: How the array hangs, and the sectors of the room.
         """
         self._settings = settings
+        self._surroundings = surroundings or Surroundings()
         self._azimuth_only = azimuth_only
         self._class_names = class_names
         self._label_s = label_s
@@ -163,7 +171,8 @@ class Decoder:
         if frames.start != self._next_label:
             yield from self.finish()
             self._next_label = self._written = frames.start
-        for activity, direction in zip(frames.activity, frames.direction, strict=True):
+        turned = self._surroundings.turned(frames)
+        for activity, direction in zip(turned.activity, turned.direction, strict=True):
             yield from self._advance(activity, direction)
 
     def finish(self) -> Iterator[Item]:
@@ -302,6 +311,7 @@ class Decoder:
             elevation_deg=None if self._azimuth_only else float(elevation),
             score=occurrence.probability_sum / occurrence.detections if score is None else score,
             id=occurrence.number,
+            sector=self._surroundings.sector_of(float(azimuth), float(elevation)),
         )
 
     def _write_rows(self, end: int) -> Iterator[FrameRow]:

@@ -60,6 +60,7 @@ def live_record(frame: LiveFrame, when: When | None) -> dict[str, Any]:
                 "elevation_deg": rounded(event.elevation_deg, 2),
                 "score": rounded(event.score, 3),
                 "onset_s": rounded(event.onset_s, 3),
+                "sector": event.sector,
             }
             for event in frame.sources
         ],

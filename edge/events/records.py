@@ -44,8 +44,8 @@ def event_record(item: Event | EventUpdate, when: When | None) -> dict[str, Any]
 
     Returns:
         `class`, `onset_s`, `offset_s`, `azimuth_deg`, `elevation_deg` (None where the array is flat), `score`, `time`
-        of the onset (UTC in ISO format; None for a file), `id`, and `phase` (`begin`, `update`, `discarded`, or `end`
-        of a finished event), in this order and rounded.
+        of the onset (UTC in ISO format; None for a file), `id`, `phase` (`begin`, `update`, `discarded`, or `end` of
+        a finished event), and `sector` (None outside of all), in this order and rounded.
     """
     event, phase = (item.event, item.phase) if isinstance(item, EventUpdate) else (item, "end")
     return {
@@ -58,6 +58,7 @@ def event_record(item: Event | EventUpdate, when: When | None) -> dict[str, Any]
         "time": None if when is None else utc_text(when(event.onset_s)),
         "id": event.id,
         "phase": phase,
+        "sector": event.sector,
     }
 
 

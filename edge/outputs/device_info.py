@@ -14,3 +14,4 @@ class DeviceInfo:
     array: str = ""  # name of the array profile
     class_names: tuple[str, ...] = ()  # in the order of `FrameRow.class_index`
     health: Callable[[], Mapping[str, object]] | None = None  # current counts of the run; called from other threads
+    sectors: tuple[str, ...] = ()  # names of the parts of the room that are heard

@@ -16,7 +16,7 @@ from typing import Any
 
 from edge import __version__
 
-EVENT_TYPE = "heard"
+EVENT_TYPE = "heard"  # of an event outside of all sectors
 ONLINE, OFFLINE = "online", "offline"
 ON, OFF = "ON", "OFF"
 HEALTH: dict[str, dict[str, str]] = {  # field of the health message -> options of its sensor
@@ -96,13 +96,24 @@ def slugs_of(names: Sequence[str]) -> dict[str, str]:
     return slugs
 
 
+def event_type(sector: str | None) -> str:
+    """Type of an event from a sector: Home Assistant shows `Knock: heard at door`."""
+    return EVENT_TYPE if sector is None else f"{EVENT_TYPE} at {sector}"
+
+
 def discovery_topic(discovery_prefix: str, node: str) -> str:
     """Topic on which a device announces itself."""
     return f"{discovery_prefix}/device/{node}/config"
 
 
 def discovery(
-    node: str, topics: Topics, class_names: Sequence[str], model: str, array: str, expire_after_s: int = 0
+    node: str,
+    topics: Topics,
+    class_names: Sequence[str],
+    model: str,
+    array: str,
+    expire_after_s: int = 0,
+    sectors: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Describe a device in Home Assistant's discovery format.
 
@@ -113,6 +124,7 @@ def discovery(
         model: name of its bundle.
         array: name of its array profile.
         expire_after_s: time without a message on the topic of a state after which it is unavailable; 0 for never.
+        sectors: names of the parts of the room from which events come.
 
     Returns:
         The table to publish as JSON, retained, on `discovery_topic`.
@@ -133,7 +145,7 @@ def discovery(
             "platform": "event",
             "name": name,
             "unique_id": f"{node}_{slug}_event",
-            "event_types": [EVENT_TYPE],
+            "event_types": [event_type(sector) for sector in (None, *sectors)],
             "state_topic": topics.event(slug),
         }
     for name, options in HEALTH.items():

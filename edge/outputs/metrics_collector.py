@@ -69,6 +69,7 @@ class _RunCollector:
         ]
         yield _metric("faulty_channel", "gauge", "1 for a channel that is silent or clipped all the time.", faults)
         yield _counters("events", "Finished events by class.", "class", stats.events)
+        yield _counters("sector_events", "Finished events by sector.", "sector", stats.sectors)
         yield _counters("event_updates", "What was told of unfinished events, by phase.", "phase", stats.updates)
         yield _counters("sink_dropped_items", "Events and rows that a sink could not deliver.", "sink", stats.dropped)
         workers = [("", {"worker": name}, float(alive)) for name, alive in stats.workers.items()]

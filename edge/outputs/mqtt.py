@@ -27,7 +27,6 @@ from edge.events.live_text import LiveText
 from edge.events.records import When, event_line, event_record
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.home_assistant import (
-    EVENT_TYPE,
     OFF,
     OFFLINE,
     ON,
@@ -35,6 +34,7 @@ from edge.outputs.home_assistant import (
     Topics,
     discovery,
     discovery_topic,
+    event_type,
     slug_of,
     slugs_of,
 )
@@ -47,7 +47,14 @@ from edge.types import Event, EventUpdate, FrameRow, Item
 EXPIRY_HEALTH_MESSAGES = 3  # so many missing ones, and Home Assistant shows the states as unavailable
 CLOSE_S = 5.0  # how long waiting events may still be sent after `close`
 _MAX_UPDATES = 100  # messages of updates and of the live stream that wait to be sent; older ones are dropped
-_DIRECTION = ("azimuth_deg", "elevation_deg", "score", "time", "id")  # fields of a record that tell of a direction
+_DIRECTION = (
+    "azimuth_deg",
+    "elevation_deg",
+    "sector",
+    "score",
+    "time",
+    "id",
+)  # fields of a record that tell of a direction
 _WAKE_INTERVAL_S = 0.25  # longest time between two turns of the worker
 _CLOSE_INTERVAL_S = 0.02  # between two turns after `close`
 
@@ -216,7 +223,7 @@ class MqttSink:
     def _message(self, entry: Entry) -> tuple[str, str]:
         """Topic and payload of an event."""
         record = json.loads(entry.text)
-        message = {"event_type": EVENT_TYPE, "seq": entry.number, **record}
+        message = {"event_type": event_type(record.get("sector")), "seq": entry.number, **record}
         return self._topics.event(self._slug(record["class"])), json.dumps(message, ensure_ascii=False)
 
     def _publish_states(self, session: Session, now_s: float) -> None:
@@ -232,6 +239,7 @@ class MqttSink:
                     device.model,
                     device.array,
                     round(EXPIRY_HEALTH_MESSAGES * settings.health_s),
+                    device.sectors,
                 )
                 announcement = json.dumps(table, ensure_ascii=False)
             self._publish_state(session, discovery_topic(settings.discovery_prefix, settings.node), announcement)

@@ -11,6 +11,7 @@ from edge.arrays.encoder import Encoder, foa_encoder
 from edge.arrays.profile import ArrayProfile, load_array
 from edge.events.decoder import Decoder, DecodeSettings
 from edge.events.sink import Sink
+from edge.events.surroundings import Surroundings
 from edge.frontend.stft import Stft
 from edge.nets.bundle import Bundle
 from edge.nets.net import Net
@@ -220,9 +221,11 @@ def build_encoder(bundle: Bundle, array: ArrayProfile) -> Encoder:
     return foa_encoder(array, bundle.manifest.stft.sample_rate_hz, bundle.manifest.features.microphones)
 
 
-def build_decoder(bundle: Bundle, array: ArrayProfile, settings: DecodeSettings) -> Decoder:
+def build_decoder(
+    bundle: Bundle, array: ArrayProfile, settings: DecodeSettings, surroundings: Surroundings | None = None
+) -> Decoder:
     """Build the decoder of a bundle. For a flat array, events have no elevation and rows have elevation 0."""
-    return Decoder(settings, bundle.manifest.class_names, bundle.manifest.stft.label_s, array.planar)
+    return Decoder(settings, bundle.manifest.class_names, bundle.manifest.stft.label_s, array.planar, surroundings)
 
 
 def build_pipeline(
@@ -233,6 +236,7 @@ def build_pipeline(
     *,
     governor: Governor | None = None,
     encode: Encoder | None = None,
+    surroundings: Surroundings | None = None,
 ) -> Pipeline:
     """Assemble the loop of a bundle around its system.
 
@@ -243,6 +247,7 @@ def build_pipeline(
         overrides: decoder settings that replace those of the bundle.
         governor: watches the time of the steps.
         encode: from `build_encoder`, where that was to be done earlier.
+        surroundings: how the array hangs, and the sectors of the room.
 
     Raises:
         ValueError: a decoder setting is unknown or out of its range.
@@ -255,7 +260,7 @@ def build_pipeline(
         encode or build_encoder(bundle, array),
         Stft(manifest.stft, manifest.features.channels),
         system,
-        build_decoder(bundle, array, decode),
+        build_decoder(bundle, array, decode, surroundings),
         manifest.stft.label_samples,
         governor,
     )

@@ -52,6 +52,7 @@ class RunStats:
     repaired_samples: int = 0  # samples of a live source that were no numbers or far beyond full scale
     faulty_channels: Mapping[int, str] = field(default_factory=dict)  # silent or clipped, by channel of a live source
     updates: Mapping[str, int] = field(default_factory=dict)  # what was told of unfinished events, by phase
+    sectors: Mapping[str, int] = field(default_factory=dict)  # finished events by sector
 
     def to_json(self) -> str:
         """Return one JSON object, over several lines."""
@@ -80,16 +81,19 @@ class RunStats:
 
 
 class EventCounter:
-    """A sink that counts events by class, and updates by phase."""
+    """A sink that counts events by class and by sector, and updates by phase."""
 
     def __init__(self) -> None:
         self.events: Counter[str] = Counter()
+        self.sectors: Counter[str] = Counter()
         self.updates: Counter[str] = Counter()
 
     def emit(self, item: Item) -> None:
         """Count an event or an update."""
         if isinstance(item, Event):
             self.events[item.name] += 1
+            if item.sector is not None:
+                self.sectors[item.sector] += 1
         elif isinstance(item, EventUpdate):
             self.updates[item.phase] += 1
 
@@ -145,6 +149,7 @@ class RunMonitor:
             repaired_samples=self._check.repaired_samples if self._check else 0,
             faulty_channels=self._faults(),
             updates=dict(self.counter.updates),
+            sectors=dict(self.counter.sectors),
         )
 
     def dead_workers(self) -> list[str]:

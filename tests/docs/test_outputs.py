@@ -39,6 +39,7 @@ STATS = RunStats(
     repaired_samples=1,
     faulty_channels={2: "silent"},
     updates={"begin": 1},
+    sectors={"door": 1},
 )
 
 

@@ -29,8 +29,12 @@ def test_every_key_of_a_run_is_documented():
     top = first_words(section(generator.REFERENCE, "Top level"))
     tables = {item.name: item for item in fields(RunSettings) if item.name not in top}
     assert tables.keys() >= {"budget", "decode", "system", "microphone", "stdin", "mqtt", "prometheus"}
+    lists = generator.lists_of(RunSettings)
     for name in tables:
-        assert section(generator.REFERENCE, f"[{name}]")
+        assert section(generator.REFERENCE, f"[[{name}]]" if name in lists else f"[{name}]")
+    for name, kind in lists.items():
+        words = first_words(section(generator.REFERENCE, f"[[{name}]]"))
+        assert words == [item.name for item in fields(kind)]
     for name, kind in generator.tables_of(RunSettings).items():
         assert first_words(section(generator.REFERENCE, f"[{name}]")) == [item.name for item in fields(kind)]
     assert {row[0].strip("`") for row in first_table(section(generator.REFERENCE, "[decode]"))} == {

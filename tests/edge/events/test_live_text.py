@@ -11,7 +11,7 @@ from edge.events.live_text import ODAS_PLACES, LiveSettings, live_text
 from edge.types import Event, LiveFrame
 from tests.edge.events.test_decoder import NAMES, cut, decoded, track_frames
 
-BELL = Event("bell", 0.5, 1.3, 90.0, 30.0, 0.91239, 0)
+BELL = Event("bell", 0.5, 1.3, 90.0, 30.0, 0.91239, 0, "door")
 DOG = Event("dog", 0.7, 1.3, -45.126, None, 0.5, 6)
 
 
@@ -41,8 +41,10 @@ def test_json_of_a_frame():
     frame = LiveFrame(12, 1.3, (BELL, DOG))
     assert live_text(LiveSettings(), None)(frame) == (
         '{"frame": 12, "end_s": 1.3, "time": null, "sources": ['
-        '{"id": 0, "class": "bell", "azimuth_deg": 90.0, "elevation_deg": 30.0, "score": 0.912, "onset_s": 0.5}, '
-        '{"id": 6, "class": "dog", "azimuth_deg": -45.13, "elevation_deg": null, "score": 0.5, "onset_s": 0.7}]}\n'
+        '{"id": 0, "class": "bell", "azimuth_deg": 90.0, "elevation_deg": 30.0, "score": 0.912, '
+        '"onset_s": 0.5, "sector": "door"}, '
+        '{"id": 6, "class": "dog", "azimuth_deg": -45.13, "elevation_deg": null, "score": 0.5, '
+        '"onset_s": 0.7, "sector": null}]}\n'
     )
     at_noon = live_text(LiveSettings(), lambda end_s: datetime(2024, 5, 1, 12, tzinfo=UTC) + timedelta(seconds=end_s))
     assert json.loads(at_noon(frame))["time"] == "2024-05-01T12:00:01.300Z"

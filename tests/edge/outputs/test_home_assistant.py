@@ -4,7 +4,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.outputs.home_assistant import HEALTH, Topics, discovery, discovery_topic, slug_of, slugs_of
+from edge.outputs.home_assistant import HEALTH, Topics, discovery, discovery_topic, event_type, slug_of, slugs_of
 
 CLASSES = ("Female speech", "telephone", "Tür")
 
@@ -54,6 +54,12 @@ def test_states_expire_where_messages_are_repeated():
     for part in found["components"].values():
         assert part.get("expire_after") == (None if part["platform"] == "event" else 180)
     assert not any("expire_after" in part for part in announced()["components"].values())
+
+
+def test_types_of_events_name_their_sectors():
+    found = discovery("pi", Topics("seld/pi"), CLASSES, "coloc-edge", "foa", 0, ("door", "window"))
+    assert found["components"]["tur_event"]["event_types"] == ["heard", "heard at door", "heard at window"]
+    assert [event_type(sector) for sector in (None, "door")] == ["heard", "heard at door"]
 
 
 def test_requirements_of_home_assistant():

@@ -34,6 +34,7 @@ def test_message_of_an_event(broker, subscriber, opened):
         "time": "2024-05-01T12:00:01.000Z",
         "id": 0,
         "phase": "end",
+        "sector": None,
     }
     assert [m.qos for m in subscriber.messages if "/event/" in m.topic] == [1]
 
@@ -52,7 +53,14 @@ def test_updates_and_the_direction_of_a_class(broker, subscriber, opened):
         ("discarded", 7, 50.0),
     ]
     directions = [json.loads(text) for text in subscriber.said("seld/pi/direction/female_speech")]
-    assert directions[0] == {"azimuth_deg": 30.13, "elevation_deg": None, "score": 0.912, "time": None, "id": 7}
+    assert directions[0] == {
+        "azimuth_deg": 30.13,
+        "elevation_deg": None,
+        "sector": None,
+        "score": 0.912,
+        "time": None,
+        "id": 7,
+    }
     assert [each["azimuth_deg"] for each in directions] == [30.13, 45.0]
     topics = [m.topic for m in subscriber.messages if m.topic.endswith("female_speech")]
     assert topics.index("seld/pi/direction/female_speech") < len(topics) - topics[::-1].index(

@@ -44,6 +44,7 @@ def test_json_line_of_a_file(tmp_path):
             "time": None,
             "id": 0,
             "phase": "end",
+            "sector": None,
         }
     ]
     sink.close()
