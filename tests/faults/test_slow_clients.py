@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ mqtt_broker = pytest.importorskip("tests.edge.mqtt_broker", reason="paho-mqtt is
 CLIENTS = 1100
 DESCRIPTORS = 256  # that the attacked process may have
 LATEST_S = 60.0
-RUNS = 3  # of each kind, in turn; the best counts, as other programs of the machine disturb the rest
+PAIRS = 5  # of runs with and without slow clients, at the same time: other programs disturb both alike
 CONFIG = """
 model = "{model}"
 source = "{folder}/scene.wav"
@@ -95,21 +96,31 @@ def test_slow_clients_are_not_noticed(tmp_path, sounds, tiny_bundle, capsys):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 3 * CLIENTS:
         pytest.skip(f"this user may open {hard} files only")
-    write_wav(tmp_path / "scene.wav", np.tile(sounds, (2, 1)), 24000)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3 * CLIENTS, hard))
-    p95_ms = {0: [], CLIENTS: []}
+    p95_ms = []
     try:
-        for clients in (0, CLIENTS) * RUNS:
-            stats, log, events, most = attacked_run(tmp_path, tiny_bundle, clients)
-            p95_ms[clients].append(stats["step"]["p95_ms"])
-            assert len(events) == 4 and stats["governor"]["late_steps"] == 0
-            assert most < 128 and log.count("refused clients") <= 4, log
+        for number in range(PAIRS):
+            runs = run_pair(tmp_path / str(number), np.tile(sounds, (2, 1)), tiny_bundle)
+            for stats, log, events, most in runs:
+                assert len(events) == 4 and stats["governor"]["late_steps"] == 0
+                assert most < 128 and log.count("refused clients") <= 4, log
+            p95_ms.append([stats["step"]["p95_ms"] for stats, *_ in runs])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    quiet_ms, attacked_ms = (min(found) for found in p95_ms.values())
+    ratio = float(np.median([attacked_ms / quiet_ms for quiet_ms, attacked_ms in p95_ms]))
     with capsys.disabled():
         print(
             f"\n2 x {CLIENTS} slow clients: at most {most} descriptors, {log.count('refused clients')} log lines, "
-            f"p95 of a step {attacked_ms:.2f} ms instead of {quiet_ms:.2f} ms: best of {p95_ms}"
+            f"p95 of a step {ratio:.2f} times that of a run beside it without clients: median of {p95_ms} ms"
         )
-    assert attacked_ms < 1.2 * quiet_ms
+    assert ratio < 1.2
+
+
+def run_pair(folder, samples, model):
+    """A run without slow clients and one with them, at the same time. Returns what `attacked_run` does for both."""
+    folders = [folder / name for name in ("quiet", "attacked")]
+    for each in folders:
+        each.mkdir(parents=True)
+        write_wav(each / "scene.wav", samples, 24000)
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(attacked_run, folders, (model, model), (0, CLIENTS)))
