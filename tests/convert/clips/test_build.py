@@ -63,6 +63,8 @@ def test_a_library_has_tables_and_files_that_can_be_loaded(tmp_path):
     for line in (tmp_path / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ", 1)
         assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest
+    (row,) = load_clip_library(tmp_path).sources()
+    assert row == {"source": "tiny", "licence": "MIT", "clips": 40, "attribution": "Ann"}
     listed = {line.split("  ", 1)[1] for line in (tmp_path / "SHA256SUMS").read_text().splitlines()}
     assert listed == {*(row["file"] for row in rows(tmp_path)), "clips.csv", "attribution.csv"}
 

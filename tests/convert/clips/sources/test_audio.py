@@ -39,6 +39,14 @@ def test_g722_is_decoded(tmp_path):
     assert np.max(np.abs(samples)) == pytest.approx(8000 / 32768, rel=0.1)
 
 
+def test_gsm_without_a_header_is_read(tmp_path):
+    tone = 0.5 * np.sin(2 * np.pi * 500 * np.arange(8000) / 8000)
+    soundfile.write(tmp_path / "a.gsm", tone, 8000, format="RAW", subtype="GSM610")
+    samples, rate_hz = read_mono(tmp_path / "a.gsm", 0.0, seconds_of(tmp_path / "a.gsm"))
+    assert rate_hz == 8000 and len(samples) == 8000
+    assert np.abs(np.fft.rfft(samples)).argmax() == 500
+
+
 def test_what_is_no_sound_is_an_error_that_names_it(tmp_path):
     (tmp_path / "a.wav").write_text("no sound")
     with pytest.raises(ValueError, match=r"a\.wav"):
