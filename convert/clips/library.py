@@ -2,7 +2,8 @@
 
 A folder has either a `clips.csv` (columns split, file, class, group, source, licence, seconds), or one sub-folder for
 each class, or such sub-folders for each split (`train/dog_bark/x.wav`). The class `interferer` holds sounds that are
-mixed into scenes but never labelled.
+mixed into scenes but never labelled. An `attribution.csv` beside `clips.csv` (columns source, licence, attribution)
+says who is to be named.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import csv
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import gcd
 from pathlib import Path
@@ -45,6 +46,7 @@ class Clip:
     source: str
     licence: str
     seconds: float  # length of the file, before trimming
+    attribution: str = ""  # who is to be named for the clips of this source and licence
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,13 @@ class ClipLibrary:
         return decode_clip(clip.path, self.sample_rate_hz)
 
     def sources(self) -> list[dict[str, str | int]]:
-        """Count the clips of each source and licence, for the model card; sorted."""
-        counts = Counter((clip.source, clip.licence) for clip in self.clips)
-        return [
-            {"source": source, "licence": licence, "clips": counts[source, licence]}
-            for source, licence in sorted(counts)
-        ]
+        """Count the clips of each source and licence, for the model card; sorted. Names are there if there are any."""
+        counts = Counter((clip.source, clip.licence, clip.attribution) for clip in self.clips)
+        rows: list[dict[str, str | int]] = []
+        for (source, licence, attribution), count in sorted(counts.items()):
+            names = {"attribution": attribution} if attribution else {}
+            rows.append({"source": source, "licence": licence, "clips": count, **names})
+        return rows
 
 
 def load_clip_library(folder: Path | str, split: str | None = None, sample_rate_hz: int = 24000) -> ClipLibrary:
@@ -184,12 +187,28 @@ def active_hops(samples: FloatArray, sample_rate_hz: int, below_peak_db: float =
 
 
 def _clips_of_table(table: Path) -> list[Clip]:
+    names = _attributions(table.with_name("attribution.csv"))
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
         if missing:
             raise ValueError(f"got {table} without the columns {missing}, wanted {COLUMNS}")
-        return [_clip_of_row(table, line, row) for line, row in enumerate(reader, start=2)]
+        clips = [_clip_of_row(table, line, row) for line, row in enumerate(reader, start=2)]
+    return [replace(clip, attribution=names.get((clip.source, clip.licence), "")) for clip in clips]
+
+
+def _attributions(table: Path) -> dict[tuple[str, str], str]:
+    """Who is to be named for each source and licence; several names are separated by semicolons."""
+    if not table.is_file():
+        return {}
+    names: dict[tuple[str, str], set[str]] = {}
+    with table.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            try:
+                names.setdefault((row["source"], row["licence"]), set()).add(row["attribution"])
+            except KeyError as error:
+                raise ValueError(f"{table}: got no column {error}, wanted source, licence, attribution") from None
+    return {key: "; ".join(sorted(each - {""})) for key, each in names.items()}
 
 
 def _clip_of_row(table: Path, line: int, row: dict[str, str]) -> Clip:

@@ -76,13 +76,13 @@ def read_sources(folders: Sequence[DataFolder]) -> list[dict[str, Any]]:
     """List where the sounds come from, for the model card.
 
     Returns:
-        Rows with `source`, `licence` and `clips`. A row of a corpus also has `corpus: True`, and its `clips` is the
-        number of recordings.
+        Rows with `source`, `licence` and `clips`, and with `attribution` if somebody is to be named. A row of a corpus
+        also has `corpus: True`, and its `clips` is the number of recordings.
 
     Raises:
         ValueError: the `sources` in a `scenes.json` lack one of these fields.
     """
-    rows: dict[tuple[str, str], int] = {}
+    rows: dict[tuple[str, str, str], int] = {}
     corpora: list[dict[str, Any]] = []
     for folder in folders:
         if folder.corpus is not None:
@@ -91,11 +91,14 @@ def read_sources(folders: Sequence[DataFolder]) -> list[dict[str, Any]]:
             continue
         try:
             for row in read_scenes_json(folder.path).get("sources", []):
-                key = str(row["source"]), str(row["licence"])
+                key = str(row["source"]), str(row["licence"]), str(row.get("attribution", ""))
                 rows[key] = max(rows.get(key, 0), int(row["clips"]))
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"{folder.path}/scenes.json: got other sources, wanted source, licence, clips") from None
-    own = [{"source": source, "licence": licence, "clips": clips} for (source, licence), clips in rows.items()]
+    own = [
+        {"source": source, "licence": licence, "clips": clips} | ({"attribution": names} if names else {})
+        for (source, licence, names), clips in rows.items()
+    ]
     return own + corpora
 
 

@@ -77,9 +77,12 @@ def write_card(
         *([f"![{pictured} over the steps](training-{CURVES})", ""] if run_folder / CURVES in copied else []),
         "## Sources of the sounds",
         "",
-        "| source | licence | clips |",
-        "|---|---|---|",
-        *(f"| {row['source']} | {row['licence']} | {row['clips']} |" for row in run.sources),
+        "| source | licence | clips | by |",
+        "|---|---|---|---|",
+        *(
+            f"| {row['source']} | {row['licence']} | {row['clips']} | {row.get('attribution', '').replace('|', '/')} |"
+            for row in run.sources
+        ),
         "",
         "The clips themselves are not part of this project; the weights are.",
         "",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import gcd
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from edge.types import FloatArray
 
 CLIP_RATE_HZ = 24000
 G722_RATE_HZ = 16000
+_GSM = {"format": "RAW", "subtype": "GSM610", "samplerate": 8000, "channels": 1}  # files of Asterisk have no header
 _GAP_S = 0.25  # a pause this long ends a piece
 _SHORTEST_S = 0.08
 _FRAME_S, _LOWEST_HZ, _HIGHEST_HZ, _VOICED = 0.04, 60.0, 400.0, 0.6
@@ -29,14 +32,12 @@ def seconds_of(path: Path) -> float:
     """
     if path.suffix == ".g722":
         return path.stat().st_size * 2 / G722_RATE_HZ  # 64 kbit/s: two samples in each byte
-    try:
-        return float(soundfile.info(path).duration)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise ValueError(f"{path}: not a sound file that can be read: {error}") from error
+    with _opened(path) as file:
+        return float(file.frames / file.samplerate)
 
 
 def read_mono(path: Path, start_s: float = 0.0, stop_s: float | None = None) -> tuple[FloatArray, int]:
-    """Read a part of a sound file: WAV, FLAC, Ogg, MP3 and others by libsndfile, G.722 by the package of that name.
+    """Read a part of a sound file: WAV, FLAC, Ogg, MP3, GSM by libsndfile, G.722 by the package of that name.
 
     Args:
         path: the file.
@@ -62,14 +63,22 @@ def read_mono(path: Path, start_s: float = 0.0, stop_s: float | None = None) -> 
 
 
 def _read(path: Path, start_s: float, stop_s: float | None) -> tuple[FloatArray, int]:
+    with _opened(path) as file:
+        start = min(file.frames, round(start_s * file.samplerate))
+        frames = -1 if stop_s is None else round((stop_s - start_s) * file.samplerate)
+        if start:  # GSM has no seek, and its files are short: they are never cut
+            file.seek(start)
+        return file.read(frames, dtype="float32", always_2d=True).mean(axis=1), int(file.samplerate)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     try:
-        with soundfile.SoundFile(path) as file:
-            file.seek(min(file.frames, round(start_s * file.samplerate)))
-            frames = -1 if stop_s is None else round((stop_s - start_s) * file.samplerate)
-            samples = file.read(frames, dtype="float32", always_2d=True)
-            return samples.mean(axis=1), int(file.samplerate)
+        with soundfile.SoundFile(path, **(_GSM if path.suffix == ".gsm" else {})) as file:
+            yield file
     except (soundfile.LibsndfileError, OSError) as error:
-        raise ValueError(f"{path.name}: not a sound file that can be read: {error.args[0]}") from error
+        reason = getattr(error, "error_string", error)
+        raise ValueError(f"{path.name}: not a sound file that can be read: {reason}") from error
 
 
 def _read_g722(path: Path) -> FloatArray:

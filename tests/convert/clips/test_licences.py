@@ -6,9 +6,9 @@ import pytest
 
 from convert.clips.licences import ALLOWED, NOT_STATED, check_phrase, debian_licences, is_allowed, spdx_of_debian
 
-# Section 5.2.1 of https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/ ("Example files paragraphs"), whose
-# copying is permitted "in any medium without royalty provided this notice is preserved". Its text goes on: "all files
-# are copyright by the upstream and licensed under the GPL, version 2 or later, with three exceptions."
+# Section 5.2.1 of https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/ ("Example files paragraphs");
+# copying it is permitted "in any medium without royalty provided this notice is preserved". Its text goes on: "all
+# files are copyright by the upstream and licensed under the GPL, version 2 or later, with three exceptions."
 FILES_PARAGRAPHS = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 
 Files: *
@@ -115,7 +115,15 @@ def test_short_names_become_spdx(name, expression):
 
 @pytest.mark.parametrize(
     "name",
-    ["CC-BY-NC-4.0", "CC-BY-ND-3.0", "CC-BY-NC-SA-2.0", "", "permissive", "GPL-2+, and CC-BY-NC-3.0", "GPL-2 and OFL-1.1"],
+    [
+        "CC-BY-NC-4.0",
+        "CC-BY-ND-3.0",
+        "CC-BY-NC-SA-2.0",
+        "",
+        "permissive",
+        "GPL-2+, and MIT",
+        "GPL-2 and OFL-1.1",
+    ],
 )
 def test_what_is_not_free_or_not_known_is_not_allowed(name):
     assert not is_allowed(spdx_of_debian(name))

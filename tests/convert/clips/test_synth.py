@@ -1,6 +1,5 @@
 """Synthesized clips and the demo scene: finite, in range, deterministic, and from where the labels say."""
 
-import csv
 import shutil
 from pathlib import Path
 
@@ -8,9 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert.clips.library import load_clip_library
 from convert.clips.synth import speech as synth_speech
-from convert.clips.synth.classes import SYNTH_CLASSES, synthesize, write_clip_library
+from convert.clips.synth.classes import SYNTH_CLASSES, synthesize
 from convert.clips.synth.tools import SAMPLE_RATE_HZ, bandpass
 from edge.geometry import angle_between_deg, unit_vector
 from edge.scoring.annotations import read_annotations
@@ -78,22 +76,6 @@ def test_pitch_of_the_sexes_differs():
         return np.median(pitches)
 
     assert median_pitch_hz("male_speech") < 165 < median_pitch_hz("female_speech")
-
-
-@needs_espeak
-def test_a_synthesized_library_can_be_loaded(tmp_path):
-    write_clip_library(tmp_path, per_class=2, seed=3, test_per_class=1)
-    with (tmp_path / "clips.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 3 * len(SYNTH_CLASSES)
-    assert {row["licence"] for row in rows} == {"CC0-1.0"}
-    assert not {r["group"] for r in rows if r["split"] == "train"} & {r["group"] for r in rows if r["split"] == "test"}
-    library = load_clip_library(tmp_path, "train")
-    assert library.class_names == SYNTH_CLASSES[:-1]
-    for clip in library.clips:
-        samples, rate_hz = soundfile.read(clip.path)
-        assert rate_hz == SAMPLE_RATE_HZ and samples.ndim == 1 and soundfile.info(clip.path).subtype == "PCM_16"
-        assert len(library.samples(clip)) > 0.05 * SAMPLE_RATE_HZ
 
 
 def direction_of(samples: np.ndarray) -> np.ndarray:

@@ -55,7 +55,9 @@ def write_deb(folder: Path, name: str, members: dict[str, bytes], version: str =
     }
     content = b"!<arch>\n"
     for part, data in parts.items():
-        content += f"{part:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
+        content += (
+            f"{part:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
+        )
     path = folder / f"{name}_{version.replace(':', '%3a')}_all.deb"
     path.write_bytes(content)
     return Package("debian", name, version, sha256_of(path))

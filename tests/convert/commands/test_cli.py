@@ -60,8 +60,12 @@ def places(tmp_path: Path, scenes_folder: Path, clips_folder: Path) -> dict[str,
 
 
 BAD_INPUT = {
-    "synth --out {tmp}/file": "file",
-    "synth --out {tmp}/out --per-class 1 --seed -1": "non-negative",
+    "clips": "--out: got no folder, wanted one",
+    "clips --out {tmp}/file --sources synth --jobs 1": "file",
+    "clips --out {tmp}/out --sources nothing,synth": "got the unknown sources nothing, wanted some of",
+    "clips --out {tmp}/out --jobs 0": "--jobs: got 0, wanted at least 1",
+    "clips --out {tmp}/out --packages {tmp}/nowhere": "nowhere, wanted a folder of package files",
+    "clips --out {tmp}/out --packages {tmp}/empty --sources lugaru-data --jobs 1": "lugaru-data 1.2-6 is not in",
     "scenes --clips {tmp}/nowhere --out {tmp}/out": "nowhere, wanted a folder that exists",
     "scenes --clips {tmp}/empty --out {tmp}/out": "got no clips",
     "scenes --clips {clips} --split train --out {tmp}/out": "neither clips.csv nor train/ and test/",
@@ -145,7 +149,7 @@ def test_an_error_of_several_lines_becomes_one(
     assert capsys.readouterr().err == "seld-convert: got this, wanted that\n"
 
 
-@pytest.mark.parametrize("command", ["synth", "scenes", "train", "export", "evaluate", "look-ahead", "tune", "score"])
+@pytest.mark.parametrize("command", ["clips", "scenes", "train", "export", "evaluate", "look-ahead", "tune", "score"])
 def test_unknown_options_and_missing_ones_are_exit_code_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
         main([command, "--nonsense"])

@@ -175,6 +175,7 @@ def test_whatever_changes_the_data_rebuilds_the_cache(change: str, corpus: Path,
 
 def test_sources_of_scenes_and_corpora(corpus: Path, tmp_path: Path) -> None:
     rows = [{"source": "a", "licence": "CC0", "clips": 3}, {"source": "a", "licence": "MIT", "clips": 1}]
+    rows[1]["attribution"] = "Ann"
     more = {"source": "a", "licence": "CC0", "clips": 5}
     words = [
         str(scenes(tmp_path / "own", sources=rows)),

@@ -26,7 +26,7 @@ SCORES = {
     "streaming": {"int8": {"2020": {"er": 0.2, "f": 0.8, "le": 6.0, "lr": 0.9, "seld": 0.1}}},
 }
 SOURCES = [
-    {"source": "FSD50K", "licence": "CC0-1.0", "clips": 12},
+    {"source": "FSD50K", "licence": "CC0-1.0", "clips": 12, "attribution": "Ann / Bob"},
     {"source": "seld-edge synth", "licence": "CC0-1.0", "clips": 960},
 ]
 
@@ -94,7 +94,10 @@ def test_it_says_whether_rooms_were_recorded(sources: list[dict[str, object]], s
 
 
 def test_it_names_every_source_with_its_licence(card: str) -> None:
-    assert rows(card, "Sources of the sounds") == [[str(value) for value in row.values()] for row in SOURCES]
+    assert rows(card, "Sources of the sounds") == [
+        ["FSD50K", "CC0-1.0", "12", "Ann / Bob"],
+        ["seld-edge synth", "CC0-1.0", "960", ""],
+    ]
 
 
 def test_it_has_a_row_of_scores_for_each_mode_rung_and_rules(card: str) -> None:
