@@ -31,12 +31,12 @@ class Judgement:
 
     class_names: tuple[str, ...]
     labels: NDArray[np.int64]  # (clips,) index of the class that the library states
-    log_posterior: NDArray[np.float64]  # (clips, classes); a row is NaN where the class of the clip was never learnt
+    log_posterior: NDArray[np.float64]  # (clips, classes); -inf: not learnt; NaN: the clip's own class was not
 
     @property
     def judged(self) -> NDArray[np.bool_]:
         """Mask (clips,) of the clips whose class occurred in what was learnt."""
-        return np.isfinite(self.log_posterior[:, 0])
+        return ~np.isnan(self.log_posterior[:, 0])
 
     def confusion(self) -> NDArray[np.int64]:
         """Count the clips by stated class (row) and judged class (column): (classes, classes)."""

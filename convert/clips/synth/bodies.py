@@ -16,7 +16,7 @@ from scipy import signal
 from convert.clips.synth.tools import SAMPLE_RATE_HZ, Signal, length
 
 HIGHEST_HZ = 11_500.0
-MOST_MODES = 60
+MOST_MODES = 40
 SPEED_OF_SOUND_M_S = 343.0
 
 
@@ -90,7 +90,7 @@ def plate(
         at: where the force acts, as parts of width and height; drawn if None.
 
     Returns:
-        The modes with the largest gains below 11.5 kHz, at most 60.
+        The modes with the largest gains below 11.5 kHz, at most `MOST_MODES`.
     """
     hz = plate_modes_hz(material, size_m, thickness_m, 24)
     x, y = at or (rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9))

@@ -34,7 +34,8 @@ def loudest_hz(x: np.ndarray) -> float:
 
 
 def pitch_hz(x: np.ndarray, low_hz: float, high_hz: float) -> float:
-    power = np.abs(np.fft.rfft(x, 2 * len(x))) ** 2
+    low = signal.sosfilt(signal.butter(6, 700, fs=SAMPLE_RATE_HZ, output="sos"), x)  # formants would mislead
+    power = np.abs(np.fft.rfft(low, 2 * len(low))) ** 2
     correlation = np.fft.irfft(power)
     lags = np.arange(int(SAMPLE_RATE_HZ / high_hz), int(SAMPLE_RATE_HZ / low_hz))
     return SAMPLE_RATE_HZ / lags[np.argmax(correlation[lags])]
