@@ -47,9 +47,8 @@ class HeardBy:
     sample_rate_hz: int  # of the blocks
     class_names: tuple[str, ...]
     delay_s: float  # longest time from a sound to the rows of its label frame
-    rotation: NDArray[np.float64] | None = (
-        None  # (3, 3) from directions of the array to those of events, if they differ
-    )
+    # (3, 3) from directions of the array to those of events; None where they are equal
+    rotation: NDArray[np.float64] | None = None
 
     def direction(self, event: Event) -> NDArray[np.float64]:
         """Unit vector toward an event, as the array has it; at elevation 0 where that is not known."""

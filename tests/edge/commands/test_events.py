@@ -85,7 +85,7 @@ def test_label_frames(seld, database, tmp_path):
     labels = read_annotations(tmp_path / "a.csv", 13)
     first = labels[0].frame
     assert [(each.frame - first, each.class_index, each.azimuth_deg, each.elevation_deg) for each in labels] == [
-        (0, 11, 47.0, 0.0), (1, 11, 47.0, 0.0), (1, 4, 10.0, 0.0), (2, 11, 47.0, 0.0), (2, 4, 10.0, 0.0),
+        (0, 11, 47.0, 0.0), (1, 4, 10.0, 0.0), (1, 11, 47.0, 0.0), (2, 4, 10.0, 0.0), (2, 11, 47.0, 0.0),
     ]  # fmt: skip
     assert abs(first - 18000) <= 600  # half an hour after --since
     assert len({each.track for each in labels}) == 2

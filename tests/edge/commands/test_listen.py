@@ -14,14 +14,11 @@ from edge.geometry import unit_vector
 from tests.edge.command_line import refused
 
 
-def test_a_file_is_heard_from_a_direction(seld, wav, tmp_path):
-    code, out, err = seld(
-        "listen", "--source", wav, "--azimuth", "30", "--elevation", "-20", "--out", tmp_path / "a.raw"
-    )
+def test_a_file_is_heard_from_a_direction(seld, wav, tmp_path, caplog):
+    code, out, _ = seld("listen", "--source", wav, "--azimuth", "30", "--elevation", "-20", "--out", tmp_path / "a.raw")
     assert (code, out) == (0, "")
-    assert err.endswith(
-        f"toward azimuth 30, elevation -20; 16-bit little-endian, one channel, 24000 Hz, to {tmp_path}/a.raw\n"
-    )
+    said = "toward azimuth 30, elevation -20; 16-bit little-endian, one channel, 24000 Hz, to"
+    assert caplog.records[-1].getMessage().endswith(f"{said} {tmp_path}/a.raw")
     samples, _ = read_wav(wav)
     beam = np.frombuffer((tmp_path / "a.raw").read_bytes(), "<i2")
     assert_array_equal(
