@@ -51,6 +51,7 @@ def run_listen_command(args: argparse.Namespace) -> int:
     from edge.commands.introduction import introduce_beam
     from edge.commands.live import open_settings_source
     from edge.frontend.beam_stream import Listener
+    from edge.geometry import unit_vector
     from edge.run_settings import RunSettings, read_settings
     from edge.runtime.interruption import Interruption
 
@@ -63,7 +64,7 @@ def run_listen_command(args: argparse.Namespace) -> int:
         raise ValueError(f"got --seconds {args.seconds:g}, wanted more than 0, at most 10000000")
     settings = with_options(read_settings(args.config) if args.config else RunSettings(), args)
     array = load_array(settings.array)
-    beam = Listener(array, RATE_HZ).toward(args.azimuth, args.elevation)
+    beam = Listener(array, RATE_HZ).toward(unit_vector(args.azimuth, args.elevation))
     left = sys.maxsize if args.seconds is None else round(args.seconds * RATE_HZ)
     with Interruption() as interruption, ExitStack() as stack:
         source = stack.enter_context(open_settings_source(settings.source or "mic", settings, array, RATE_HZ))

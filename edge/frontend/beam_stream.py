@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import scipy.fft
+from numpy.typing import ArrayLike
 
 from edge.arrays.encoder import Encoder, foa_encoder
 from edge.arrays.filter_encoder import DELAY_S, taps_of
@@ -17,7 +18,6 @@ from edge.arrays.profile import ArrayProfile
 from edge.framing import Framer
 from edge.frontend.beams import Beamformer
 from edge.frontend.stft import StftSettings
-from edge.geometry import unit_vector
 from edge.types import AudioBlock, FloatArray
 
 _FOA_CHANNELS = 4  # that an encoder returns before the microphones
@@ -37,29 +37,23 @@ class Listener:
         nfft = 4 * round(DELAY_S * sample_rate_hz)
         self._beamformer = Beamformer(profile, StftSettings(sample_rate_hz, nfft, nfft // 2, nfft))
 
-    def toward(self, azimuth_deg: float, elevation_deg: float | None = None) -> BeamStream:
-        """Begin to listen in a direction.
-
-        Args:
-            azimuth_deg: Azimuth, counter-clockwise from the front of the array.
-            elevation_deg: Elevation; 0 where it is not known, as for flat arrays.
-        """
-        direction = unit_vector(azimuth_deg, elevation_deg or 0.0).astype(np.float32)
-        gains = self._beamformer.gains(direction[None])[0].astype(np.complex128)
+    def toward(self, direction: ArrayLike) -> BeamStream:
+        """Begin to listen in a direction: a unit vector x, y, z (3,) as the array has it."""
+        vector = np.asarray(direction, np.float32)[None]
+        gains = self._beamformer.gains(vector)[0].astype(np.complex128)
         return BeamStream(foa_encoder(self.profile, self.sample_rate_hz, microphones=True), taps_of(gains))
 
-    def heard(self, samples: FloatArray, azimuth_deg: float, elevation_deg: float | None = None) -> FloatArray:
+    def heard(self, samples: FloatArray, direction: ArrayLike) -> FloatArray:
         """Filter a whole recording.
 
         Args:
             samples: Channels of the array (n, channels).
-            azimuth_deg: Azimuth of the beam.
-            elevation_deg: Elevation of the beam, as for `toward`.
+            direction: That of the beam, as for `toward`.
 
         Returns:
             The beam (n, 1).
         """
-        beam = self.toward(azimuth_deg, elevation_deg)
+        beam = self.toward(direction)
         return np.concatenate([beam(AudioBlock(samples, 0)).samples, *(block.samples for block in beam.finish())])
 
 

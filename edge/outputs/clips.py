@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.arrays.profile import ArrayProfile
 from edge.events.records import When
 from edge.files import is_temporary
 from edge.frontend.beam_stream import Listener
+from edge.geometry import unit_vector
 from edge.outputs.clip_folder import ClipFolder
 from edge.outputs.clip_settings import ClipSettings
 from edge.outputs.line_file import SinkError
@@ -45,6 +47,13 @@ class HeardBy:
     sample_rate_hz: int  # of the blocks
     class_names: tuple[str, ...]
     delay_s: float  # longest time from a sound to the rows of its label frame
+    # (3, 3) from directions of the array to those of events; None where they are equal
+    rotation: NDArray[np.float64] | None = None
+
+    def direction(self, event: Event) -> NDArray[np.float64]:
+        """Unit vector toward an event, as the array has it; at elevation 0 where that is not known."""
+        direction = unit_vector(event.azimuth_deg, event.elevation_deg or 0.0)
+        return direction if self.rotation is None else direction @ self.rotation
 
 
 class _Cut(NamedTuple):
@@ -209,7 +218,7 @@ class Clips:
         if self._listener is None:
             self._listener = Listener(self._heard_by.array, self._heard_by.sample_rate_hz)
         samples = _joined(clip.blocks, clip.cut.start, clip.cut.end)
-        beam = self._listener.heard(samples, event.azimuth_deg, event.elevation_deg)
+        beam = self._listener.heard(samples, self._heard_by.direction(event))
         channels = samples if self._settings.channels else None
         rate_hz = self._heard_by.sample_rate_hz
         name = folder.write(event, clip.cut.taken, beam, channels, rate_hz)

@@ -13,6 +13,7 @@ from edge.types import AudioBlock
 RATE_HZ = 24000
 COUNT = 12000
 DIRECTION = 30.0, -20.0
+TOWARD = unit_vector(*DIRECTION)
 
 
 def noise(count=COUNT, seed=1):
@@ -47,10 +48,11 @@ def test_the_wave_from_the_direction_comes_out_as_it_was(name):
     azimuth_deg, elevation_deg = (DIRECTION[0], 0.0) if profile.planar else DIRECTION
     listener = Listener(profile, RATE_HZ)
     samples = delivered(profile, mono, azimuth_deg, elevation_deg)
-    beam = listener.heard(samples, azimuth_deg, None if profile.planar else elevation_deg)
+    toward = unit_vector(azimuth_deg, elevation_deg)
+    beam = listener.heard(samples, toward)
     assert beam.shape == (COUNT, 1) and beam.dtype == np.float32
     assert rms(beam[:, 0] - mono) < 0.03 * rms(mono)
-    behind = listener.heard(samples, azimuth_deg + 180.0, -elevation_deg)
+    behind = listener.heard(samples, -toward)
     assert rms(behind) < 0.75 * rms(mono)
 
 
@@ -58,7 +60,7 @@ def test_the_wave_from_the_direction_comes_out_as_it_was(name):
 def test_the_cut_of_the_stream_does_not_matter(name, cut, block_samples):
     listener = Listener(load_array(name), RATE_HZ)
     samples = delivered(listener.profile, noise(4000), *DIRECTION)
-    whole, beam = listener.heard(samples, *DIRECTION), listener.toward(*DIRECTION)
+    whole, beam = listener.heard(samples, TOWARD), listener.toward(TOWARD)
     blocks = [*(beam(block) for block in cut(samples, block_samples)), *beam.finish()]
     ends = np.cumsum([0, *(len(block.samples) for block in blocks)])
     assert [block.start for block in blocks if len(block.samples)] == [
@@ -70,8 +72,8 @@ def test_the_cut_of_the_stream_does_not_matter(name, cut, block_samples):
 def test_after_a_gap_the_beam_begins_anew():
     listener = Listener(load_array("em32_tetra"), RATE_HZ)
     samples = delivered(listener.profile, noise(4000), *DIRECTION)
-    beam = listener.toward(*DIRECTION)
+    beam = listener.toward(TOWARD)
     beam(AudioBlock(samples[:3000], 0))
     after = [beam(AudioBlock(samples, 96000, lost=93000)), *beam.finish()]
     assert next(block.start for block in after if len(block.samples)) == 96000
-    assert_array_equal(np.concatenate([block.samples for block in after]), listener.heard(samples, *DIRECTION))
+    assert_array_equal(np.concatenate([block.samples for block in after]), listener.heard(samples, TOWARD))

@@ -29,9 +29,9 @@ def at_noon(onset_s):
     return NOON + timedelta(seconds=onset_s)
 
 
-def opened(folder, when=at_noon, kept=None, **settings):
+def opened(folder, when=at_noon, kept=None, rotation=None, **settings):
     given = ClipSettings(str(folder), **{"pre_s": 0.5, "post_s": 0.5, "longest_s": 3.0, "reserve_mb": 0.0} | settings)
-    return Clips(given, HeardBy(load_array("foa"), RATE_HZ, NAMES, DELAY_S), when, kept)
+    return Clips(given, HeardBy(load_array("foa"), RATE_HZ, NAMES, DELAY_S, rotation), when, kept)
 
 
 def foa(seconds, plane_wave, azimuth_deg=90.0):
@@ -90,6 +90,14 @@ def test_the_beam_looks_toward_the_event(tmp_path, plane_wave):
     run(opened(tmp_path), samples, [event(2.0, 3.0, azimuth_deg=-90.0), event(4.0, 5.0, azimuth_deg=90.0)])
     at_it, behind = (np.std(content(path)[0]) for path in sorted(tmp_path.iterdir()))
     assert 0.3 < behind / (at_it * 5 / 3) < 0.6  # a subcardioid, and the tone has become louder
+
+
+def test_an_array_that_is_turned_is_turned_back(tmp_path, plane_wave):
+    """An event at 90 degrees in the room is at 0 degrees of an array whose front looks there."""
+    turned = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    run(opened(tmp_path, rotation=turned), foa(8, plane_wave, azimuth_deg=0.0), [event()])
+    beam, _ = content(tmp_path / names(tmp_path)[0])
+    assert np.abs(beam).max() == pytest.approx(0.04, rel=0.02)
 
 
 def test_the_channels_are_kept_if_asked_for(tmp_path, plane_wave):
