@@ -53,10 +53,6 @@ SAMPLE_VALUES: dict[str, object] = {
     "mqtt.password_file": "/etc/seld-edge/mqtt-password",
     "mqtt.client_id": "seld-edge-kitchen",
     "mqtt.prefix": "seld-edge/kitchen",
-    "page.password_file": "/etc/seld-edge/page-password",
-    "page.token_file": "/etc/seld-edge/page-token",
-    "page.cert_file": "/etc/seld-edge/page.pem",
-    "page.key_file": "/etc/seld-edge/page.key",
     "prometheus.port": 9464,
     "prometheus.textfile": "/var/lib/node_exporter/seld-edge.prom",
 }
