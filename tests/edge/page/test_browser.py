@@ -1,5 +1,6 @@
 """The page in a real browser: served messages of a test, and the demo."""
 
+import base64
 import subprocess
 import time
 
@@ -9,6 +10,8 @@ import pytest
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 
+from edge.audio.wav import write_wav  # noqa: E402
+from edge.outputs.history_store import Row, insert, open_store  # noqa: E402
 from tests.edge.command_line import SELD_EDGE  # noqa: E402
 from tests.edge.page.browser import CHROMIUM, Visit, chromium  # noqa: E402
 from tests.edge.page.served import ABOUT, served  # noqa: E402
@@ -45,7 +48,7 @@ def play(page, visit, seconds, first_s=0.0, **step):
         page.send(
             "step",
             t=t,
-            mel=__import__("base64").b64encode(mel).decode(),
+            mel=base64.b64encode(mel).decode(),
             levels=[-30.0, -40.0, -50.0, -90.0],
             ms=1.0,
             **step,
@@ -151,6 +154,31 @@ def test_a_token_in_the_address_opens_the_page(browser):
         visit.wait("document.getElementById('state').dataset.state === 'live'")
         assert not any("0123456789abcdef" in each for each in visit.requests[1:]) and visit.problems == []
         visit.context.close()
+
+
+def test_a_clip_plays(browser, tmp_path):
+    store = open_store(tmp_path / "history.db")
+    with store:
+        insert(store, [Row(time.time() - 60.0, "bell", 1.0, 2.0, 30.0, 0.0, 0.9, "", "bell 1.wav")])
+    store.close()
+    sound = 0.1 * np.sin(np.arange(24000) / 5.0).astype(np.float32)
+    write_wav(tmp_path / "bell 1.wav", sound[:, None], 24000)
+    about = ABOUT | {"clips": True}
+    with served(about=about, database=str(tmp_path / "history.db"), clips=str(tmp_path)) as page:
+        visit = Visit(browser, f"http://127.0.0.1:{page.port}/")
+        visit.page.locator("#events button.play").click()
+        visit.wait("document.getElementById('player').ended")
+        assert visit.page.evaluate("document.getElementById('player').duration") == 1.0
+        assert "Clip: bell of" in visit.page.locator("#player").get_attribute("aria-label")
+        assert visit.problems == [] and visit.strange_requests() == []
+        visit.context.close()
+
+
+def test_the_check_of_accessibility_can_fail(page, browser):
+    visit = Visit(browser, f"http://127.0.0.1:{page.port}/")
+    visit.page.evaluate("document.body.append(new Image())")
+    assert [name for name, _ in accessibility_faults(visit)] == ["image-alt"]
+    visit.context.close()
 
 
 def test_a_dot_moves_while_the_demo_plays(browser, tmp_path):
