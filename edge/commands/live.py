@@ -58,9 +58,17 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         stack.enter_context(thread_errors_logged())
         source = stack.enter_context(_open_source(settings.source, settings, bundle, array))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
-        pipeline = build_pipeline(
-            bundle, array, system, settings.decode, governor=governor, encode=encode, surroundings=surroundings
-        )
+        with _naming(config):
+            pipeline = build_pipeline(
+                bundle,
+                array,
+                system,
+                settings.decode,
+                governor=governor,
+                encode=encode,
+                surroundings=surroundings,
+                classes=settings.classes,
+            )
         monitor = RunMonitor(pipeline, source.check)
         sectors = tuple(sector.name for sector in settings.sector if not sector.ignore)
         device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health, sectors)
@@ -90,7 +98,7 @@ def _naming(config: Path | None) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if config is None or not str(error).startswith(("system: ", "decode: ", "mount: ", "sector: ")):
+        if config is None or not str(error).startswith(("system: ", "decode: ", "mount: ", "sector: ", "classes: ")):
             raise
         raise ValueError(f"{config}: {error}") from None
 
