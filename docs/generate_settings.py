@@ -51,6 +51,10 @@ SAMPLE_VALUES: dict[str, object] = {
     "mqtt.prefix": "seld-edge/kitchen",
     "prometheus.port": 9464,
     "prometheus.textfile": "/var/lib/node_exporter/seld-edge.prom",
+    "classes.name": "speech",
+    "classes.on": 0.7,
+    "classes.off": 0.5,
+    "classes.min_duration_labels": 5,
     "sector.name": "door",
     "sector.azimuth_deg": (170.0, -170.0),
 }

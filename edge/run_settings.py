@@ -15,6 +15,7 @@ from edge.audio.microphone import DEADLINE_S
 from edge.audio.sources import RawFormat
 from edge.events.decoder import DecodeSettings
 from edge.events.live_text import LiveSettings
+from edge.events.per_class import ClassSettings
 from edge.events.surroundings import MountSettings, SectorSettings
 from edge.outputs.clip_settings import ClipSettings
 from edge.outputs.history_settings import HistorySettings
@@ -62,6 +63,7 @@ class RunSettings:
     budget: BudgetSettings = field(default_factory=BudgetSettings)  # time budget of a step, and what happens without it
     system: Mapping[str, Any] = field(default_factory=dict)  # settings of the system that replace those of the bundle
     decode: Mapping[str, Any] = field(default_factory=dict)  # settings of the decoder that replace those of the bundle
+    classes: tuple[ClassSettings, ...] = ()  # what is asked of some classes
     mount: MountSettings = field(default_factory=MountSettings)  # how the array hangs
     sector: tuple[SectorSettings, ...] = ()  # parts of the room
     microphone: MicrophoneSettings = field(default_factory=MicrophoneSettings)  # of the source mic

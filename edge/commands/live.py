@@ -70,9 +70,17 @@ def listen(
         rate_hz = bundle.manifest.stft.sample_rate_hz
         source = stack.enter_context(open_settings_source(settings.source, settings, array, rate_hz, repeat))
         governor = _governor(settings.budget, source, system, bundle.manifest.stft.label_s)
-        pipeline = build_pipeline(
-            bundle, array, system, settings.decode, governor=governor, encode=encode, surroundings=surroundings
-        )
+        with _naming(config):
+            pipeline = build_pipeline(
+                bundle,
+                array,
+                system,
+                settings.decode,
+                governor=governor,
+                encode=encode,
+                surroundings=surroundings,
+                classes=settings.classes,
+            )
         monitor = RunMonitor(pipeline, source.check)
         sectors = tuple(sector.name for sector in settings.sector if not sector.ignore)
         device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health, sectors)
@@ -105,7 +113,7 @@ def _naming(config: Path | None) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if config is None or not str(error).startswith(("system: ", "decode: ", "mount: ", "sector: ")):
+        if config is None or not str(error).startswith(("system: ", "decode: ", "mount: ", "sector: ", "classes: ")):
             raise
         raise ValueError(f"{config}: {error}") from None
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from edge.events.per_class import ClassSettings, thresholds_of
 from edge.events.surroundings import Surroundings
 from edge.geometry import angle_between_units_deg, azimuth_elevation_deg
 from edge.types import Event, EventUpdate, FloatArray, FrameRow, Item, LiveFrame, Phase, TrackFrames
@@ -128,6 +129,7 @@ class Decoder:
         label_s: float,
         azimuth_only: bool = False,
         surroundings: Surroundings | None = None,
+        classes: Sequence[ClassSettings] = (),
     ) -> None:
         """Begin a stream.
 
@@ -138,12 +140,17 @@ class Decoder:
             azimuth_only: Whether the array is flat. Its events have no elevation, and its rows have 0, as DCASE needs a
                 number.
             surroundings: How the array hangs, and the sectors of the room.
+            classes: What is asked of some classes instead of what the settings ask of all.
+
+        Raises:
+            ValueError: The settings of a class make no sense.
         """
-        self._settings = settings
+        self._classes = classes
         self._surroundings = surroundings or Surroundings()
         self._azimuth_only = azimuth_only
         self._class_names = class_names
         self._label_s = label_s
+        self.change(settings)
         self.reset()
 
     def reset(self) -> None:
@@ -153,10 +160,20 @@ class Decoder:
         self._next_label = 0
         self._written = 0  # label before which all rows are written
         self._numbers = 0  # events so far
+        self._ready: dict[int, int] = {}  # class index -> label from which its next event may begin
 
     def change(self, settings: DecodeSettings) -> None:
-        """Replace the settings. Open events stay open, and decisions are not revised."""
+        """Replace the settings. Open events stay open, and decisions are not revised.
+
+        Raises:
+            ValueError: They make no sense together with those of a class; nothing has changed then.
+        """
+        self._asked = thresholds_of(settings, self._classes, self._class_names, self._label_s)
         self._settings = settings
+        longest = max([each.min_duration_labels for each in self._asked], default=settings.min_duration_labels)
+        self._delay_labels = longest + settings.max_gap_labels
+        heard = np.array([each.enabled for each in self._asked], np.float32)
+        self._heard = None if heard.all() else heard
 
     def push(self, frames: TrackFrames) -> Iterator[Item]:
         """Take the answers of a system about the next label frames.
@@ -170,9 +187,12 @@ class Decoder:
         """
         if frames.start != self._next_label:
             yield from self.finish()
+            if frames.start < self._next_label:
+                self._ready.clear()
             self._next_label = self._written = frames.start
         turned = self._surroundings.turned(frames)
-        for activity, direction in zip(turned.activity, turned.direction, strict=True):
+        activities = turned.activity if self._heard is None else turned.activity * self._heard
+        for activity, direction in zip(activities, turned.direction, strict=True):
             yield from self._advance(activity, direction)
 
     def finish(self) -> Iterator[Item]:
@@ -207,7 +227,7 @@ class Decoder:
         self._tracks = kept
         self._next_label = label + 1
         yield self._live_frame(label)
-        yield from self._write_rows(label + 1 - self._settings.delay_labels)
+        yield from self._write_rows(label + 1 - self._delay_labels)
 
     def _match(self, activity: FloatArray, direction: FloatArray) -> list[int | None]:
         """Assign detections to tracks so that the sum of costs is least: angle, plus a penalty for another class.
@@ -244,12 +264,13 @@ class Decoder:
         best = int(np.argmax(track.probability))
         current = track.occurrence
         if current is not None:
-            faded = track.probability[current.class_index] < self._settings.off
-            replaced = best != current.class_index and track.probability[best] >= self._settings.on
+            faded = track.probability[current.class_index] < self._asked[current.class_index].off
+            replaced = best != current.class_index and track.probability[best] >= self._asked[best].on
             if faded or replaced:
                 yield from self._close(track)
                 current = None
-        if current is None and track.last == label and track.probability[best] >= self._settings.on:
+        begins = track.last == label and track.probability[best] >= self._asked[best].on
+        if current is None and begins and label >= self._ready.get(best, 0):
             current = track.occurrence = _Occurrence(best, self._numbers, label, label, np.zeros_like(track.direction))
             self._numbers += 1
         if current is not None and track.last == label:
@@ -260,7 +281,7 @@ class Decoder:
         """Tell the begin of an event that has lasted long enough for that, and later that it has moved."""
         settings = self._settings
         if occurrence.told is None:
-            if occurrence.labels >= min(settings.begin_labels, settings.min_duration_labels):
+            if occurrence.labels >= min(settings.begin_labels, self._least_labels(occurrence)):
                 yield self._update("begin", occurrence, label, direction)
         elif label - occurrence.told_label >= settings.update_labels and (
             self._moved_deg(occurrence.told, direction) >= settings.update_deg
@@ -283,10 +304,12 @@ class Decoder:
         occurrence, track.occurrence = track.occurrence, None
         if occurrence is None:
             return
-        if occurrence.labels >= self._settings.min_duration_labels:
+        if occurrence.labels >= self._least_labels(occurrence):
             if occurrence.told is None:  # the settings have just changed
                 yield self._update("begin", occurrence, occurrence.last, track.direction)
             self._closed.append(occurrence)
+            cooldown_labels = self._asked[occurrence.class_index].cooldown_labels
+            self._ready[occurrence.class_index] = occurrence.last + 1 + cooldown_labels if cooldown_labels else 0
             yield self._event(occurrence, occurrence.direction_sum)
         elif occurrence.told is not None:
             yield self._update("discarded", occurrence, occurrence.last, track.direction)
@@ -299,6 +322,9 @@ class Decoder:
             if (occurrence := track.occurrence) is not None and occurrence.told is not None
         )
         return LiveFrame(label, (label + 1) * self._label_s, tuple(sounding))
+
+    def _least_labels(self, occurrence: _Occurrence) -> int:
+        return self._asked[occurrence.class_index].min_duration_labels
 
     def _event(self, occurrence: _Occurrence, direction: FloatArray, score: float | None = None) -> Event:
         """The event as far as it is known, with a direction (3,) of any length; by default, with its mean score."""
@@ -317,8 +343,7 @@ class Decoder:
     def _write_rows(self, end: int) -> Iterator[FrameRow]:
         """Yield the rows of all label frames before `end` that were not yielded yet, ordered by label frame."""
         opened = [track.occurrence for track in self._tracks if track.occurrence is not None]
-        least = self._settings.min_duration_labels
-        lasting = [occurrence for occurrence in (*self._closed, *opened) if occurrence.labels >= least]
+        lasting = [each for each in (*self._closed, *opened) if each.labels >= self._least_labels(each)]
         for label in range(self._written, end):
             for occurrence in lasting:
                 direction = occurrence.unwritten.pop(label, None)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from edge.arrays.encoder import Encoder, foa_encoder
 from edge.arrays.profile import ArrayProfile, load_array
 from edge.events.decoder import Decoder, DecodeSettings
+from edge.events.per_class import ClassSettings
 from edge.events.sink import Sink
 from edge.events.surroundings import Surroundings
 from edge.frontend.stft import Stft
@@ -222,10 +223,15 @@ def build_encoder(bundle: Bundle, array: ArrayProfile) -> Encoder:
 
 
 def build_decoder(
-    bundle: Bundle, array: ArrayProfile, settings: DecodeSettings, surroundings: Surroundings | None = None
+    bundle: Bundle,
+    array: ArrayProfile,
+    settings: DecodeSettings,
+    surroundings: Surroundings | None = None,
+    classes: Sequence[ClassSettings] = (),
 ) -> Decoder:
     """Build the decoder of a bundle. For a flat array, events have no elevation and rows have elevation 0."""
-    return Decoder(settings, bundle.manifest.class_names, bundle.manifest.stft.label_s, array.planar, surroundings)
+    manifest = bundle.manifest
+    return Decoder(settings, manifest.class_names, manifest.stft.label_s, array.planar, surroundings, classes)
 
 
 def build_pipeline(
@@ -237,6 +243,7 @@ def build_pipeline(
     governor: Governor | None = None,
     encode: Encoder | None = None,
     surroundings: Surroundings | None = None,
+    classes: Sequence[ClassSettings] = (),
 ) -> Pipeline:
     """Assemble the loop of a bundle around its system.
 
@@ -248,6 +255,7 @@ def build_pipeline(
         governor: watches the time of the steps.
         encode: from `build_encoder`, where that was to be done earlier.
         surroundings: how the array hangs, and the sectors of the room.
+        classes: what is asked of some classes.
 
     Raises:
         ValueError: a decoder setting is unknown or out of its range.
@@ -260,7 +268,7 @@ def build_pipeline(
         encode or build_encoder(bundle, array),
         Stft(manifest.stft, manifest.features.channels),
         system,
-        build_decoder(bundle, array, decode, surroundings),
+        build_decoder(bundle, array, decode, surroundings, classes),
         manifest.stft.label_samples,
         governor,
     )
