@@ -42,7 +42,7 @@ EDGE = (
 """The rooms of `edge` in the order of the data path; "" is the package itself. A room knows those before it."""
 
 CONVERT = (
-    ("", "tensorflow_import", "processes"),
+    ("", "tensorflow_import", "processes", "engine"),
     ("clips",),
     ("scenes",),
     ("data",),

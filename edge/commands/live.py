@@ -15,7 +15,7 @@ from edge.commands.introduction import introduce
 from edge.commands.page import shown_pages
 from edge.commands.reloader import Reloader
 from edge.events.records import When
-from edge.events.surroundings import Surroundings
+from edge.events.surroundings import surroundings_of
 from edge.nets.bundle import Bundle, load_bundle
 from edge.outputs.clips import Clips, HeardBy
 from edge.outputs.device_info import DeviceInfo
@@ -62,7 +62,7 @@ def listen(
     with _naming(config):
         system = build_system(bundle, settings.threads, settings.system, array=array, clock=clock)
         decode_settings(bundle, settings.decode)
-        surroundings = Surroundings(settings.mount, settings.sector, array.planar)
+        surroundings = surroundings_of(settings.mount, settings.sector, array.planar)
     encode = build_encoder(bundle, array)  # takes seconds on a small board: done before a microphone opens
     with Interruption() as interruption, ExitStack() as stack:
         stack.enter_context(thread_errors_logged())

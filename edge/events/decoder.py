@@ -146,7 +146,7 @@ class Decoder:
             ValueError: The settings of a class make no sense.
         """
         self._classes = classes
-        self._surroundings = surroundings or Surroundings()
+        self._surroundings = surroundings
         self._azimuth_only = azimuth_only
         self._class_names = class_names
         self._label_s = label_s
@@ -190,7 +190,7 @@ class Decoder:
             if frames.start < self._next_label:
                 self._ready.clear()
             self._next_label = self._written = frames.start
-        turned = self._surroundings.turned(frames)
+        turned = frames if self._surroundings is None else self._surroundings.turned(frames)
         activities = turned.activity if self._heard is None else turned.activity * self._heard
         for activity, direction in zip(activities, turned.direction, strict=True):
             yield from self._advance(activity, direction)
@@ -328,16 +328,17 @@ class Decoder:
 
     def _event(self, occurrence: _Occurrence, direction: FloatArray, score: float | None = None) -> Event:
         """The event as far as it is known, with a direction (3,) of any length; by default, with its mean score."""
-        azimuth, elevation = azimuth_elevation_deg(direction)
+        azimuth, elevation = map(float, azimuth_elevation_deg(direction))
+        around = self._surroundings
         return Event(
             name=self._class_names[occurrence.class_index],
             onset_s=occurrence.onset * self._label_s,
             offset_s=(occurrence.last + 1) * self._label_s,
-            azimuth_deg=float(azimuth),
-            elevation_deg=None if self._azimuth_only else float(elevation),
+            azimuth_deg=azimuth,
+            elevation_deg=None if self._azimuth_only else elevation,
             score=occurrence.probability_sum / occurrence.detections if score is None else score,
             id=occurrence.number,
-            sector=self._surroundings.sector_of(float(azimuth), float(elevation)),
+            sector=None if around is None else around.sector_of(azimuth, elevation),
         )
 
     def _write_rows(self, end: int) -> Iterator[FrameRow]:

@@ -122,3 +122,14 @@ class Surroundings:
             inside = self._sectors[index].holds(azimuth_deg, None if self._planar else elevation_deg)
             found = np.where(inside, index, found)
         return found
+
+
+def surroundings_of(
+    mount: MountSettings, sectors: Sequence[SectorSettings], planar: bool = False
+) -> Surroundings | None:
+    """Combine mounting and sectors; None if there are none, so that directions stay those of the array.
+
+    Raises:
+        ValueError: See `Surroundings`.
+    """
+    return Surroundings(mount, sectors, planar) if mount != MountSettings() or sectors else None

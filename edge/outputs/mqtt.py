@@ -22,6 +22,7 @@ import queue
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 from edge.events.live_text import LiveText
 from edge.events.records import When, event_line, event_record
@@ -222,7 +223,7 @@ class MqttSink:
 
     def _message(self, entry: Entry) -> tuple[str, str]:
         """Topic and payload of an event."""
-        record = json.loads(entry.text)
+        record: dict[str, Any] = dict(json.loads(entry.text))
         message = {"event_type": event_type(record.get("sector")), "seq": entry.number, **record}
         return self._topics.event(self._slug(record["class"])), json.dumps(message, ensure_ascii=False)
 

@@ -17,6 +17,7 @@ STATS = RunStats(
     stages={"stft": Timing(1000, 0.25, 0.5, 0.75, 1.0), "nets": Timing(1000, 1.25, 1.5, 1.75, 2.0)},
     events={"bell": 4, 'a "b"\\\n': 1},
     updates={"begin": 4, "discarded": 1},
+    sectors={"door": 2},
     dropped={"mqtt:": 7, "jsonl:-": 0},
     workers={"mqtt:": False, "jsonl:-": True},
     machine=MachineStats(51.5, 138.25),

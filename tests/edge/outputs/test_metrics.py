@@ -52,6 +52,7 @@ EVERYTHING = {
     ("faulty_channel", ("channel", "2"), ("fault", "silent")): 1,
     ("events_total", ("class", "bell")): 4,
     ("events_total", ("class", 'a "b"\\\n')): 1,
+    ("sector_events_total", ("sector", "door")): 2,
     ("event_updates_total", ("phase", "begin")): 4,
     ("event_updates_total", ("phase", "discarded")): 1,
     ("sink_dropped_items_total", ("sink", "mqtt:")): 7,
