@@ -145,6 +145,7 @@ class HistorySink:
         self._prune(connection)
 
     def _store_or_raise(self) -> None:
+        self._sync_due_s = 0.0
         try:
             self._take_turn()
         except (OSError, sqlite3.Error, ValueError) as error:

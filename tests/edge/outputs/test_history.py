@@ -82,6 +82,14 @@ def test_events_of_a_file_get_the_time_at_which_they_are_stored(tmp_path):
     assert began_s - 1 < event.time_s < time.time() + 1
 
 
+def test_a_long_file_loses_nothing(tmp_path):
+    sink = opened(tmp_path / "h.db", when=None)
+    for number in range(3 * MAX_IN_MEMORY + 5):
+        sink.emit(bell(number))
+    sink.close()
+    assert sink.dropped == 0 and numbers(tmp_path / "h.db") == list(range(3 * MAX_IN_MEMORY + 5))
+
+
 def test_the_worker_commits_at_its_interval(tmp_path):
     sink = opened(tmp_path / "h.db", working=True, sync_s=0.05)
     for number in range(3):
