@@ -12,7 +12,7 @@ from tests.paths import ROOT
 from tests.rooms import arrows_of, back_arrows, circles, modules_of, names_in
 
 FOLDERS = {"edge", "convert", "firmware_config", "tests", "systemd", "bench", "docs"}
-TRAINING = {"tensorflow", "keras", "pyroomacoustics", "matplotlib", "tqdm"}
+TRAINING = {"tensorflow", "keras", "pyroomacoustics", "matplotlib", "tqdm", "joblib", "distributed"}
 MAY_KNOW = {
     "edge": {"edge"},
     "convert": {"edge", "convert"},
@@ -41,7 +41,7 @@ EDGE = (
 """The rooms of `edge` in the order of the data path; "" is the package itself. A room knows those before it."""
 
 CONVERT = (
-    ("", "tensorflow_import", "processes"),
+    ("", "tensorflow_import", "processes", "engine"),
     ("clips",),
     ("scenes",),
     ("data",),
