@@ -12,7 +12,7 @@ from tests.paths import ROOT
 from tests.rooms import arrows_of, back_arrows, circles, modules_of, names_in
 
 FOLDERS = {"edge", "convert", "firmware_config", "tests", "systemd", "bench", "docs"}
-TRAINING = {"tensorflow", "keras", "pyroomacoustics", "matplotlib", "tqdm", "sklearn"}
+TRAINING = {"tensorflow", "keras", "pyroomacoustics", "matplotlib", "tqdm", "sklearn", "joblib", "distributed"}
 MAY_KNOW = {
     "edge": {"edge"},
     "convert": {"edge", "convert"},
