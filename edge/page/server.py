@@ -8,6 +8,7 @@ own, so browsers cannot take the lock of the loop's, and it ends with the run. I
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -151,8 +152,9 @@ async def serve(server: Server, channel: socket.socket, listener: socket.socket)
     web = uvicorn.Server(config)
     running = asyncio.create_task(web.serve([listener]))
     loop = asyncio.get_running_loop()
-    while message := await loop.sock_recv(channel, MOST_MESSAGE_BYTES):
-        server.take(message)
+    with contextlib.suppress(ConnectionResetError):  # the run was killed
+        while message := await loop.sock_recv(channel, MOST_MESSAGE_BYTES):
+            server.take(message)
     server.hub.close()
     web.should_exit = True
     await running

@@ -26,7 +26,7 @@ export function timeOf(record) {
   if (!record.time) return streamTime(record.onset_s);
   const at = new Date(record.time);
   const today = at.toDateString() === new Date().toDateString();
-  const clock = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const clock = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   return today ? clock : `${at.toLocaleDateString([], { day: "numeric", month: "short" })} ${clock}`;
 }
 
