@@ -199,7 +199,7 @@ def test_nets_and_arrays_load_neither_microphone_nor_outputs(modules):
 BLOCKED = """
 import sys
 blocked = {"tensorflow", "keras", "convert", "bench", "tqdm", "matplotlib", "pyroomacoustics"}
-extras = {"pyaudio", "paho", "soundfile", "prometheus_client", "tomlkit"}  # of the device
+extras = {"pyaudio", "paho", "soundfile", "prometheus_client", "tomlkit", "apprise"}  # of the device
 blocked |= extras
 
 class Blocker:

@@ -17,6 +17,8 @@ from edge.events.surroundings import Surroundings
 from edge.nets.bundle import Bundle, load_bundle
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.metrics import published_metrics
+from edge.outputs.mqtt import MqttSink
+from edge.outputs.rules import RuleSink
 from edge.outputs.sinks import SinkSettings, open_sink
 from edge.run_settings import RunSettings
 from edge.runtime.budget import BudgetSettings
@@ -75,7 +77,8 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
         when = StreamTime(bundle.manifest.stft.sample_rate_hz, source.age_s) if source.live else None
         if settings.stats is not None:
             stack.push(StatsFile(settings.stats, monitor.stats))  # written after the sinks have been closed
-        _open_sinks(settings, device, when, monitor, stack)
+        with _naming(config):
+            _open_sinks(settings, device, when, monitor, stack)
         monitor.reports |= stack.enter_context(published_metrics(settings.prometheus, monitor.stats, device))
         introduce(source, array, bundle, list(monitor.sinks), pipeline.latency_s)
 
@@ -98,7 +101,9 @@ def _naming(config: Path | None) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if config is None or not str(error).startswith(("system: ", "decode: ", "mount: ", "sector: ", "classes: ")):
+        if config is None or not str(error).startswith(
+            ("system: ", "decode: ", "mount: ", "sector: ", "classes: ", "rule ")
+        ):
             raise
         raise ValueError(f"{config}: {error}") from None
 
@@ -150,3 +155,7 @@ def _open_sinks(
     for spec in dict.fromkeys(settings.sinks):
         monitor.sinks[spec] = sink = open_sink(spec, when, sink_settings, device)
         stack.callback(sink.close)
+    if settings.rule:
+        publish = next((sink.publish for sink in monitor.sinks.values() if isinstance(sink, MqttSink)), None)
+        monitor.sinks["rules"] = rules = RuleSink(settings.rule, when, settings.quiet, publish)
+        stack.callback(rules.close)
