@@ -59,6 +59,11 @@ SAMPLE_VALUES: dict[str, object] = {
     "classes.on": 0.7,
     "classes.off": 0.5,
     "classes.min_duration_labels": 5,
+    "rule.name": "knock at night",
+    "rule.hours": ("22:00", "07:00"),
+    "rule.webhook": "http://192.168.1.7:8123/api/webhook/knock",
+    "rule.topic": "house/knock",
+    "quiet.hours": ("22:00", "07:00"),
     "sector.name": "door",
     "sector.azimuth_deg": (170.0, -170.0),
 }

@@ -23,6 +23,7 @@ from edge.outputs.line_file import LineFileSettings
 from edge.outputs.line_server import LineServerSettings
 from edge.outputs.metrics import PrometheusSettings
 from edge.outputs.mqtt_link import MqttSettings
+from edge.outputs.rules import QuietSettings, RuleSettings
 from edge.page.settings import PageSettings
 from edge.runtime.budget import BudgetSettings
 from edge.settings import build, read_toml
@@ -64,6 +65,8 @@ class RunSettings:
     system: Mapping[str, Any] = field(default_factory=dict)  # settings of the system that replace those of the bundle
     decode: Mapping[str, Any] = field(default_factory=dict)  # settings of the decoder that replace those of the bundle
     classes: tuple[ClassSettings, ...] = ()  # what is asked of some classes
+    rule: tuple[RuleSettings, ...] = ()  # what is done when something sounds
+    quiet: QuietSettings = field(default_factory=QuietSettings)  # quiet hours
     mount: MountSettings = field(default_factory=MountSettings)  # how the array hangs
     sector: tuple[SectorSettings, ...] = ()  # parts of the room
     microphone: MicrophoneSettings = field(default_factory=MicrophoneSettings)  # of the source mic

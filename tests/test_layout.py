@@ -200,7 +200,8 @@ def test_nets_and_arrays_load_neither_microphone_nor_outputs(modules):
 BLOCKED = """
 import sys
 blocked = {"tensorflow", "keras", "convert", "bench", "tqdm", "matplotlib", "pyroomacoustics"}
-extras = {"pyaudio", "paho", "soundfile", "prometheus_client", "tomlkit", "starlette", "uvicorn"}  # of the device
+# of the device:
+extras = {"pyaudio", "paho", "soundfile", "prometheus_client", "tomlkit", "starlette", "uvicorn", "apprise"}
 blocked |= extras
 
 class Blocker:

@@ -20,6 +20,8 @@ from edge.nets.bundle import Bundle, load_bundle
 from edge.outputs.clips import Clips, HeardBy
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.metrics import published_metrics
+from edge.outputs.mqtt import MqttSink
+from edge.outputs.rules import RuleSink
 from edge.outputs.sinks import SinkSettings, open_sink
 from edge.run_settings import RunSettings
 from edge.runtime.budget import BudgetSettings
@@ -87,7 +89,8 @@ def listen(
         when = StreamTime(rate_hz, source.age_s) if source.live else None
         if settings.stats is not None:
             stack.push(StatsFile(settings.stats, monitor.stats))  # written after the sinks have been closed
-        _open_sinks(settings, device, when, monitor, stack)
+        with _naming(config):
+            _open_sinks(settings, device, when, monitor, stack)
         clips = _open_clips(settings, bundle, array, pipeline, when, monitor, stack)
         monitor.reports |= stack.enter_context(published_metrics(settings.prometheus, monitor.stats, device))
         page = stack.enter_context(shown_pages(settings, bundle, array, source, when, pipeline, monitor))
@@ -113,7 +116,9 @@ def _naming(config: Path | None) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if config is None or not str(error).startswith(("system: ", "decode: ", "mount: ", "sector: ", "classes: ")):
+        if config is None or not str(error).startswith(
+            ("system: ", "decode: ", "mount: ", "sector: ", "classes: ", "rule ")
+        ):
             raise
         raise ValueError(f"{config}: {error}") from None
 
@@ -169,6 +174,10 @@ def _open_sinks(
     for spec in dict.fromkeys(settings.sinks):
         monitor.sinks[spec] = sink = open_sink(spec, when, sink_settings, device)
         stack.callback(sink.close)
+    if settings.rule:
+        publish = next((sink.publish for sink in monitor.sinks.values() if isinstance(sink, MqttSink)), None)
+        monitor.sinks["rules"] = rules = RuleSink(settings.rule, when, settings.quiet, publish)
+        stack.callback(rules.close)
 
 
 def _open_clips(

@@ -143,6 +143,11 @@ class MqttSink:
         """The slug of a class, of a bundle that ran before, too."""
         return self._slugs.get(name) or slug_of(name) or "other"
 
+    def publish(self, topic: str, payload: str) -> None:
+        """Send a message of another part of the program, if there is a connection; it is not kept for later."""
+        self._updates.append((topic, payload, 1))
+        self._worker.wake()
+
     def close(self) -> None:
         """Send waiting events for at most CLOSE_S, publish that the device is offline, and keep the rest."""
         if self._closed:
