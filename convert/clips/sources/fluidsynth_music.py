@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.clips.sources.fluidsynth_render import SAMPLE_RATE_HZ, render
-from convert.clips.sources.fluidsynth_scores import STYLES, Part, Score, beat, phrase, piece, rings, strikes
+from convert.clips.sources.fluidsynth_scores import STYLES, Part, Score, beat, bursts, phrase, piece, strikes
 from convert.clips.sources.records import ClipJob, ClipSource, Package
 from edge.types import FloatArray
 
@@ -36,6 +36,7 @@ class Soundfont:
     file: str  # its name in the package
     licence: str
     attribution: str
+    without: tuple[str, ...] = ()  # sounds that are not like what they are called
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ SOUNDFONTS = (
         "TimGM6mb.sf2",
         "GPL-2.0-only",
         "TimGM6mb soundfont by Tim Brechbill and David Bolton",
+        without=("ring", "applause"),  # a tick of 0.2 s; noise with a gap in its spectrum
     ),
     Soundfont(
         "gmbank",
@@ -168,12 +170,16 @@ def sounds() -> Iterator[tuple[str, str, int, Compose]]:
     yield "bell", "tubular", CLIPS_OF_A_BELL, tubular
     tinkle = partial(strikes, part=Part(TINKLE_BELL), keys=range(60, 85), gap_s=(0.15, 0.8))
     yield "bell", "tinkle", CLIPS_OF_A_BELL, tinkle
-    yield "telephone", "ring", TELEPHONES, partial(rings, part=Part(TELEPHONE), low=55, high=67)
-    yield "clapping", "applause", APPLAUSES, partial(rings, part=Part(APPLAUSE), low=54, high=66)
+    telephone = partial(bursts, part=Part(TELEPHONE), keys=range(55, 68), on_s=(0.8, 2.0), most=3)
+    yield "telephone", "ring", TELEPHONES, telephone
+    applause = partial(bursts, part=Part(APPLAUSE), keys=range(54, 67), on_s=(1.5, 4.5), most=1)
+    yield "clapping", "applause", APPLAUSES, applause
 
 
 def _jobs_of(font: Soundfont, file: Path) -> Iterator[ClipJob]:
     for class_name, sound, count, compose in sounds():
+        if sound in font.without:
+            continue
         for number in range(count):
             name = f"{font.name}-{sound}-{number:02d}"
             group = name if class_name == "music" else f"{font.name}-{sound}"

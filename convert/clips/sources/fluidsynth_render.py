@@ -30,13 +30,16 @@ def render(score: Score, soundfont: Path) -> FloatArray:
         Samples (n,), float32; the last 0.3 s fade out.
 
     Raises:
-        ImportError: pyfluidsynth or the library libfluidsynth is not installed.
+        RuntimeError: pyfluidsynth or the library libfluidsynth is not installed.
         ValueError: the soundfont cannot be read, or lacks a program of the score.
     """
-    import fluidsynth
-
+    try:
+        import fluidsynth
+    except ImportError as error:  # the package raises it if the library is not there
+        wanted = "pip install 'seld-edge[convert]'; apt-get install libfluidsynth3"
+        raise RuntimeError(f"pyfluidsynth or libfluidsynth not found: {wanted}") from error
     settings = {"synth.reverb.active": 0, "synth.chorus.active": 0, "synth.dynamic-sample-loading": 1}
-    synth = fluidsynth.Synth(gain=0.4, samplerate=_OVERSAMPLING * SAMPLE_RATE_HZ, channels=16, **settings)
+    synth = fluidsynth.Synth(gain=1.0, samplerate=_OVERSAMPLING * SAMPLE_RATE_HZ, channels=16, **settings)
     try:
         font = synth.sfload(str(soundfont))
         if font < 0:

@@ -134,13 +134,13 @@ def strikes(rng: np.random.Generator, part: Part, keys: Sequence[int], gap_s: tu
     return Score((part,), tuple(notes), pause_s * count + 1.5)
 
 
-def rings(rng: np.random.Generator, part: Part, low: int, high: int) -> Score:
-    """Hold one key in bursts with equal pauses, as a telephone rings."""
-    key, loudness = int(rng.integers(low, high + 1)), int(rng.integers(80, 120))
-    on_s, off_s = float(rng.uniform(0.8, 2.0)), float(rng.uniform(0.3, 1.5))
-    count = int(rng.integers(1, 4))
-    notes = [_note(rng, (on_s + off_s) * n, on_s, key, loudness) for n in range(count)]
-    return Score((part,), tuple(notes), (on_s + off_s) * count)
+def bursts(rng: np.random.Generator, part: Part, keys: Sequence[int], on_s: tuple[float, float], most: int) -> Score:
+    """Hold one of some keys in up to `most` bursts of one length and with equal pauses, as a telephone rings."""
+    key, loudness = int(keys[int(rng.integers(len(keys)))]), int(rng.integers(80, 120))
+    length_s, pause_s = float(rng.uniform(*on_s)), float(rng.uniform(0.3, 1.5))
+    count = int(rng.integers(1, most + 1))
+    notes = [_note(rng, (length_s + pause_s) * n, length_s, key, loudness) for n in range(count)]
+    return Score((part,), tuple(notes), (length_s + pause_s) * count)
 
 
 def beat(rng: np.random.Generator, keys: Sequence[int]) -> Score:

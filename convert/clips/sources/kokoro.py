@@ -35,13 +35,16 @@ VOICES = (
 )  # fmt: skip
 """The voices of `kokoro-js`: the first letter is the language, the second the sex (its README, "Voices")."""
 
+UNCLEAR = frozenset({"am_santa", "zm_yunxia"})
+"""Voices of men with a median pitch of 240 and 300 Hz, measured over their clips: a falsetto and a boy."""
+
 LANGUAGES = {
     "a": "en-us", "b": "en-gb", "e": "es", "f": "fr", "h": "hi", "i": "it", "j": "ja", "p": "pt", "z": "zh",
 }  # fmt: skip
 SECOND_LANGUAGES = ("es", "fr", "it", "pt")  # that English voices speak at times; the others speak English
 SPEAKERS_OF_A_SEX = 66
 CLIPS_OF_A_SPEAKER = 8
-LONGEST_TEXT = 78  # letters, about 6 s
+SHORTEST_TEXT, LONGEST_TEXT = 20, 78  # letters, about 1 and 6 s
 NAME = "kokoro"
 LICENCE = "Apache-2.0"
 ATTRIBUTION = "Kokoro-82M by hexgrad; ONNX export (MIT) by thewh1teagle"
@@ -73,12 +76,13 @@ class Utterance:
 
 
 def speakers() -> tuple[Speaker, ...]:
-    """List SPEAKERS_OF_A_SEX speakers of each sex: first the single voices, then blends, of foreign languages first."""
+    """List SPEAKERS_OF_A_SEX speakers of each sex: first the single voices, then blends."""
     everybody: list[Speaker] = []
     for sex in ("female", "male"):
         names = [name for name in VOICES if name[1] == sex[0]]
         single = [Speaker(name, sex, LANGUAGES[name[0]], (name,)) for name in names]
-        everybody += single + _blends(single)[: SPEAKERS_OF_A_SEX - len(single)]
+        clear = [speaker for speaker in single + _blends(single) if not UNCLEAR.intersection(speaker.voices)]
+        everybody += clear[:SPEAKERS_OF_A_SEX]
     return tuple(everybody)
 
 
@@ -89,7 +93,7 @@ def utterance(speaker: Speaker, number: int) -> Utterance:
     if number % 4 == 3:
         language = "en-us" if not language.startswith("en") else str(rng.choice(SECOND_LANGUAGES))
     text = compose(rng, language[:2])
-    while len(text.text) > LONGEST_TEXT:
+    while not SHORTEST_TEXT <= len(text.text) <= LONGEST_TEXT:
         text = compose(rng, language[:2])
     raised = text.mood in ("call", "name")
     speed = rng.uniform(0.95, 1.2) if raised else rng.uniform(0.82, 1.18)
@@ -112,7 +116,9 @@ def speak(said: Utterance, packages: Mapping[str, Path]) -> tuple[FloatArray, in
     speaker, signs = said.speaker, phonemes(said.text.text, said.language)
     rows = [net.voice(name)[len(signs) - 1] for name in speaker.voices]  # a style vector for each number of phonemes
     shares = (speaker.share, 1.0 - speaker.share)
-    style = np.asarray(sum(share * row for share, row in zip(shares, rows, strict=False)), np.float32)
+    style: FloatArray = np.sum(
+        [share * row for share, row in zip(shares, rows, strict=False)], axis=0, dtype=np.float32
+    )
     sound = net.speak(signs, style, said.speed / speaker.tract).astype(np.float64)
     sound = resample_poly(sound, 100, round(100 * speaker.tract))
     sound = equalise(sound, [(300, 0), (3000, said.effort_db), (10_000, said.effort_db)])
@@ -136,21 +142,21 @@ def jobs(packages: Mapping[str, Path]) -> list[ClipJob]:
 
 
 def _blends(single: list[Speaker]) -> list[Speaker]:
-    """Blend each two speakers of one language into one of the same split, English last; English is one language."""
-    pairs = [(one, two) for one, two in combinations(single, 2) if one.language[:2] == two.language[:2]]
+    """Blend each two speakers into one of the same split: of one language but English, of English, of two languages.
+
+    American and British English are one language here. A blend speaks the language of its first voice.
+    """
     rng = np.random.default_rng(54)
-    shuffled = sorted((pairs[index] for index in rng.permutation(len(pairs))), key=_is_english)
-    blends = [
-        Speaker(
-            f"{one.name}-{two.name}",
-            one.sex,
-            one.language,
-            one.voices + two.voices,
-            share=float(rng.uniform(0.35, 0.65)),
-            tract=float(rng.uniform(0.94, 1.06)),
-        )
-        for one, two in shuffled
-    ]
+    pairs = list(combinations(single, 2))
+    alike = [pair for pair in pairs if len({speaker.language[:2] for speaker in pair}) == 1]
+    different = [pair for pair in pairs if pair not in alike]
+    blends = []
+    for some in (alike, different):
+        shuffled = (some[index] for index in rng.permutation(len(some)))
+        for one, two in sorted(shuffled, key=_is_english):
+            share, tract = float(rng.uniform(0.35, 0.65)), float(rng.uniform(0.94, 1.06))
+            name, voices = f"{one.name}-{two.name}", one.voices + two.voices
+            blends.append(Speaker(name, one.sex, one.language, voices, share, tract))
     return [blend for blend in blends if len({_split(name) for name in (blend.name, *blend.voices)}) == 1]
 
 

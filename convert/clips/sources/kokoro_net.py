@@ -34,13 +34,15 @@ class KokoroNet:
         voice_package: folder with the unpacked package `kokoro-js`.
 
     Raises:
-        ImportError: onnxruntime is not installed.
+        RuntimeError: onnxruntime is not installed.
         ValueError: a package lacks its file.
     """
 
     def __init__(self, vocabulary_package: Path, part_packages: tuple[Path, ...], voice_package: Path) -> None:
-        import onnxruntime
-
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise RuntimeError("onnxruntime not found: pip install 'seld-edge[convert]'") from error
         table = json.loads(_only_file(vocabulary_package, "vocab.json").read_text(encoding="utf-8"))
         self.ids: dict[str, int] = table["vocab"]
         self._voice_folder = _only_file(voice_package, "af_heart.bin").parent
