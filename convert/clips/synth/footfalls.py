@@ -6,7 +6,7 @@ plates, loose ones as crowds of grains that collide (Cook, Modeling Bill's gait,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,7 +164,7 @@ def _walker(thing: np.random.Generator) -> Walker:
 
 
 def _hard_step(
-    take: np.random.Generator, walker: Walker, floor: Body, strength: float, colour: list[tuple[float, float]]
+    take: np.random.Generator, walker: Walker, floor: Body, strength: float, colour: Sequence[tuple[float, float]]
 ) -> Signal:
     """Make one step on a floor that does not give: heel, roll, ball."""
     roll_s = walker.roll_s * take.uniform(0.85, 1.15)
