@@ -162,8 +162,8 @@ def bounces(rng: np.random.Generator, first_s: float, interval_s: float, count: 
     restitution = rng.uniform(0.5, 0.85)
     intervals = interval_s * restitution ** np.arange(count) * np.exp(0.1 * rng.standard_normal(count))
     times = first_s + np.concatenate([[0.0], np.cumsum(intervals)[:-1]])
-    strengths = restitution ** np.arange(count) * np.exp(0.2 * rng.standard_normal(count))
-    return times, np.asarray(strengths, np.float64)
+    strengths = restitution ** np.arange(count, dtype=np.float64) * np.exp(0.2 * rng.standard_normal(count))
+    return times, np.asarray(strengths, dtype=np.float64)
 
 
 def stick_slip(rng: np.random.Generator, rate_hz: Signal, irregular: float) -> Signal:

@@ -16,7 +16,7 @@ ADULT_CM = 17.0  # length of the vocal tract of a man; 14.5 of a woman, 11 of a 
 
 def tube_hz(length_cm: float, count: int = 6) -> Signal:
     """Compute the formants of a uniform tube, closed at the glottis: odd multiples of c / 4 L, c = 350 m/s."""
-    return np.asarray(35_000.0 / (4 * length_cm) * (2 * np.arange(count) + 1.0), np.float64)
+    return np.asarray(35_000.0 / (4 * length_cm) * (2 * np.arange(count) + 1.0), dtype=np.float64)
 
 
 def vowel_hz(length_cm: float, openness: float, frontness: float, count: int = 6) -> Signal:
