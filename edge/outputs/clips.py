@@ -74,7 +74,9 @@ class _Clip(NamedTuple):
 
 
 class Clips:
-    """A sink of events and a tap on the audio. Both belong to the thread of the loop, and never wait for the disk.
+    """A sink of events and a tap on the audio. Both belong to the thread of the loop.
+
+    They never wait for the disk in a live run. A run of a file, which nothing drives, waits for each clip.
 
     Attributes:
         dropped: number of clips that could not be kept: the disk has too little room, fails or is too slow.
@@ -125,12 +127,12 @@ class Clips:
             if when is None or not is_temporary(error):
                 raise SinkError(f"clips: {settings.folder}: {error.strerror}") from error
             self._say(error.strerror or str(error))
-        self._worker = Worker("clips", self._work, _INTERVAL_S)
+        self._worker = Worker("clips", self._work, _INTERVAL_S) if when is not None else None
 
     @property
     def alive(self) -> bool:
         """Whether clips are still being written, or wait for the disk."""
-        return self._worker.alive
+        return self._worker is None or self._worker.alive
 
     def hear(self, block: AudioBlock) -> None:
         """Keep a block in the ring, and cut out the events that were complete before it.
@@ -167,7 +169,7 @@ class Clips:
         if self._closed:
             return
         self._closed = True
-        if not self._worker.close():
+        if self._worker is not None and not self._worker.close():
             log.error("clips: the disk does not answer; the last ones may be lost")
             return
         while self._cuts or self._clips:
@@ -190,7 +192,10 @@ class Clips:
             self._say("the disk is too slow")
             return
         self._clips.append(_Clip(cut, blocks))
-        self._worker.wake()
+        if self._worker is None:
+            self._work()
+        else:
+            self._worker.wake()
 
     def _work(self) -> None:
         """Write the clips that wait. One that fails is dropped."""

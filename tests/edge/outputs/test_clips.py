@@ -117,6 +117,13 @@ def test_without_soundfile_it_is_a_wav_and_that_is_said(tmp_path, plane_wave, mo
     assert "written as wav, not as FLAC" in caplog.text
 
 
+def test_a_file_waits_for_its_clips(tmp_path, plane_wave):
+    count = 3 * WAITING
+    sink = opened(tmp_path, when=None)
+    run(sink, foa(2 * count + 4, plane_wave), [event(1.0 + 2 * n, 1.5 + 2 * n) for n in range(count)])
+    assert len(names(tmp_path)) == count and sink.dropped == 0 and sink.alive
+
+
 def test_of_a_long_event_the_end_is_kept(tmp_path, plane_wave):
     run(opened(tmp_path), foa(24, plane_wave), [event(2.0, 20.0)])
     beam, _ = content(tmp_path / names(tmp_path)[0])
