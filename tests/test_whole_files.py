@@ -8,6 +8,7 @@ from tests.paths import ROOT
 
 WRITERS = {"write_text", "write_bytes", "save", "savez"}
 OTHERWISE = {
+    "edge/commands/listen.py": "a sound that goes on until it is stopped",
     "edge/audio/wav.py": "a sound, whose writer names it to nobody before it is whole",
     "convert/training/prefetch.py": "a file of its own processes, in a temporary folder",
     "convert/data/build_cache.py": "large; an index is written after it",

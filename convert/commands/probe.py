@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.files import write_atomically
+
 if TYPE_CHECKING:
     from convert.clips.library import Clip, ClipLibrary
     from convert.clips.probe import Judgement
@@ -85,7 +87,7 @@ def _print_within(library: ClipLibrary, args: argparse.Namespace) -> None:
         print(f"{suspicion[i]:6.1f}  {clips[i].path}  {clips[i].class_name} -> {other}  ({clips[i].source})")
     if args.drop_to:
         lines = sorted(_path_in_library(clips[i], args.clips) for i in suspects)
-        args.drop_to.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_atomically(args.drop_to, "".join(f"{line}\n" for line in lines))
 
 
 def _print_between(learnt: ClipLibrary, judged: ClipLibrary) -> None:

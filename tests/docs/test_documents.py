@@ -15,7 +15,8 @@ from tests.paths import ROOT
 
 ROOMS = ("edge", "convert", "bench", "tests", "docs", "firmware_config", "systemd")
 OF_A_READER = re.compile(r"[A-Z]{2,}|my_|/\.\.\.|\{")  # names that a reader fills in
-GENERATED = {"cache.json", "run.json", "scenes.json", "clips.csv", "curves.png", "NAME.wav", "NAME.csv", "CARD.md"}
+GENERATED = {"cache.json", "run.json", "scenes.json", "clips.csv", "attribution.csv", "curves.png", "CARD.md"}
+GENERATED |= {"NAME.wav", "NAME.csv"}
 READERS_FILES = {
     "pipe.toml",
     "overlap2.toml",

@@ -75,7 +75,7 @@ def test_keys_that_are_commented_out_can_be_set(tmp_path):
     text = generator.EXAMPLE.read_text()
     keys = re.findall(r"^#(\w+) = ", text, re.MULTILINE)
     assert len(keys) >= 10
-    text = re.sub(r"^#(\w+ = )", r"\1", text, flags=re.MULTILINE).replace("tls = false", "tls = true")
+    text = re.sub(r"^#(\w+ = |\[\[)", r"\1", text, flags=re.MULTILINE).replace("tls = false", "tls = true")
     path = tmp_path / "all.toml"
     path.write_text(text)
     assert not unset(read_settings(path))
