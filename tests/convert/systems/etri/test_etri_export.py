@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +33,7 @@ from edge.nets.bundle import Bundle, load_bundle
 from edge.runtime.pipeline import build_pipeline, build_system
 from edge.types import AudioBlock
 from tests.convert.systems.tiny_runs import check_stages, trained_run_of
+from tests.paths import ROOT
 
 SIZES = EtriSizes(
     frames=40, bands=16, sad_filters=(4, 4), sed_filters=(4, 4), doae_filters=(4, 4), trellis_units=4
@@ -133,6 +138,53 @@ def answers(bundle: Bundle, wav: Path, size: int) -> list[tuple[int, bytes]]:
     for start in range(0, len(samples), size):
         list(pipeline.push(AudioBlock(samples[start : start + size], start)))
     return heard
+
+
+LOG_LINE = re.compile(
+    r"[WIEF]\d{4} \d\d:|\d{4}-\d\d-\d\d \d\d:|WARNING: All log messages before absl|fully_quantize|oneDNN|XNNPACK|cuda|"
+    r"TensorFlow|tensorflow"
+)
+COMMANDS = """
+import pickle, sys
+from convert.tensorflow_import import import_tensorflow
+import_tensorflow()  # first, as both commands do
+from convert.cli import main
+from convert.systems.etri import examples
+from convert.training.recipes import RECIPES
+recipe, run, scenes, out = sys.argv[1:]
+RECIPES["tiny-etri"] = pickle.load(open(recipe, "rb"))
+examples.CALIBRATION_WINDOWS = 4
+assert main(["export", "--run", run, "--out", out, "--unchecked"]) == 0
+assert main(["evaluate", "--model", out, "--run", run, "--scenes", scenes]) == 0
+"""
+
+
+@pytest.mark.slow
+def test_export_and_evaluate_print_no_log_lines_of_tensorflow(
+    folder: Path, scenes_folder: Path, tmp_path: Path
+) -> None:
+    """In a process of its own: most of the lines come when TensorFlow is loaded."""
+    (tmp_path / "recipe").write_bytes(pickle.dumps(TINY))
+    words = [str(each) for each in (tmp_path / "recipe", folder, scenes_folder, tmp_path / "bundle")]
+    done = subprocess.run([sys.executable, "-c", COMMANDS, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "this bundle is unchecked" in done.stderr and "keras" in done.stdout.lower()
+    assert [line for line in done.stderr.splitlines() if LOG_LINE.search(line)] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-11-30 12:00:00.123456: I tensorflow/core/util/port.cc:153] oneDNN custom operations are on.",
+        "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
+        "I0000 00:00:1764500000.123456 1234 cuda_executor.cc:1015] successful NUMA node read",
+        "W0000 00:00:1764500000.123456 1234 tf_tfl_flatbuffer_helpers.cc:365] Ignored output_format.",
+        "fully_quantize: 0, inference_type: 6, input_inference_type: INT8, output_inference_type: INT8",
+        "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
+    ],
+)
+def test_log_lines_of_tensorflow_are_recognised(line: str) -> None:
+    assert LOG_LINE.search(line)
 
 
 @pytest.mark.slow
