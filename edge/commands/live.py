@@ -199,6 +199,7 @@ def _open_clips(
         manifest.stft.sample_rate_hz,
         tuple(manifest.class_names),
         pipeline.latency_s + delay_labels * manifest.stft.label_s,
+        settings.mount.rotation,
     )
     history = monitor.sinks.get("history:")
     clips = Clips(settings.clips, heard_by, when, getattr(history, "attach", None))

@@ -58,6 +58,13 @@ class SectorSettings:
         if not -90.0 <= lowest < highest <= 90.0:
             raise ValueError(f"got elevation_deg {list(self.elevation_deg)}, wanted [lowest, highest] of -90 to 90")
 
+    @property
+    def middle_deg(self) -> tuple[float, float]:
+        """Azimuth and elevation of the middle of the sector."""
+        begin_deg, end_deg = self.azimuth_deg
+        width_deg = 360.0 if end_deg - begin_deg >= 360.0 else (end_deg - begin_deg) % 360.0
+        return begin_deg + width_deg / 2, sum(self.elevation_deg) / 2
+
     def holds(self, azimuth_deg: NDArray[np.float64], elevation_deg: NDArray[np.float64] | None) -> NDArray[np.bool_]:
         """Say which directions lie in the sector, its edges included; without elevations, by azimuth alone."""
         begin_deg, end_deg = self.azimuth_deg

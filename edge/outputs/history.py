@@ -259,7 +259,7 @@ def _row(event: Event, onset: datetime) -> Row:
         round(float(event.azimuth_deg), 2),
         None if event.elevation_deg is None else round(float(event.elevation_deg), 2),
         round(float(event.score), 3),
-        getattr(event, "sector", None) or "",
+        event.sector or "",
     )
 
 

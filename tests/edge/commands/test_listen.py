@@ -57,3 +57,18 @@ def test_settings_say_what_is_heard(seld, wav, tmp_path):
 )
 def test_what_makes_no_sense(seld, wav, options, message):
     refused(seld("listen", "--source", wav, *options), message)
+
+
+def test_a_sector_of_a_room_in_which_the_array_is_turned(seld, wav, tmp_path):
+    """The middle of the sector, 120 degrees in the room, is at 30 degrees of an array that is turned by 90 degrees."""
+    (tmp_path / "a.toml").write_text(
+        f'source = "{wav}"\n[mount]\nyaw_deg = 90\n[[sector]]\nname = "door"\nazimuth_deg = [110, 130]\n'
+    )
+    words = ["listen", "--config", tmp_path / "a.toml"]
+    assert seld(*words, "--sector", "door", "--out", tmp_path / "a.raw")[0] == 0
+    assert seld("listen", "--source", wav, "--azimuth", "30", "--out", tmp_path / "b.raw")[0] == 0
+    sector, direction = (
+        np.frombuffer((tmp_path / name).read_bytes(), "<i2").astype(int) for name in ("a.raw", "b.raw")
+    )
+    assert np.abs(sector - direction).max() <= 1
+    refused(seld(*words, "--sector", "window"), "got --sector 'window', wanted one of door")
