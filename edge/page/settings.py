@@ -26,7 +26,7 @@ class PageSettings:
     enabled: bool = False  # whether the page is served; `run --page` does so, too
     address: str = "127.0.0.1"  # address to listen at; 0.0.0.0 or :: is every network
     port: int = 8420  # port of http://ADDRESS:PORT/; 0 takes a free one
-    password_file: str | None = None  # file that `seld-edge page-password` wrote: the hash of a password
+    password_file: str | None = None  # file that `seld-edge page-password FILE` wrote: the hash of a password
     token_file: str | None = None  # file whose first line, of 16 characters or more, opens the page, too
     hosts: tuple[str, ...] = ()  # names that browsers may use, besides addresses, localhost and this machine's own name
     cert_file: str | None = None  # certificate in PEM format; with it the page is https
