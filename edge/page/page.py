@@ -122,7 +122,7 @@ def listen(settings: PageSettings) -> socket.socket:
     try:
         return socket.create_server((settings.address, settings.port), family=family, backlog=64)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error).partition(" (while attempting")[0]
         raise OSError(f"page: {settings.address}:{settings.port}: {reason}") from error
 
 
