@@ -24,6 +24,7 @@ from edge.run_settings import RunSettings
 from edge.runtime.budget import BudgetSettings
 from edge.runtime.governor import Governor
 from edge.runtime.interruption import Interruption
+from edge.runtime.pause import Pause
 from edge.runtime.pipeline import build_encoder, build_pipeline, build_system, decode_settings, run
 from edge.runtime.statistics import RunMonitor, StatsFile, reported
 from edge.runtime.supervision import supervised, thread_errors_logged
@@ -71,9 +72,12 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
                 surroundings=surroundings,
                 classes=settings.classes,
             )
-        monitor = RunMonitor(pipeline, source.check)
+        pause = stack.enter_context(Pause())
+        monitor = RunMonitor(pipeline, source.check, pause)
         sectors = tuple(sector.name for sector in settings.sector if not sector.ignore)
-        device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health, sectors)
+        device = DeviceInfo(
+            bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health, sectors, pause
+        )
         when = StreamTime(bundle.manifest.stft.sample_rate_hz, source.age_s) if source.live else None
         if settings.stats is not None:
             stack.push(StatsFile(settings.stats, monitor.stats))  # written after the sinks have been closed
@@ -87,7 +91,8 @@ def listen(settings: RunSettings, reread: Callable[[], RunSettings] | None = Non
                 pipeline.change(decode_settings(bundle, wanted.decode), wanted.budget)
 
         reloader = stack.enter_context(Reloader(settings, reread, change))
-        blocks = reloader.between(interruption.until_stopped(source if when is None else when.followed(source)))
+        heard = interruption.until_stopped(source if when is None else when.followed(source))
+        blocks = reloader.between(pause.over(heard))
         blocks = reported(blocks, pipeline, lambda: reloader.settings.metrics_minutes, monitor.stats)
         blocks = supervised(blocks, pipeline, monitor.status, dead=monitor.dead_workers)
         run(blocks, pipeline, [monitor.counter, *monitor.sinks.values()])
