@@ -28,6 +28,7 @@ from edge.runtime.budget import BudgetSettings
 from edge.runtime.governor import Governor
 from edge.runtime.interruption import Interruption
 from edge.runtime.log_limit import repeated_warnings_limited
+from edge.runtime.pause import Pause
 from edge.runtime.pipeline import Pipeline, build_encoder, build_pipeline, build_system, decode_settings, run
 from edge.runtime.statistics import RunMonitor, StatsFile, reported
 from edge.runtime.supervision import supervised, thread_errors_logged
@@ -83,9 +84,12 @@ def listen(
                 surroundings=surroundings,
                 classes=settings.classes,
             )
-        monitor = RunMonitor(pipeline, source.check)
+        pause = stack.enter_context(Pause())
+        monitor = RunMonitor(pipeline, source.check, pause)
         sectors = tuple(sector.name for sector in settings.sector if not sector.ignore)
-        device = DeviceInfo(bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health, sectors)
+        device = DeviceInfo(
+            bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health, sectors, pause
+        )
         when = StreamTime(rate_hz, source.age_s) if source.live else None
         if settings.stats is not None:
             stack.push(StatsFile(settings.stats, monitor.stats))  # written after the sinks have been closed
@@ -101,7 +105,8 @@ def listen(
                 pipeline.change(decode_settings(bundle, wanted.decode), wanted.budget)
 
         reloader = stack.enter_context(Reloader(settings, reread, change))
-        blocks = reloader.between(interruption.until_stopped(source if when is None else when.followed(source)))
+        heard = interruption.until_stopped(source if when is None else when.followed(source))
+        blocks = reloader.between(pause.over(heard))
         blocks = tapped(blocks, [*clips, *page])
         blocks = reported(blocks, pipeline, lambda: reloader.settings.metrics_minutes, monitor.stats)
         blocks = supervised(blocks, pipeline, monitor.status, dead=monitor.dead_workers)

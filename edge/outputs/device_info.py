@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from edge.runtime.pause import Pause
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
@@ -15,3 +17,4 @@ class DeviceInfo:
     class_names: tuple[str, ...] = ()  # in the order of `FrameRow.class_index`
     health: Callable[[], Mapping[str, object]] | None = None  # current counts of the run; called from other threads
     sectors: tuple[str, ...] = ()  # names of the parts of the room that are heard
+    pause: Pause | None = None  # pauses the run; None where it cannot be

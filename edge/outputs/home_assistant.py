@@ -55,6 +55,16 @@ class Topics:
         """Topic of the retained health message: counts, temperature and memory as JSON."""
         return f"{self.prefix}/health"
 
+    @property
+    def listening(self) -> str:
+        """Topic of the retained state of the run: `ON` while it listens, `OFF` while it is paused."""
+        return f"{self.prefix}/listening"
+
+    @property
+    def listening_command(self) -> str:
+        """Topic on which the run is told to listen, `ON`, or to pause, `OFF`."""
+        return f"{self.prefix}/listening/set"
+
     def active(self, slug: str) -> str:
         """Topic of the retained state of a class: `ON` while it is active, else `OFF`."""
         return f"{self.prefix}/active/{slug}"
@@ -148,6 +158,13 @@ def discovery(
             "event_types": [event_type(sector) for sector in (None, *sectors)],
             "state_topic": topics.event(slug),
         }
+    components["listening"] = {
+        "platform": "switch",
+        "name": "Listening",
+        "unique_id": f"{node}_listening",
+        "state_topic": topics.listening,
+        "command_topic": topics.listening_command,
+    }
     for name, options in HEALTH.items():
         components[name] = {
             "platform": "sensor",

@@ -97,7 +97,14 @@ class MqttSink:
         self._sent = 0  # last number that was sent in this session
         self._closed = False
         self._skipped = 0  # entries of the outbox that are no events
-        self._link = Link(settings, self._topics.availability, OFFLINE, lambda: self._worker.wake())
+        self._link = Link(
+            settings,
+            self._topics.availability,
+            OFFLINE,
+            lambda: self._worker.wake(),
+            self._topics.listening_command,
+            None if device.pause is None else self._take_command,
+        )
         self._outbox = Outbox(Path(settings.outbox), round(settings.outbox_mb * 1e6))
         self._worker = Worker(f"mqtt {settings.broker}", self._process, _WAKE_INTERVAL_S)
         # in a thread of its own, so that a card that stalls does not hold up what is sent
@@ -138,6 +145,11 @@ class MqttSink:
             self._directions[slug] = json.dumps({name: record[name] for name in _DIRECTION})
             if item.event.name in self._slugs:
                 self._active_s[list(self._slugs).index(item.event.name)] = time.monotonic()
+
+    def _take_command(self, text: str) -> None:
+        if text in (ON, OFF) and self._device.pause is not None:
+            self._device.pause.set(text == OFF)
+            self._worker.wake()
 
     def _slug(self, name: str) -> str:
         """The slug of a class, of a bundle that ran before, too."""
@@ -250,6 +262,8 @@ class MqttSink:
                 announcement = json.dumps(table, ensure_ascii=False)
             self._publish_state(session, discovery_topic(settings.discovery_prefix, settings.node), announcement)
             self._publish_state(session, self._topics.availability, ONLINE)
+        paused = device.pause is not None and device.pause.paused
+        self._publish_state(session, self._topics.listening, OFF if paused else ON)
         repeated = bool(settings.health_s) and now_s >= self._health_due_s  # otherwise, Home Assistant forgets them
         for index, slug in enumerate(self._slugs.values()):
             active = now_s - self._active_s.get(index, -1e9) < settings.off_delay_s

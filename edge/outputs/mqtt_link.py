@@ -128,7 +128,15 @@ class Link:
         session: the current session; None while there is none.
     """
 
-    def __init__(self, settings: MqttSettings, will_topic: str, will: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: MqttSettings,
+        will_topic: str,
+        will: str,
+        changed: Callable[[], None],
+        command_topic: str | None = None,
+        command: Callable[[str], None] | None = None,
+    ) -> None:
         """Check the settings; `start` begins to connect.
 
         Args:
@@ -136,6 +144,8 @@ class Link:
             will_topic: topic on which the broker publishes the last will, retained, when the connection breaks.
             will: payload of the last will.
             changed: called from other threads when the session has changed or has acknowledged a message.
+            command_topic: topic of commands.
+            command: called from other threads with the text of a command. Retained ones are old, and are ignored.
 
         Raises:
             ValueError: paho-mqtt is missing, or a certificate or password file cannot be read; one line.
@@ -143,6 +153,7 @@ class Link:
         self._settings = settings
         self._will_topic, self._will = will_topic, will
         self._changed = changed
+        self._command_topic, self._command = command_topic, command
         self._paho = load_paho()
         self._user, self._password = _credentials(settings)
         self._tls = _tls_context(settings)
@@ -199,6 +210,7 @@ class Link:
 
         client.on_connect = lambda _client, _data, _flags, reason, _properties: answer.put(reason)
         client.on_publish = on_publish
+        client.on_message = lambda _client, _data, message: self._take_command(message)
         client.on_disconnect = on_disconnect
         try:
             client.connect(self._settings.host, self._settings.broker_port, self._settings.keepalive_s)
@@ -218,6 +230,8 @@ class Link:
         log.info("mqtt %s: connected", self._settings.broker)
         self._problem = ""
         self.session = session
+        if self._command is not None:
+            session.client.subscribe(self._command_topic, 1)
         self._changed()
         while not ended.wait(_CHECK_S):
             if session.client._thread is None:  # paho's thread ended by an error, which tells nobody
@@ -226,6 +240,10 @@ class Link:
         self._changed()
         if not self._closing.is_set():
             self._report("connection lost")
+
+    def _take_command(self, message: Any) -> None:
+        if self._command is not None and not message.retain:
+            self._command(message.payload.decode(errors="replace"))
 
     def _new_client(self) -> Any:
         client = self._paho.Client(

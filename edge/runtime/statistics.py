@@ -16,6 +16,7 @@ from edge.events.sink import Outlet
 from edge.files import is_temporary, write_atomically
 from edge.runtime.governor import GovernorStats
 from edge.runtime.machine import rss_mb, temperature_c
+from edge.runtime.pause import Pause
 from edge.runtime.pipeline import Pipeline
 from edge.stage_clock import Timing
 from edge.types import AudioBlock, Event, EventUpdate, Item
@@ -118,14 +119,15 @@ class RunMonitor:
         reports: other outputs that work in the background, by name.
     """
 
-    def __init__(self, pipeline: Pipeline, check: LiveCheck | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, check: LiveCheck | None = None, pause: Pause | None = None) -> None:
         """Observe a run.
 
         Args:
             pipeline: what is run.
             check: that of a live source.
+            pause: says whether the run is paused.
         """
-        self._pipeline, self._check = pipeline, check
+        self._pipeline, self._check, self._pause = pipeline, check, pause
         self.counter = EventCounter()
         self.sinks: dict[str, Outlet] = {}
         self.reports: dict[str, Report] = {}
@@ -163,7 +165,7 @@ class RunMonitor:
         faults = "".join(f", channel {channel} {fault}" for channel, fault in self._faults().items())
         dead = "".join(f", {name} does not work" for name in self.dead_workers())
         counts = f"{sum(self.counter.events.values())} events, {self._pipeline.lost_samples} samples lost"
-        return f"{counts}{level}{faults}{dead}"
+        return f"{'paused, ' if self._paused else ''}{counts}{level}{faults}{dead}"
 
     def health(self) -> dict[str, float | str | None]:
         """Return the few numbers that show whether the run is well, by name."""
@@ -178,9 +180,14 @@ class RunMonitor:
             "faulty_channels": ", ".join(f"{channel} {fault}" for channel, fault in self._faults().items()) or "none",
             "dropped": sum(sink.dropped for sink in list(self.sinks.values())),
             "dead_workers": len(self.dead_workers()),
+            "paused": self._paused,
             "temperature_c": temperature_c(),
             "rss_mb": rss_mb(),
         }
+
+    @property
+    def _paused(self) -> bool:
+        return self._pause is not None and self._pause.paused
 
     def _faults(self) -> Mapping[int, str]:
         return self._check.watch.faults if self._check else {}

@@ -108,6 +108,8 @@ def test_topics():
         topics.update("SLUG"),
         topics.event("SLUG"),
         topics.live,
+        topics.listening,
+        topics.listening_command,
         discovery_topic("homeassistant", "NODE"),
     }
     assert set(documented("MQTT")) & produced == produced

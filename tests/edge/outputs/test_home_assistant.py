@@ -35,7 +35,7 @@ def test_a_device_with_a_sensor_and_an_event_per_class():
         "event_types": ["heard"],
         "state_topic": "seld-edge/pi/event/tur",
     }
-    assert len(found["components"]) == 2 * len(CLASSES) + len(HEALTH)
+    assert len(found["components"]) == 2 * len(CLASSES) + len(HEALTH) + 1
 
 
 def test_health_is_diagnostic():
@@ -49,10 +49,10 @@ def test_health_is_diagnostic():
 
 
 def test_states_expire_where_messages_are_repeated():
-    """An event entity has no such option."""
+    """Event entities and switches have no such option."""
     found = discovery("seld-edge-pi", Topics("seld-edge/pi"), CLASSES, "coloc-edge", "foa", 180)
     for part in found["components"].values():
-        assert part.get("expire_after") == (None if part["platform"] == "event" else 180)
+        assert part.get("expire_after") == (180 if "sensor" in part["platform"] else None)
     assert not any("expire_after" in part for part in announced()["components"].values())
 
 
@@ -66,7 +66,7 @@ def test_requirements_of_home_assistant():
     """Every component has a platform and a distinct id, no name repeats that of the device, nothing is deprecated."""
     found = announced()
     components = found["components"].values()
-    assert all(part["platform"] in {"binary_sensor", "event", "sensor"} for part in components)
+    assert all(part["platform"] in {"binary_sensor", "event", "sensor", "switch"} for part in components)
     assert len({part["unique_id"] for part in components}) == len(components)
     assert not any(part["name"].startswith(found["device"]["name"]) for part in components)
     assert not any("object_id" in part for part in components)
@@ -83,4 +83,4 @@ def test_any_class_names_get_distinct_topics_and_ids(names):
     slugs = slugs_of(names)
     assert len(set(slugs.values())) == len(names)
     assert all(re.fullmatch(r"[a-z0-9_]+", slug) for slug in slugs.values())
-    assert len(announced(names)["components"]) == 2 * len(names) + len(HEALTH)
+    assert len(announced(names)["components"]) == 2 * len(names) + len(HEALTH) + 1
