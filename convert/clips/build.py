@@ -31,6 +31,7 @@ from convert.clips.licences import is_allowed
 from convert.clips.packages.fetch import package_file, sha256_of
 from convert.clips.packages.unpack import unpack_package
 from convert.clips.sources.records import ClipJob, ClipSource, Package
+from convert.clips.splits import split_of
 from convert.processes import process_pool
 from edge.files import write_atomically
 from edge.types import FloatArray
@@ -55,7 +56,6 @@ CLASSES = (
     "water_tap",
     INTERFERER,
 )
-TEST_SHARE = 0.2  # of the groups
 PEAK = 0.9
 _SHORTEST_S = 0.05
 _NOTICES = {
@@ -130,12 +130,6 @@ def build_library(
         raise ValueError(f"{out}: got no clip of any source, wanted some{reasons}")
     _write_tables(out, clips)
     return clips, left_out
-
-
-def split_of(group: str) -> str:
-    """The split of a group of a source: "train" or "test", by a hash."""
-    number = int.from_bytes(hashlib.sha256(group.encode()).digest()[:4], "big")
-    return "test" if number < TEST_SHARE * 2**32 else "train"
 
 
 def _build_source(source: ClipSource, out: Path, packages: Path | None, pool: Executor | None) -> BuiltSource:

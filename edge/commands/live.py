@@ -97,7 +97,7 @@ def listen(
             _open_sinks(settings, device, when, monitor, stack)
         clips = _open_clips(settings, bundle, array, pipeline, when, monitor, stack)
         monitor.reports |= stack.enter_context(published_metrics(settings.prometheus, monitor.stats, device))
-        page = stack.enter_context(shown_pages(settings, bundle, array, source, when, pipeline, monitor))
+        page = stack.enter_context(shown_pages(settings, bundle, array, source, when, pipeline, monitor, pause))
         introduce(source, array, bundle, list(monitor.sinks), pipeline.latency_s)
 
         def change(wanted: RunSettings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from edge import __version__
@@ -15,6 +16,7 @@ from edge.nets.bundle import Bundle
 from edge.page.health import StepTimes, health_record
 from edge.page.page import Files, Page, open_page
 from edge.run_settings import RunSettings
+from edge.runtime.pause import Pause
 from edge.runtime.pipeline import Pipeline
 from edge.runtime.statistics import RunMonitor
 
@@ -30,6 +32,7 @@ def shown_pages(
     when: When | None,
     pipeline: Pipeline,
     monitor: RunMonitor,
+    pause: Pause,
 ) -> Iterator[list[Page]]:
     """Serve the page of a run until the `with` block ends, and enter it into the monitor as a sink.
 
@@ -41,6 +44,7 @@ def shown_pages(
         when: gives the time of day for seconds of a live source; None for a file.
         pipeline: gets the page as its observer.
         monitor: observes the run.
+        pause: pauses the run where a page asks for it.
 
     Yields:
         The page; nothing where the settings want none.
@@ -70,10 +74,18 @@ def shown_pages(
         "rate_hz": bundle.manifest.stft.sample_rate_hz,
         "budget_ms": settings.budget.step_ms,
         "clips": settings.clips.folder is not None,
+        "can_pause": True,
+        "sectors": [asdict(sector) for sector in settings.sector],
     }
+
+    def asked(message: Mapping[str, Any]) -> None:
+        if message["kind"] == "pause":
+            pause.set(message["paused"])
+
     database = settings.history.database if "history:" in settings.sinks else None
     files = Files(database, settings.clips.folder)
-    with open_page(settings.page, about, bundle.manifest.stft, when, settings.budget.step_ms, health, files) as page:
+    stft, budget_ms = bundle.manifest.stft, settings.budget.step_ms
+    with open_page(settings.page, about, stft, when, budget_ms, health, files, asked) as page:
         monitor.sinks["page"] = page
         pipeline.observer = page.feed
         log.warning("page: open %s in a browser", page.url)

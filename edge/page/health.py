@@ -50,7 +50,15 @@ def health_record(monitor: RunMonitor, steps: StepTimes | None, best_level: str 
         "best_level": best_level,
         **{
             name: counts[name]
-            for name in ("late_steps", "lost_samples", "repaired_samples", "faulty_channels", "temperature_c", "rss_mb")
+            for name in (
+                "paused",
+                "late_steps",
+                "lost_samples",
+                "repaired_samples",
+                "faulty_channels",
+                "temperature_c",
+                "rss_mb",
+            )
         },
         "outputs": outputs,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -75,6 +75,7 @@ class Utterance:
     effort_db: float  # gain above 3 kHz: raised voices are brighter
 
 
+@cache
 def speakers() -> tuple[Speaker, ...]:
     """List SPEAKERS_OF_A_SEX speakers of each sex: first the single voices, then blends."""
     everybody: list[Speaker] = []

@@ -12,10 +12,11 @@ import soundfile
 
 from convert.cli import main
 from convert.clips import build
-from convert.clips.build import build_library, split_of
+from convert.clips.build import build_library
 from convert.clips.library import load_clip_library
 from convert.clips.sources import registry
 from convert.clips.sources.records import ClipJob, ClipSource
+from convert.clips.splits import split_of
 from tests.convert.clips.tiny_packages import DEP5, write_deb, write_tgz
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb not found")
