@@ -10,7 +10,16 @@ RECORDS = [kind for _, kind in inspect.getmembers(types, dataclasses.is_dataclas
 
 def test_all_records_are_tested():
     names = {kind.__name__ for kind in RECORDS}
-    assert names == {"AudioBlock", "Spectra", "FeatureFrames", "TrackFrames", "Event", "FrameRow"}
+    assert names == {
+        "AudioBlock",
+        "Spectra",
+        "FeatureFrames",
+        "TrackFrames",
+        "Event",
+        "EventUpdate",
+        "FrameRow",
+        "LiveFrame",
+    }
 
 
 @pytest.mark.parametrize("kind", RECORDS)

@@ -41,6 +41,14 @@ class Visit:
     def wait(self, condition, *args):
         """Wait until an expression of JavaScript holds. Playwright's own way needs `eval`, which the page forbids."""
         end_s = time.monotonic() + LATEST_MS / 1e3
-        while not self.page.evaluate(condition, *args):
+        while not self._holds(condition, *args):
             assert time.monotonic() < end_s, condition
             self.page.wait_for_timeout(50)
+
+    def _holds(self, condition, *args):
+        try:
+            return self.page.evaluate(condition, *args)
+        except playwright.Error as error:
+            if "Execution context was destroyed" not in str(error):  # the page is being loaded anew
+                raise
+            return False

@@ -26,6 +26,10 @@ HEALTH = {
     "problems": ["The output mqtt: does not work: see the log."], "live": [7],
 }  # fmt: skip
 SERIOUS = {"serious", "critical"}
+NOTE_MOVES = """() => new MutationObserver((changes) => {
+    window.moved ||= changes.some(({ target, oldValue }) => target.matches("circle.dot") && oldValue !== null
+                                                            && target.getAttribute("cx") !== oldValue);
+}).observe(document.body, { subtree: true, attributeFilter: ["cx"], attributeOldValue: true })"""
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +101,9 @@ def test_what_is_heard_is_shown(page, browser):
     visit.page.select_option("#by-class", "bell")
     visit.wait("document.querySelectorAll('#events tr').length === 1")
     assert visit.page.locator("#events tr").get_attribute("data-class") == "bell"
-    assert visit.page.locator("#day tbody th").all_inner_texts() == ["bell"]
-    assert visit.page.locator("#rose-words").inner_text() == "Events: 1. Most of them, 1, came from front left, 35°."
+    visit.wait("[...document.querySelectorAll('#day tbody th')].map(each => each.innerText).join() === 'bell'")
+    words = "Events: 1. Most of them, 1, came from front left, 35°."
+    visit.wait("words => document.getElementById('rose-words').innerText === words", words)
     visit.page.select_option("#by-class", "")
     visit.page.select_option("#by-sector", "door")
     visit.wait("document.querySelectorAll('#events tr').length === 1")
@@ -187,13 +192,8 @@ def test_a_dot_moves_while_the_demo_plays(browser, tmp_path):
         try:
             url = next(line for line in demo.stderr if "page: open" in line).split()[3]
             visit = Visit(browser, url)
-            visit.page.locator("circle.dot").first.wait_for()
-            dots = "[...document.querySelectorAll('circle.dot')]"
-            first = visit.page.evaluate(
-                f"Object.fromEntries({dots}.map(dot => [dot.dataset.id, dot.getAttribute('cx')]))"
-            )
-            moved = "dot.dataset.id in first && dot.getAttribute('cx') !== first[dot.dataset.id]"
-            visit.wait(f"first => {dots}.some(dot => {moved})", first)
+            visit.page.evaluate(NOTE_MOVES)
+            visit.wait("window.moved === true")
             visit.wait("document.querySelector('#events tr')")
             assert visit.problems == [] and visit.strange_requests() == []
             visit.context.close()
