@@ -55,7 +55,7 @@ def test_a_line_for_each_look_ahead_and_one_for_windows(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("look_ahead", "hops"), [(0, 1), (2, 2)])
+@pytest.mark.parametrize(("look_ahead", "hops"), [(2, 2), pytest.param(0, 1, marks=pytest.mark.long)])
 def test_recurrences_are_those_of_the_run_and_go_with_the_blocks_of_the_bundle(
     look_ahead: int, hops: int, exported: Any, trained_run: Path, tiny_recipe: Recipe, short_streams: None
 ) -> None:

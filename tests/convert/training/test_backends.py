@@ -80,7 +80,7 @@ def test_backends_agree(tmp_path: Path) -> None:
         assert by_jax["etri"][name] == pytest.approx(values, rel=1e-4, abs=2e-5), name
 
 
-@pytest.mark.slow
+@pytest.mark.long  # what it has beside the test above is that nothing imports TensorFlow
 def test_training_under_jax_needs_no_tensorflow_and_export_says_that_it_does(
     scenes_folder: Path, tmp_path: Path
 ) -> None:

@@ -132,7 +132,7 @@ more_settings = {
 }
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     st.integers(0, 10**6),
     st.lists(st.integers(0, 60), max_size=9),

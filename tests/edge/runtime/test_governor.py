@@ -283,7 +283,7 @@ def pairs(items):
 BOARDS = st.lists(st.floats(0.4, 0.9), min_size=1, max_size=3).map(lambda shares: 75.0 * np.cumprod([1.0, *shares]))
 
 
-@settings(max_examples=300, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(
     cost_ms=BOARDS,
     loads=st.lists(st.tuples(st.floats(1.0, 8.0), st.integers(15, 1500)), min_size=1, max_size=5),

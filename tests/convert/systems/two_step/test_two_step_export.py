@@ -210,8 +210,8 @@ def answers(bundle: Bundle, wav: Path, size: int) -> list[tuple[int, bytes]]:
     return heard
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("fuse_beams", [True, pytest.param(False, marks=pytest.mark.long)])  # long: an ablation
+@pytest.mark.long  # each exports all nets once more
+@pytest.mark.parametrize("fuse_beams", [True, False])
 def test_with_random_weights_everything_sounds(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fuse_beams: bool
 ) -> None:
