@@ -26,10 +26,16 @@ HEALTH = {
     "problems": ["The output mqtt: does not work: see the log."], "live": [7],
 }  # fmt: skip
 SERIOUS = {"serious", "critical"}
-NOTE_MOVES = """() => new MutationObserver((changes) => {
-    window.moved ||= changes.some(({ target, oldValue }) => target.matches("circle.dot") && oldValue !== null
-                                                            && target.getAttribute("cx") !== oldValue);
-}).observe(document.body, { subtree: true, attributeFilter: ["cx"], attributeOldValue: true })"""
+NOTE_MOVES = """() => {
+    const places = new Map();
+    new MutationObserver(() => {
+        for (const dot of document.querySelectorAll("circle.dot")) {
+            const { id } = dot.dataset, place = dot.getAttribute("cx");
+            window.moved ||= places.has(id) && places.get(id) !== place;
+            places.set(id, place);
+        }
+    }).observe(document.getElementById("dots"), { childList: true });
+}"""
 
 
 @pytest.fixture(scope="module")
