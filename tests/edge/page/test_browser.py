@@ -34,7 +34,7 @@ NOTE_MOVES = """() => {
             window.moved ||= places.has(id) && places.get(id) !== place;
             places.set(id, place);
         }
-    }).observe(document.getElementById("dots"), { childList: true });
+    }).observe(document.body, { childList: true, subtree: true });
 }"""
 
 
