@@ -10,6 +10,7 @@ import { direction, localDay, spoken } from "./words.js";
 
 const BINS = 36; // of 10 degrees, counter-clockwise from the front
 let counts = { hours: {}, rose: {} };
+let asked = 0;
 
 /** Show today, and have `changed` called for another day. */
 export function startCounts(changed) {
@@ -18,11 +19,14 @@ export function startCounts(changed) {
   input.addEventListener("change", changed);
 }
 
-/** Get the counts of the day from the server. */
+/** Get the counts of the day from the server. An answer that comes after the next question is not shown. */
 export async function loadCounts() {
   const midnight = new Date(`${byId("by-day").value || localDay(new Date())}T00:00`).getTime() / 1000;
   const { class: name, sector } = filters();
-  counts = await ask("api/counts", { class: name, sector, since_s: midnight, until_s: midnight + 86400 });
+  const number = ++asked;
+  const found = await ask("api/counts", { class: name, sector, since_s: midnight, until_s: midnight + 86400 });
+  if (number !== asked) return;
+  counts = found;
   drawCounts();
 }
 

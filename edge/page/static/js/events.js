@@ -8,6 +8,7 @@ import { direction, percent, spoken, timeOf } from "./words.js";
 
 const SHOWN = 100;
 let records = [];
+let asked = 0;
 let url = null;
 
 /** The filters as the server knows them. */
@@ -30,9 +31,12 @@ export function startEvents(about, changed) {
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
 }
 
-/** Get the finished events from the server. */
+/** Get the finished events from the server. An answer that comes after the next question is not shown. */
 export async function loadEvents() {
-  records = await ask("api/events", { ...filters(), limit: SHOWN });
+  const number = ++asked;
+  const found = await ask("api/events", { ...filters(), limit: SHOWN });
+  if (number !== asked) return;
+  records = found;
   drawEvents();
 }
 
