@@ -15,7 +15,7 @@ import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -90,7 +90,11 @@ class BuiltSource:
 
 
 def build_library(
-    sources: Sequence[ClipSource], out: Path, packages: Path | None = None, jobs: int = 1
+    sources: Sequence[ClipSource],
+    out: Path,
+    packages: Path | None = None,
+    jobs: int = 1,
+    unwanted: Collection[str] = (),
 ) -> tuple[list[MadeClip], dict[str, str]]:
     """Make the clips of all sources that can be had, and write the library.
 
@@ -101,6 +105,7 @@ def build_library(
         out: the folder; it is created.
         packages: a folder of package files, of which nothing is downloaded then; None to download into `out/packages`.
         jobs: number of processes.
+        unwanted: files, relative to the library, that its tables leave out.
 
     Returns:
         The clips of the library, and the reason for each source that was left out.
@@ -117,7 +122,7 @@ def build_library(
                 continue
             try:
                 built = _build_source(source, out, packages, pool)
-            except (ValueError, FileNotFoundError) as error:
+            except (ValueError, FileNotFoundError, RuntimeError) as error:  # the last: a program or library is missing
                 left_out[source.name] = " ".join(str(error).split())
                 log.warning("%s is left out: %s", source.name, left_out[source.name])
                 continue
@@ -128,6 +133,7 @@ def build_library(
     if not clips:
         reasons = "".join(f"; {name}: {reason}" for name, reason in left_out.items())
         raise ValueError(f"{out}: got no clip of any source, wanted some{reasons}")
+    clips = [clip for clip in clips if clip.file not in unwanted]
     _write_tables(out, clips)
     return clips, left_out
 

@@ -31,6 +31,9 @@ def add_clips_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes (default: all cores)"
     )
+    parser.add_argument(
+        "--drop", type=Path, metavar="FILE", help="leave out the clips that `seld-convert probe --drop-to FILE` lists"
+    )
     parser.add_argument("--list", action="store_true", help="list the sources and their packages, and do nothing else")
     parser.set_defaults(run=run_clips)
 
@@ -56,7 +59,8 @@ def run_clips(args: argparse.Namespace) -> int:
         raise ValueError(f"--jobs: got {args.jobs}, wanted at least 1")
     if args.packages is not None and not args.packages.is_dir():
         raise ValueError(f"--packages: got {args.packages}, wanted a folder of package files")
-    _, left_out = build_library(sources, args.out, args.packages, args.jobs)
+    unwanted = frozenset(args.drop.read_text(encoding="utf-8").splitlines()) if args.drop else frozenset()
+    _, left_out = build_library(sources, args.out, args.packages, args.jobs, unwanted)
     print(library_table(args.out))
     for name, reason in left_out.items():
         print(f"left out: {name}: {reason}")

@@ -207,3 +207,20 @@ def test_the_command_lists_sources_packages_and_licences(capsys: pytest.CaptureF
         "lugaru-data: debian lugaru-data 1.2-6; CC-BY-SA-3.0",
         "synth: computed here; CC0-1.0",
     ]
+
+
+def test_unwanted_clips_are_in_no_table(tmp_path):
+    tiny = source("tiny", job("ding", 300), job("dong", 400))
+    clips, _ = build_library([tiny], tmp_path, unwanted={"bell/tiny/ding.flac"})
+    assert [clip.file for clip in clips] == [row["file"] for row in rows(tmp_path)] == ["bell/tiny/dong.flac"]
+    assert "ding" not in (tmp_path / "SHA256SUMS").read_text()
+    clips, _ = build_library([tiny], tmp_path)
+    assert len(clips) == 2
+
+
+def test_a_source_whose_program_is_missing_is_left_out(tmp_path):
+    def missing(folders):
+        raise RuntimeError("espeak-ng not found")
+
+    clips, left_out = build_library([source("tiny", job("ding", 300)), ClipSource("spoken", (), missing)], tmp_path)
+    assert len(clips) == 1 and left_out == {"spoken": "espeak-ng not found"}
