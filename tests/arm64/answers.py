@@ -1,7 +1,7 @@
 """Shipped bundles -> a folder of what this machine computes with them. Two machines give two folders to compare.
 
-`python answers.py DIR BUNDLE...` writes for every bundle, as `DIR/BUNDLE-...`: `nets.json`, digests of the raw outputs of
-all nets for fixed inputs, with 1 and with 4 threads; `NET.npz`, every tensor of a net that has an inexact operation;
+`python answers.py DIR BUNDLE...` writes for every bundle, as `DIR/BUNDLE-...`: `nets.json`, digests of the raw outputs
+of all nets for fixed inputs, with 1 and with 4 threads; `NET.npz`, every tensor of a net that has an inexact operation;
 `features.npz`, the features of the demo scene and of noise; `events.jsonl`, the events of the demo scene.
 """
 

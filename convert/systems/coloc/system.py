@@ -10,14 +10,14 @@ import numpy as np
 
 from convert.data.tracks import SLOTS
 from convert.losses import ColocLosses, Loss, focal_cross_entropy, set_localizer_loss
-from convert.systems.batches import training_sampling
+from convert.systems.batches import BatchFunction, training_sampling
 from convert.systems.coloc.batches import batch_maker
 from convert.systems.coloc.dev_scores import stage_scores
 from convert.systems.coloc.examples import STAGES, examples
 from convert.systems.coloc.nets import build_classifier, build_encoder, build_localizer, build_trainable
 from convert.systems.coloc.sizes import CrnnSizes
 from convert.systems.coloc.step_nets import build_steps
-from convert.systems.interface import BatchFunction, KerasNets, TrainableSystem, TrainingData
+from convert.systems.interface import KerasNets, TrainableSystem, TrainingData
 from convert.systems.recipe import Recipe
 from edge.settings import build as build_settings
 from edge.systems.coloc.settings import MODES, ColocSettings

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from convert.data.augment import Augmentation
-from convert.systems import SYSTEMS
+from convert.systems import find_system
 from convert.systems.recipe import TrainSettings
 from convert.training.recipes import RECIPES, changed, find_recipe, parse_changes, read_recipe
 from edge.events.decoder import DecodeSettings
@@ -39,8 +39,8 @@ def test_a_recipe_for_each_system_at_two_sizes() -> None:
     assert RECIPES.keys() == names == {path.stem for path in FOLDER.glob("*.toml")}
     for name, recipe in RECIPES.items():
         assert recipe.name == name
-        assert type(recipe.sizes) is SYSTEMS[recipe.system].sizes
-        assert type(recipe.losses) is SYSTEMS[recipe.system].losses
+        assert type(recipe.sizes) is find_system(recipe.system).sizes
+        assert type(recipe.losses) is find_system(recipe.system).losses
 
 
 def test_coloc_paper_is_what_the_paper_says() -> None:
