@@ -40,6 +40,7 @@ STATS = RunStats(
     faulty_channels={2: "silent"},
     updates={"begin": 1},
     sectors={"door": 1},
+    sound_level_db=-40.0,
 )
 
 
