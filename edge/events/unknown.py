@@ -1,8 +1,9 @@
 """Loudness of label frames, and what the system and the decoder say about them -> events of sounds without a class.
 
-A label frame is loud if its level is well above the background, the median of the last half minute. If no sound that
-the system gives a class comes from about its direction within half a second, it belongs to an event named `unknown`.
-There is one such event at a time, as the intensity of the sound field has one direction.
+A label frame is loud if its level is well above the background, which is the level that was exceeded 90 % of the last
+half minute (L90 in acoustics). If no sound that the system gives a class comes from about its direction within half a
+second, it belongs to an event named `unknown`. There is one such event at a time, as the intensity of the sound field
+has one direction.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class UnknownSettings:
 
     enabled: bool = False  # whether there are any
     threshold_db: float = 12.0  # level above the background from which a sound is loud, A-weighted, 3 to 60
-    background_s: float = 30.0  # the background is the median level of so much time, 5 to 600
+    background_s: float = 30.0  # the background is the level exceeded 90 % of so much time, 5 to 600
     min_duration_s: float = 0.5  # shorter ones are dropped, 0.1 to 60
     # angle to a sound with a class, or to all between two of them, up to which a sound is taken for theirs, 5 to 90
     apart_deg: float = 45.0
@@ -119,7 +120,7 @@ class UnknownSounds:
         self._heard: dict[int, Heard] = {}  # of label frames that are not answered yet
         self._waiting: deque[_Label] = deque()
         self._recent: deque[NDArray[np.float64]] = deque(maxlen=2 * MARGIN_LABELS + 1)  # `classed` of the last ones
-        self._background = _Median(round(self._settings.background_s / self._label_s))
+        self._background = _Background(round(self._settings.background_s / self._label_s))
         self._sound: _Sound | None = None
         self._next_label = 0
         self._numbers = FIRST_ID
@@ -256,8 +257,8 @@ def names_of_events(class_names: Sequence[str], settings: UnknownSettings) -> tu
     return (*class_names, *([UNKNOWN] if settings.enabled else []))
 
 
-class _Median:
-    """Running median."""
+class _Background:
+    """The level that was exceeded 90 % of the last label frames."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -266,16 +267,16 @@ class _Median:
 
     @property
     def known(self) -> bool:
-        """Whether there are values enough."""
+        """Whether there are levels enough."""
         return len(self._values) >= _LEAST_BACKGROUND_LABELS
 
     @property
     def value(self) -> float:
-        """The median, the upper one of two."""
-        return self._ordered[len(self._ordered) // 2]
+        """The level."""
+        return self._ordered[len(self._ordered) // 10]
 
     def add(self, value: float) -> None:
-        """Add a value, and forget the oldest one beyond the most."""
+        """Add a level, and forget the oldest one beyond the most."""
         self._values.append(value)
         insort(self._ordered, value)
         if len(self._values) > self._most:

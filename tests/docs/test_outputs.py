@@ -109,6 +109,7 @@ def test_topics():
         topics.update("SLUG"),
         topics.event("SLUG"),
         topics.live,
+        topics.level,
         topics.listening,
         topics.listening_command,
         discovery_topic("homeassistant", "NODE"),

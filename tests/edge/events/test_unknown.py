@@ -90,8 +90,7 @@ def test_a_sound_with_a_class_is_not_unknown_from_about_its_direction(azimuth_de
 def test_echoes_around_a_sound_with_a_class():
     """The class sounds from 25 to 30; what is loud half a second before and after it is its own."""
     assert spans(items_of([(0, 0, 20, 35)], [(0, 0, 25, 30)])) == []
-    assert spans(items_of([(0, 0, 14, 32)], [(0, 0, 25, 30)])) == [(14, 20)]
-    assert spans(items_of([(0, 0, 25, 42)], [(0, 0, 25, 30)])) == [(35, 42)]
+    assert spans(items_of([(0, 0, 14, 42)], [(0, 0, 25, 30)])) == [(14, 20), (35, 42)]
 
 
 def test_between_two_sounds_with_classes():
@@ -155,16 +154,37 @@ def test_settings_and_models_that_make_no_sense():
         UnknownSounds(UnknownSettings(), ("bell", UNKNOWN), 0.1, 0.3)
 
 
+class Deaf:
+    """A system that answers as another one does, but hears nothing in label frames 21 to 28."""
+
+    def __init__(self, system):
+        self._system = system
+
+    def __getattr__(self, name):
+        return getattr(self._system, name)
+
+    def step(self, spectra):
+        return self._deaf(self._system.step(spectra))
+
+    def finish(self):
+        return self._deaf(self._system.finish())
+
+    def _deaf(self, answers):
+        for tracks in answers:
+            labels = tracks.start + np.arange(len(tracks.activity))
+            hears = ((labels < 21) | (labels > 28))[:, None, None]
+            yield TrackFrames(tracks.activity * hears, tracks.direction * hears, tracks.start)
+
+
 def test_in_the_loop_whatever_the_blocks(tiny_bundle, sounds, plane_wave, cut):
-    """Noise from (100, 10) at 2.3 to 2.9 s, which the tiny bundle does not know, between two sounds that it does."""
-    scene = sounds + 1e-5
-    noise = np.random.default_rng(5).normal(0, 0.003, 14_400)
-    scene[55_200:69_600] += plane_wave(noise, 100, 10)
+    """Noise from (100, 10) at 2.3 to 2.9 s, to which the system is deaf, between two sounds that it knows."""
+    scene = sounds.copy()
+    scene[55_200:69_600] += plane_wave(np.random.default_rng(5).normal(0, 0.003, 14_400), 100, 10)
     bundle = load_bundle(str(tiny_bundle))
 
     def through(size, enabled=True):
         wanted = UnknownSettings(enabled, min_duration_s=0.3)
-        pipeline = build_pipeline(bundle, load_array("foa"), build_system(bundle), unknown=wanted)
+        pipeline = build_pipeline(bundle, load_array("foa"), Deaf(build_system(bundle)), unknown=wanted)
         return run_through(pipeline, cut(scene, size))
 
     found = [through(size) for size in (479, 4096, 10**6)]

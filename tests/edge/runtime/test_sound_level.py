@@ -41,8 +41,8 @@ def test_level_of_a_tone_in_the_loop_whatever_the_blocks_and_nothing_else_change
 
     plain, pipeline = through(4096, None)
     assert pipeline.sound_level is None
-    found = [through(size, SoundLevelSettings(every_s=1.0, offset_db=100.0)) for size in (481, 4096, 10**6)]
+    found = [through(size, SoundLevelSettings(every_s=0.5, offset_db=100.0)) for size in (481, 4096, 10**6)]
     assert [items for items, _ in found] == [plain] * 3
     assert len({pipeline.sound_level.level_db for _, pipeline in found}) == 1
-    silent_db = 100.0 + 20 * np.log10(1e-4) + 10 * np.log10(2)  # the last second: noise of 1e-4, nearly white
+    silent_db = 100.0 + 20 * np.log10(1e-4) + 10 * np.log10(2)  # the last half second: noise of 1e-4, nearly white
     assert found[0][1].sound_level.level_db == pytest.approx(silent_db, abs=3.0)
