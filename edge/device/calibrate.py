@@ -186,8 +186,9 @@ def _places(
     """Azimuth and elevation (orders,), as the array hears them with each order, and how badly each order fits."""
     assert told.claps is not None
     if profile.mixing is not None:
-        weights = told.claps.certainty[:, 0]
-        intensity = np.einsum("f,fc->c", weights, told.claps.coherences[:, 0, 1:].real)  # y, z, x
+        covariance = told.claps.covariance
+        weights = told.claps.certainty[:, 0] / np.maximum(covariance[:, 0, 0].real, 1e-30)
+        intensity = weights @ covariance[:, 0, 1:].real  # y, z, x
         azimuth = np.rad2deg(np.arctan2(intensity[0], intensity[2]))
         return np.array([azimuth]), np.zeros(1), np.zeros(1)
     first, second = _PAIRS
@@ -250,7 +251,7 @@ def _fit(order: Order, upside_down: bool, heard: list[ToldClaps], azimuths_deg: 
 def _gains_db(
     fit: Fit, heard: list[ToldClaps], elevations_deg: Array64, profile: ArrayProfile
 ) -> tuple[tuple[float, ...], float]:
-    """Gains of the capsules (4,), of median 0, in the claps that fit, and the largest deviation from them."""
+    """Gains of the capsules (4,) relative to their mean, by the claps that fit, and the largest deviation from them."""
     ideal = replace(profile.capsules, gains_db=(0.0,) * 4)
     inverse = MountSettings(fit.yaw_deg, 0.0, fit.upside_down).rotation  # a row vector times it is turned back
     levels_db = []
