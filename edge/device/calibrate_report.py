@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge.arrays.profile import ArrayProfile, shipped_arrays
 from edge.device.calibrate import Calibration, Fit, ToldClaps
+from edge.device.install import SETTINGS_PATH
 from edge.device.system_files import array_setting
 from edge.device.text_edits import TomlValue, with_toml_value
 from edge.files import read_bounded_text
@@ -143,7 +144,11 @@ def wanted_files(
         target = target or (config.parent / f"{array}.toml" if shipped else source)
         files[target] = profile_text(source, target, calibration, profile)
         array = str(target)
-    files[config] = settings_text(config, calibration, array_setting(array))
+    if config == Path("/") / SETTINGS_PATH:
+        array = array_setting(array)  # which refuses what the service cannot see
+    elif array not in shipped_arrays():
+        array = str(Path(array).absolute())
+    files[config] = settings_text(config, calibration, array)
     return {path: texts for path, texts in files.items() if texts[0] != texts[1]}
 
 
