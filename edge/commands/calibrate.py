@@ -123,8 +123,10 @@ def _asked(args: argparse.Namespace, array: ArrayProfile) -> Iterator[ToldClaps]
         azimuth_deg = 360.0 * index / args.directions
         for _ in range(_TRIES):
             print(f"clap three times from {named_direction(azimuth_deg)}, at the height of the array, 1 to 2 m away")
-            if sys.stdin.isatty():
-                input(f"  Enter begins; there are {args.seconds:g} s: ")
+            waits = sys.stdin.isatty()
+            print(f"  {'Enter begins; then ' if waits else ''}there are {args.seconds:g} s", flush=True)
+            if waits:
+                sys.stdin.readline()
             told = _heard("mic", array, (azimuth_deg, 0.0), args.seconds, args.device)
             if told.claps is not None:
                 break
