@@ -35,7 +35,7 @@ NO_AUGMENTATION = Augmentation(level_db=(0.0, 0.0), rotated_share=0.0)
 
 
 def test_a_recipe_for_each_system_at_two_sizes() -> None:
-    names = {"coloc-edge", "coloc-paper", "etri-edge", "etri-paper", "two-step-edge", "two-step-paper"}
+    names = {"coloc-causal", "coloc-edge", "coloc-paper", "etri-edge", "etri-paper", "two-step-edge", "two-step-paper"}
     assert RECIPES.keys() == names == {path.stem for path in FOLDER.glob("*.toml")}
     for name, recipe in RECIPES.items():
         assert recipe.name == name
