@@ -7,6 +7,7 @@ trained stage. `edge.systems.coloc.causal` is the loop over them.
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from convert.layers.blocks import folded_weights
@@ -51,7 +52,7 @@ def build_pass(sizes: CrnnSizes, trained: keras.Model) -> keras.Model:
     embedding = keras.Input((1, ENCODER_CHANNELS), name="embedding")
     inputs, after = {"shared_labels": shared, "embedding": embedding}, {}
     x = conditioned(layers.Reshape((1, bands * sizes.filters[2]))(shared), embedding, sizes.condition_units)
-    weights = {}
+    weights: dict[str, list[np.ndarray]] = {}
     for layer in (1, 2):
         before = keras.Input((1, sizes.gru_units), name=f"state_forward{layer}")
         gru = trained.get_layer(f"gru{layer}")

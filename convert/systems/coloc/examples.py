@@ -21,6 +21,7 @@ from edge.settings import build
 from edge.stage_clock import StageClock
 from edge.systems.coloc.build import nets_and_loop
 from edge.systems.coloc.settings import ColocSettings
+from edge.systems.coloc.window import ColocWindow
 from edge.systems.label_stepper import LabelStepper
 
 STAGES = ("localizer", "classifier")
@@ -97,6 +98,7 @@ def _streamed(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], thre
     classes, rng = len(cache.class_names), np.random.default_rng(seed)
     stepper = LabelStepper(extractor, recipe.stft, StageClock())
     system = loop(recorders, stepper, classes, settings)
+    assert not isinstance(system, ColocWindow)  # the mode is streaming
     for recorder in recorders.values():
         recorder.examples.clear()  # the calls that the system makes when it is built
     labels = min(STREAMED_LABELS, int(np.diff(cache.first_labels).min()))
