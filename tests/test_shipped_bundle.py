@@ -33,7 +33,8 @@ def bundle(request):
 
 
 def modes_of(name):
-    return SYSTEMS[read_manifest(find_bundle(name)).system].modes
+    manifest = read_manifest(find_bundle(name))
+    return SYSTEMS[manifest.system].modes(manifest.settings)
 
 
 @pytest.fixture(

@@ -30,9 +30,13 @@ STREAMED_SCENES, STREAMED_LABELS = 12, 150
 
 
 def examples(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], share: float, seed: int) -> Examples:
-    """Inputs of the step nets and of the nets for windows: `share` of as many as calibration takes."""
+    """Inputs of the step nets and, where there are any, of the nets for windows.
+
+    There are `share` of as many as calibration takes.
+    """
     windows, steps = (max(1, round(share * count)) for count in (CALIBRATION_WINDOWS, CALIBRATION_STEPS))
-    return step_examples(recipe, cache, nets, steps, seed) | window_examples(recipe, cache, nets, windows, seed)
+    found = step_examples(recipe, cache, nets, steps, seed) | window_examples(recipe, cache, nets, windows, seed)
+    return {name: inputs for name, inputs in found.items() if name in nets}
 
 
 def window_examples(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], count: int, seed: int) -> Examples:

@@ -59,16 +59,23 @@ def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:
     return {"window_labels": built.window_labels, "look_ahead_labels": built.look_ahead_labels, **causal}
 
 
+def modes(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Both modes; causal nets have no other than "streaming", as a window would answer the same, later."""
+    causal = build_settings(ColocSettings, settings, "settings").causal
+    return {mode: {"mode": mode} for mode in (("streaming",) if causal else MODES)}
+
+
 def device_nets(recipe: Recipe, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
-    """The nets for windows as they were trained, and the step nets cut from them."""
+    """The nets for windows as they were trained, unless they are causal, and the step nets cut from them."""
     settings = device_settings(recipe)
     result: dict[str, keras.Model] = {}
     for stage in STAGES:
         encoder = f"{stage}_encoder"
-        result |= {encoder: nets[encoder], stage: nets[stage]}
+        result[encoder] = nets[encoder]
         if settings.causal:
             result |= build_causal_steps(recipe.sizes, nets[stage])
         else:
+            result[stage] = nets[stage]
             result |= build_steps(recipe.sizes, nets[stage], settings.look_ahead_labels)
     return result
 
@@ -83,7 +90,6 @@ def make_live(nets: KerasNets) -> None:
 
 COLOC = TrainableSystem(
     stages=STAGES,
-    modes={mode: {"mode": mode} for mode in MODES},
     sizes=CrnnSizes,
     losses=ColocLosses,
     build=build,
@@ -93,6 +99,7 @@ COLOC = TrainableSystem(
     scores=stage_scores,
     examples=examples,
     net_settings=net_settings,
+    modes=modes,
     device_nets=device_nets,
     make_live=make_live,
 )
