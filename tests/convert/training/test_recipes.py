@@ -232,7 +232,7 @@ def test_a_wrong_recipe_is_refused_in_one_line(old: str, new: str, message: str,
 
 def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"model: got 'nope', wanted one of coloc-edge, .* or the path of a \.toml file"
+        ValueError, match=r"model: got 'nope', wanted one of coloc-causal, .* or the path of a \.toml file"
     ):
         find_recipe("nope")
     with pytest.raises(ValueError, match=r"nope\.toml: No such file"):
