@@ -33,7 +33,8 @@ def bundle(request):
 
 
 def modes_of(name):
-    return find_system(read_manifest(find_bundle(name)).system).modes
+    manifest = read_manifest(find_bundle(name))
+    return find_system(manifest.system).modes(manifest.settings)
 
 
 @pytest.fixture(

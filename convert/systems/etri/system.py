@@ -71,7 +71,6 @@ def make_live(nets: KerasNets) -> None:
 
 ETRI = TrainableSystem(
     stages=STAGES,
-    modes={"window": {}},
     sizes=EtriSizes,
     losses=EtriLosses,
     build=build,

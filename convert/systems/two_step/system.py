@@ -102,7 +102,6 @@ def _set_bias(net: keras.Model, name: str, change: Callable[[FloatArray], FloatA
 
 TWO_STEP = TrainableSystem(
     stages=(*STEP_1, "fusion"),
-    modes={"window": {}},
     sizes=TwoStepSizes,
     losses=TwoStepLosses,
     build=build,
