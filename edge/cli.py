@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge import __version__
 from edge.commands.apply import add_apply_parser
+from edge.commands.calibrate import add_calibrate_parser
 from edge.commands.check import add_check_parser
 from edge.commands.demo import add_demo_parser
 from edge.commands.devices import add_devices_parser
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         add_models_parser,
         add_devices_parser,
         add_check_parser,
+        add_calibrate_parser,
         add_service_parsers,
         add_apply_parser,
         add_page_password_parser,

@@ -11,6 +11,7 @@ from dataclasses import astuple
 from datetime import UTC, datetime
 from functools import partial
 
+from edge.events.unknown import UNKNOWN
 from edge.outputs.history_reader import StoredEvent
 from edge.scoring.annotations import LABEL_FRAME_S
 
@@ -77,6 +78,8 @@ def _label_frames(events: Iterable[StoredEvent], numbers: dict[str, int], since_
     """Rows `frame,class,track,azimuth,elevation` in the order of time; the track is the number of the event."""
     waiting: list[tuple[int, int, int, int, int]] = []  # rows of events that may overlap with the next one
     for event in events:
+        if event.name == UNKNOWN:  # it has no class
+            continue
         if event.name not in numbers:
             raise ValueError(f"got class {event.name!r}, wanted one of {', '.join(numbers)}: see --model")
         since_s = event.time_s if since_s is None else since_s
