@@ -367,7 +367,7 @@ def _arrivals(delays_samples: Array64, gains: Array64, response: NDArray[np.floa
     starts = np.arange(0, len(rows) + 1, len(offsets), dtype=np.int32)
     weights, shape = gains.astype(np.float32), (length + _SINC_HALF, images)
     summed = np.zeros((length, gains.shape[1], channels), np.float32)
-    for channel in np.flatnonzero(np.any(response, axis=(0, 2))):  # a device may have channels without a capsule
+    for channel in np.flatnonzero(np.any(response[0], axis=1)):  # a device may have channels without a capsule
         placed = sparse.csc_matrix((delayed[:, channel].ravel(), rows, starts), shape=shape)
         summed[..., channel] = (placed @ weights)[_SINC_HALF:]
     return summed
