@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge.files import open_regular
-from edge.outputs.history_store import Row, insert, open_store
+from edge.outputs.history_store import DATABASE_ERRORS, Row, insert, open_store
 
 SAME_S = 2.0  # times of one event in two outputs differ by less: each asks the clock when it gets the event
 _MOST_LINE_BYTES = 1 << 16
@@ -42,7 +42,7 @@ def import_lines(source: Path, database: Path) -> Imported:
     """
     try:
         connection = open_store(database)
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         raise ValueError(f"{database}: not usable as a history: {error}") from None
     counts = {"added": 0, "known": 0, "timeless": 0, "unfinished": 0}
     try:
@@ -52,7 +52,7 @@ def import_lines(source: Path, database: Path) -> Imported:
             if number % _BATCH == 0:
                 connection.execute("COMMIT")
                 connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         raise ValueError(f"{database}: not writable as a history: {error}") from None
     finally:
         _end(connection)

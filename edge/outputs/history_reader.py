@@ -23,6 +23,7 @@ from urllib.parse import quote
 from edge.outputs.history_store import (
     AZIMUTH_BIN,
     BUSY_S,
+    DATABASE_ERRORS,
     DAY_S,
     HOUR_S,
     HOURS,
@@ -210,7 +211,7 @@ def open_history(path: str | Path) -> Iterator[History]:
         connection, version = _connected(path)
         with contextlib.closing(connection):
             yield History(connection, version)
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         raise ValueError(f"{path}: not readable as a history: {error}") from None
 
 

@@ -23,6 +23,9 @@ _PRUNED_ROWS = 1000  # that a `prune` deletes in one transaction
 _LOOK_BACK_ROWS = 10_000  # youngest rows among which a clip finds its event
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What the use of a database raises. The second: the message of the first quotes damaged text."""
+
 HOURS = tuple(f"h{hour}" for hour in range(24))
 """Columns of the table `days`: events of a day by the hour of UTC."""
 
@@ -135,9 +138,9 @@ def checked_version(connection: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-def is_damaged(error: sqlite3.Error) -> bool:
+def is_damaged(error: Exception) -> bool:
     """Whether an error says that the content of the file makes no sense, as opposed to a disk that fails or is full."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+    return isinstance(error, UnicodeDecodeError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
 def fault_of(connection: sqlite3.Connection) -> str:
