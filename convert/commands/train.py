@@ -38,11 +38,15 @@ def add_train_parser(subparsers: Subparsers) -> None:
         "--data",
         action="append",
         required=True,
-        metavar="[CORPUS[:mic]=]DIR[@WEIGHT]",
+        metavar="[CORPUS[:foa|mic|both][:SPLIT]=]DIR[@WEIGHT]",
         help="scenes, or a corpus of convert/data/corpora.py, and its share of the chunks; repeatable",
     )
     parser.add_argument(
-        "--dev", action="append", default=[], metavar="[CORPUS[:mic]=]DIR", help="scored now and then; repeatable"
+        "--dev",
+        action="append",
+        default=[],
+        metavar="[CORPUS[:foa|mic|both][:SPLIT]=]DIR",
+        help="scored now and then; repeatable",
     )
     parser.add_argument("--classes", metavar="NAME,...", help="to learn (default: those of the scenes)")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="weights, logs and feature cache")

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convert.data.augment import Augmentation, rotate_samples
+from convert.data.features import encode_recording
 from convert.data.recordings import LabelledRecording, read_samples
 from convert.data.tracks import SLOTS, label_tracks
-from convert.scenes.capsules import encode
 from convert.systems.recipe import Recipe
 from convert.systems.two_step.sizes import TwoStepSizes
 from edge.frontend.maps import MICROPHONES, FeatureExtractor
@@ -116,7 +116,7 @@ def filled_windows(
 def _heard(hearing: Hearing, recipe: Recipe) -> tuple[FloatArray, FloatArray]:
     """FOA and microphones (n, 8) of a hearing, and its stacked-tracks (slots, labels, 4)."""
     samples, tracks = _varied(hearing, recipe.stft, recipe.augmentation, recipe.sizes.labels)
-    return encode(samples, hearing.recording.array, recipe.stft.sample_rate_hz, microphones=True), tracks
+    return encode_recording(samples, hearing.recording, recipe.stft.sample_rate_hz, microphones=True), tracks
 
 
 def _varied(
