@@ -61,6 +61,12 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
         choices=("conditions", "source"),
         help="print scores by room, noise, distance, elevation and more too, or by the source of the clips",
     )
+    parser.add_argument(
+        "--separate",
+        action="store_true",
+        help="print localization without classes (ACC, MDR, FAR, MAE) and detection without directions (F) too: the "
+        "metrics of Tables 1 and 2 of the two-step paper",
+    )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write PNG figures there (implies --tables)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_evaluate)
@@ -78,6 +84,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from convert.evaluation.predictions import predict
     from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
     from convert.evaluation.scores import report, score_predictions, table
+    from convert.evaluation.separate_scores import score_separately
     from convert.evaluation.sources import read_event_sources, score_sources, source_table
     from edge.nets.bundle import load_bundle
 
@@ -118,6 +125,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
             source_rows = score_sources(scored_truth, rows, sources, class_names)
             result["sources"] = [asdict(row) for row in source_rows]
             output.append(source_table(source_rows))
+        if args.separate:
+            separate = score_separately(scored_truth, rows)
+            result["separate"] = asdict(separate)
+            output.append(separate)
         if args.tables or args.plots is not None:
             tables = paper_tables(bundle, wavs, truth, nets, array)
             result |= _plain_tables(tables)

@@ -47,12 +47,16 @@ def test_a_corpus_scores_as_a_folder_of_the_same_scenes(
     model: Path, tiny_bundle: Path, corpus: Path, waves_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def evaluated(model: Path, scenes: object) -> dict[str, Any]:
-        assert main(["evaluate", "--model", str(model), "--scenes", str(scenes), "--json", "--tables"]) == 0
+        assert (
+            main(["evaluate", "--model", str(model), "--scenes", str(scenes), "--json", "--tables", "--separate"]) == 0
+        )
         return dict(json.loads(capsys.readouterr().out)["int8"])
 
     result = evaluated(model, f"tnsse2020:dev={corpus}")
     assert result == evaluated(tiny_bundle, waves_folder)
     assert result["2022_micro"]["f"] > 0.9
+    separate = result["separate"]
+    assert separate["acc"] > 0.9 and separate["segment_f"] > 0.9 and 0 < separate["mae_deg"] < 8.0
     assert evaluated(model, f"tnsse2020={corpus}")["confusion"] == [[20, 0, 0], [0, 0, 0]]  # the test fold alone
 
 
