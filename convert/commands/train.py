@@ -67,7 +67,7 @@ def add_train_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--precision",
         choices=("float32", "mixed_bfloat16"),
-        help="of the computation (default: mixed_bfloat16 where there is a GPU)",
+        help="of the computation (default: the recipe's, mostly mixed_bfloat16 where there is a GPU)",
     )
     parser.add_argument(
         "--jobs",
@@ -130,7 +130,7 @@ def run_train(args: argparse.Namespace) -> int:
         cache = replace(adopt_statistics(args.out / "cache", warm_start.start), recordings=cache.recordings)
     if dev is not None:
         dev = replace(dev, mean=cache.mean, deviation=cache.deviation)
-    accelerated = _set_precision(args.precision)
+    accelerated = _set_precision(args.precision or recipe.training.precision)
     train_stages(
         stages,
         recipe,
@@ -190,12 +190,13 @@ def _feature_caches(
     return cache, cached("dev_cache", dev_data, labels) if dev_data else None
 
 
-def _set_precision(asked: str | None) -> bool:
+def _set_precision(asked: str) -> bool:
     """Set the precision of the computation; returns whether there is an accelerator."""
     import keras
 
     accelerated = any(not device.startswith("cpu") for device in keras.distribution.list_devices())
-    keras.mixed_precision.set_global_policy(asked or ("mixed_bfloat16" if accelerated else "float32"))
+    fastest = "mixed_bfloat16" if accelerated else "float32"
+    keras.mixed_precision.set_global_policy(fastest if asked == "fastest" else asked)
     return accelerated
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convert.data.augment import Augmentation, rotate_samples
+from convert.data.augment import Augmentation, draw_level_db, rotate_samples
 from convert.data.features import encode_recording
 from convert.data.recordings import LabelledRecording, read_samples
 from convert.data.tracks import SLOTS, label_tracks
@@ -127,7 +127,7 @@ def _varied(
     samples = read_samples(recording, stft.sample_rate_hz)
     labels = len(samples) // stft.label_samples
     tracks = label_tracks(recording.labels(classes), labels, len(classes))
-    samples = samples * np.float32(10.0 ** (rng.uniform(*settings.level_db) / 20.0))
+    samples = samples * np.float32(10.0 ** (draw_level_db(settings, rng) / 20.0))
     if recording.array.kind == "foa" and rng.random() < settings.rotated_share:
         samples, tracks[..., :3] = rotate_samples(samples, tracks[..., :3], int(rng.integers(16)))
     first = int(rng.integers(min(window_labels, labels - window_labels + 1)))
