@@ -52,7 +52,7 @@ long: tools $(VENV)/.test
 	$(BIN)/python -m pytest -m long
 
 $(VENV)/.device: pyproject.toml constraints.txt | $(VENV)
-	$(PIP) --editable .
+	$(PIP) --editable ".[page]"
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)

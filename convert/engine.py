@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
@@ -13,11 +10,12 @@ from typing import Any, TypeVar
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
+from convert.processes import CRASHED, prepare_process
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _CONNECT_S = 10
-_WATCH_S = 0.5
 
 
 def compute_each(
@@ -53,16 +51,14 @@ def compute_each(
 
 
 def _in_processes(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int) -> Iterator[Result]:
-    options: dict[str, Any] = {"inner_max_num_threads": 1, "initializer": _prepare_process, "initargs": (os.getpid(),)}
+    options: dict[str, Any] = {"inner_max_num_threads": 1, "initializer": prepare_process, "initargs": (os.getpid(),)}
     done = False
     try:
         parallel = Parallel(jobs, backend="loky", return_as="generator", batch_size=1, **options)
         yield from parallel(delayed(work)(task) for task in tasks)
         done = True
     except BrokenProcessPool as error:
-        raise ChildProcessError(
-            "a worker process crashed or was killed, as the kernel does where memory is short; fewer --jobs need less"
-        ) from error
+        raise ChildProcessError(CRASHED) from error
     finally:
         get_reusable_executor().shutdown(wait=True, kill_workers=not done)
 
@@ -80,19 +76,3 @@ def _on_dask(work: Callable[[Task], Result], tasks: Sequence[Task], address: str
         futures = client.map(work, tasks, pure=False)[::-1]
         while futures:
             yield futures.pop().result()  # popped, so that the cluster forgets what has been read
-
-
-def _prepare_process(caller: int) -> None:
-    """In a process of a pool: leave interrupts to the calling process, and end with it.
-
-    Ctrl-C reaches all processes of a terminal, and a process of a pool would go on with its next task.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
-
-
-def _end_with(caller: int) -> None:
-    """Wait for the end of the process that made the pool, which may have been killed, and end this one."""
-    while os.getppid() == caller:
-        time.sleep(_WATCH_S)
-    os._exit(1)

@@ -6,11 +6,14 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
+CRASHED = "a worker process crashed or was killed, as the kernel does where memory is short; fewer --jobs need less"
+_WATCH_S = 0.5
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -33,7 +36,7 @@ def process_pool(count: int) -> Iterator[ProcessPoolExecutor]:
     """
     others = set(multiprocessing.active_children())
     with _environment(_ENVIRONMENT):  # until the end: the pool starts a process when there is work for it
-        pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _prepare_process)
+        pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), prepare_process, (os.getpid(),))
         try:
             yield pool
         except BaseException as error:
@@ -41,29 +44,25 @@ def process_pool(count: int) -> Iterator[ProcessPoolExecutor]:
                 process.terminate()
             pool.shutdown(cancel_futures=True)
             if isinstance(error, BrokenProcessPool):
-                raise ChildProcessError(
-                    "a worker process crashed or was killed, as the kernel does where memory is short; "
-                    "fewer --jobs need less"
-                ) from error
+                raise ChildProcessError(CRASHED) from error
             raise
         pool.shutdown()
 
 
-def _prepare_process() -> None:
+def prepare_process(caller: int) -> None:
     """In a process of a pool: leave interrupts to the calling process, and end with it.
 
     Ctrl-C reaches all processes of a terminal, and a process of a pool would go on with its next task.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_caller, daemon=True).start()
+    threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
 
 
-def _end_with_caller() -> None:
+def _end_with(caller: int) -> None:
     """Wait for the end of the process that made the pool, which may have been killed, and end this one."""
-    caller = multiprocessing.parent_process()
-    if caller is not None:
-        caller.join()
-        os._exit(1)
+    while os.getppid() == caller:
+        time.sleep(_WATCH_S)
+    os._exit(1)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,17 +70,13 @@ def run_listen_command(args: argparse.Namespace) -> int:
         source = stack.enter_context(open_settings_source(settings.source or "mic", settings, array, RATE_HZ))
         out = sys.stdout.buffer if args.out == "-" else stack.enter_context(Path(args.out).open("wb"))
         introduce_beam(source, array, azimuth_deg, elevation_deg, RATE_HZ, args.out)
-        for block in interruption.until_stopped(source):
-            samples = beam(block).samples[:left]
+        for block in chain(map(beam, interruption.until_stopped(source)), beam.finish()):
+            samples = block.samples[:left]
             out.write(to_pcm16(samples).tobytes())
             out.flush()
             left -= len(samples)
             if left == 0:
-                return 0
-        for block in beam.finish():
-            out.write(to_pcm16(block.samples[:left]).tobytes())
-            left -= min(left, len(block.samples))
-        out.flush()
+                break
     return 0
 
 

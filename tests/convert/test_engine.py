@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from convert.engine import compute_each
-from tests.convert.test_processes import is_there, started, wait_for
+from tests.convert.test_processes import interrupted, is_there, wait_for
 from tests.convert.work import doubled
-from tests.paths import ROOT
 
 
 def test_one_process_computes_in_the_calling_one() -> None:
@@ -50,19 +47,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(("number", "whole_group"), [(signal.SIGINT, True), (signal.SIGKILL, False)])
 def test_no_process_is_left_behind_by_an_interrupt(number: signal.Signals, whole_group: bool, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM)
-    (tmp_path / "tasks").mkdir()
-    command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path / "tasks")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as program:
-        processes = started(tmp_path / "tasks", 2)
-        (os.killpg if whole_group else os.kill)(program.pid, number)
-        program.communicate(timeout=120)
-    assert program.returncode == -number
-    wait_for(lambda: not any(map(is_there, processes)))
-    assert sorted(processes) == sorted(started(tmp_path / "tasks", 2))  # no further task was begun
+    interrupted(PROGRAM, tmp_path, number, whole_group)
 
 
 def test_workers_of_dask_compute_the_same() -> None:

@@ -89,6 +89,24 @@ def is_there(number: int) -> bool:
     return state != "Z"
 
 
+def interrupted(program: str, folder: Path, number: signal.Signals, whole_group: bool) -> str:
+    """Run a program whose processes sleep, send it a signal, and see that nothing is left; return its stderr."""
+    (folder / "program.py").write_text(program)
+    (folder / "tasks").mkdir()
+    command = [sys.executable, str(folder / "program.py"), str(folder / "tasks")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        processes = started(folder / "tasks", 2)
+        (os.killpg if whole_group else os.kill)(running.pid, number)
+        _, err = running.communicate(timeout=120)
+    assert running.returncode == -number
+    wait_for(lambda: not any(map(is_there, processes)))
+    assert sorted(processes) == sorted(started(folder / "tasks", 2))  # no further task was begun
+    return err
+
+
 PROGRAM = """
 import signal, sys
 from pathlib import Path
@@ -105,19 +123,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_no_process_is_left_behind_by_an_interrupt(number: signal.Signals, whole_group: bool, tmp_path: Path) -> None:
     """Ctrl-C in a terminal reaches the whole group, and a service manager or the kernel one process."""
-    (tmp_path / "program.py").write_text(PROGRAM)
-    (tmp_path / "tasks").mkdir()
-    command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path / "tasks")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as program:
-        processes = started(tmp_path / "tasks", 2)
-        (os.killpg if whole_group else os.kill)(program.pid, number)
-        _, err = program.communicate(timeout=120)
-    assert program.returncode == -number
-    wait_for(lambda: not any(map(is_there, processes)))
-    assert sorted(processes) == sorted(started(tmp_path / "tasks", 2))  # no further task was begun
+    err = interrupted(PROGRAM, tmp_path, number, whole_group)
     if number == signal.SIGINT:
         assert "Process SpawnProcess" not in err  # only the program itself has a traceback
 

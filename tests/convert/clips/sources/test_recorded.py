@@ -129,3 +129,8 @@ def test_a_bad_table_is_an_error_that_names_the_file(tmp_path, old, new):
     (tmp_path / "a.toml").write_text(TABLE.replace(old, new))
     with pytest.raises(ValueError, match=r"a\.toml: got a bad table of tiny"):
         read_tables(tmp_path)
+
+
+def test_every_source_says_its_licences_and_all_are_allowed():
+    for source in all_sources().values():
+        assert source.licences and all(map(is_allowed, source.licences)), source.name
