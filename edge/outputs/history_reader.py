@@ -208,21 +208,10 @@ def open_history(path: str | Path) -> Iterator[History]:
     if not path.is_file():
         raise ValueError(f"{path}: got no history there, wanted the database of the sink history:")
     try:
-    DATABASE_ERRORS,
-    Error,
-    History,
-    _connected,
-    as,
-    closing,
-    connection,
-    contextlib,
-    error,
-    except,
-    path,
-    sqlite3,
-    version,
-    with,
-    yield,
+        connection, version = _connected(path)
+        with contextlib.closing(connection):
+            yield History(connection, version)
+    except DATABASE_ERRORS as error:
         raise ValueError(f"{path}: not readable as a history: {error}") from None
 
 
