@@ -22,7 +22,7 @@ from edge.outputs.clips import Clips, HeardBy
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.metrics import published_metrics
 from edge.outputs.mqtt import MqttSink
-from edge.outputs.rules import RuleSink
+from edge.outputs.rules import RuleSink, check_rules
 from edge.outputs.sinks import SinkSettings, open_sink
 from edge.run_settings import RunSettings
 from edge.runtime.budget import BudgetSettings
@@ -189,6 +189,7 @@ def _open_sinks(
         monitor.sinks[spec] = sink = open_sink(spec, when, sink_settings, device)
         stack.callback(sink.close)
     if settings.rule:
+        check_rules(settings.rule, device.class_names, device.sectors)
         publish = next((sink.publish for sink in monitor.sinks.values() if isinstance(sink, MqttSink)), None)
         monitor.sinks["rules"] = rules = RuleSink(settings.rule, when, settings.quiet, publish)
         stack.callback(rules.close)
