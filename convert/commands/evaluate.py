@@ -61,6 +61,11 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
         choices=("conditions", "source"),
         help="print scores by room, noise, distance, elevation and more too, or by the source of the clips",
     )
+    parser.add_argument(
+        "--latency",
+        action="store_true",
+        help="print how late an impulse is answered, and how long after their onsets events are told, too",
+    )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write PNG figures there (implies --tables)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_evaluate)
@@ -73,6 +78,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         ValueError: an option is invalid, or scenes, bundle and run do not fit together.
     """
     from convert.evaluation.breakdown import break_down, scene_values
+    from convert.evaluation.latency import begin_delays, impulse_delay
     from convert.evaluation.paper_tables import paper_tables
     from convert.evaluation.predictions import predict
     from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
@@ -90,6 +96,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     flat = ", azimuth only: the array is flat" if array.planar else ""
     of_scene = scene_values(args.scenes) if args.breakdown == "conditions" else {}
     sources = read_event_sources(args.scenes) if args.breakdown == "source" else {}
+    impulse = impulse_delay(bundle) if args.latency else None
     results: dict[str, Any] = {}
     lines: dict[str, SeldScores] = {}
     for rung, nets in _rungs(bundle, args.run_folder, args.float):
@@ -116,6 +123,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
             source_rows = score_sources(scored_truth, rows, sources, class_names)
             result["sources"] = [asdict(row) for row in source_rows]
             output.append(source_table(source_rows))
+        if impulse is not None:
+            begins = {name: prediction.begins for name, prediction in predictions.items()}
+            delays = begin_delays(scored_truth, begins, class_names)
+            result["latency"] = {"impulse": asdict(impulse), "begins": asdict(delays)}
+            output += [impulse, delays]
         if args.tables or args.plots is not None:
             tables = paper_tables(bundle, wavs, nets, array)
             result |= _plain_tables(tables)
