@@ -52,8 +52,8 @@ class MicrophoneSettings:
 class RunSettings:
     """Everything that can be set for `seld-edge run`. Options of the command line take precedence."""
 
-    # name of a shipped bundle, or the folder of another one; without it, a shipped one that was trained for the array, or
-    # else coloc-edge
+    # name of a shipped bundle, or the folder of another one; without it, a shipped one that was trained for the array,
+    # or else coloc-edge
     model: str | None = None
     source: str | None = None  # what to listen to: mic, an audio file, - (raw PCM on stdin) or demo (the shipped scene)
     array: str = "foa"  # microphone array: the name of a shipped profile, or a .toml file
