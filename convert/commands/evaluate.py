@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.commands.options import parse_assignments, parse_integers
+from convert.commands.options import SCENES, parse_assignments, parse_integers
 
 if TYPE_CHECKING:
     from convert.commands.options import Subparsers
@@ -27,7 +27,7 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
     """Add the `evaluate` command and its options to a command line."""
     parser = subparsers.add_parser("evaluate", help="score a bundle on labelled scenes, through the device's loop")
     parser.add_argument("--model", default="coloc-edge", metavar="NAME|DIR", help="the bundle (default: %(default)s)")
-    parser.add_argument("--scenes", type=Path, required=True, metavar="DIR", help="a folder of labelled scenes")
+    parser.add_argument("--scenes", required=True, metavar=SCENES, help="a folder of labelled scenes, or a corpus")
     parser.add_argument(
         "--run",
         type=Path,
@@ -66,6 +66,12 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
         action="store_true",
         help="print how late an impulse is answered, and how long after their onsets events are told, too",
     )
+    parser.add_argument(
+        "--separate",
+        action="store_true",
+        help="print localization without classes (ACC, MDR, FAR, MAE) and detection without directions (F) too: the "
+        "metrics of Tables 1 and 2 of the two-step paper",
+    )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write PNG figures there (implies --tables)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_evaluate)
@@ -77,12 +83,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
     Raises:
         ValueError: an option is invalid, or scenes, bundle and run do not fit together.
     """
+    from convert.data.folders import parse_word
     from convert.evaluation.breakdown import break_down, scene_values
     from convert.evaluation.latency import begin_delays, impulse_delay
     from convert.evaluation.paper_tables import paper_tables
     from convert.evaluation.predictions import predict
     from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
     from convert.evaluation.scores import report, score_predictions, table
+    from convert.evaluation.separate_scores import score_separately
     from convert.evaluation.sources import read_event_sources, score_sources, source_table
     from edge.nets.bundle import load_bundle
 
@@ -94,8 +102,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
     array = scene_array(args.scenes, bundle, args.array)
     scored_truth = heard_truth(truth, array)
     flat = ", azimuth only: the array is flat" if array.planar else ""
-    of_scene = scene_values(args.scenes) if args.breakdown == "conditions" else {}
-    sources = read_event_sources(args.scenes) if args.breakdown == "source" else {}
+    word = parse_word(args.scenes)
+    of_scene = scene_values(word.path) if args.breakdown == "conditions" and word.corpus is None else {}
+    sources = read_event_sources(word.path) if args.breakdown == "source" else {}
     impulse = impulse_delay(bundle) if args.latency else None
     results: dict[str, Any] = {}
     lines: dict[str, SeldScores] = {}
@@ -128,8 +137,12 @@ def run_evaluate(args: argparse.Namespace) -> int:
             delays = begin_delays(scored_truth, begins, class_names)
             result["latency"] = {"impulse": asdict(impulse), "begins": asdict(delays)}
             output += [impulse, delays]
+        if args.separate:
+            separate = score_separately(scored_truth, rows)
+            result["separate"] = asdict(separate)
+            output.append(separate)
         if args.tables or args.plots is not None:
-            tables = paper_tables(bundle, wavs, nets, array)
+            tables = paper_tables(bundle, wavs, truth, nets, array)
             result |= _plain_tables(tables)
             output.append(tables)
             if args.plots is not None:

@@ -38,11 +38,15 @@ def add_train_parser(subparsers: Subparsers) -> None:
         "--data",
         action="append",
         required=True,
-        metavar="[CORPUS[:mic]=]DIR[@WEIGHT]",
+        metavar="[CORPUS[:foa|mic|both][:SPLIT]=]DIR[@WEIGHT]",
         help="scenes, or a corpus of convert/data/corpora.py, and its share of the chunks; repeatable",
     )
     parser.add_argument(
-        "--dev", action="append", default=[], metavar="[CORPUS[:mic]=]DIR", help="scored now and then; repeatable"
+        "--dev",
+        action="append",
+        default=[],
+        metavar="[CORPUS[:foa|mic|both][:SPLIT]=]DIR",
+        help="scored now and then; repeatable",
     )
     parser.add_argument("--classes", metavar="NAME,...", help="to learn (default: those of the scenes)")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="weights, logs and feature cache")
@@ -63,7 +67,7 @@ def add_train_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--precision",
         choices=("float32", "mixed_bfloat16"),
-        help="of the computation (default: mixed_bfloat16 where there is a GPU)",
+        help="of the computation (default: the recipe's, mostly mixed_bfloat16 where there is a GPU)",
     )
     parser.add_argument(
         "--jobs",
@@ -127,7 +131,7 @@ def run_train(args: argparse.Namespace) -> int:
         cache = replace(adopt_statistics(args.out / "cache", statistics), recordings=cache.recordings)
     if dev is not None:
         dev = replace(dev, mean=cache.mean, deviation=cache.deviation)
-    accelerated = _set_precision(args.precision)
+    accelerated = _set_precision(args.precision or recipe.training.precision)
     train_stages(
         stages,
         recipe,
@@ -197,12 +201,13 @@ def _feature_caches(
     return cache, cached("dev_cache", dev_data, labels) if dev_data else None
 
 
-def _set_precision(asked: str | None) -> bool:
+def _set_precision(asked: str) -> bool:
     """Set the precision of the computation; returns whether there is an accelerator."""
     import keras
 
     accelerated = any(not device.startswith("cpu") for device in keras.distribution.list_devices())
-    keras.mixed_precision.set_global_policy(asked or ("mixed_bfloat16" if accelerated else "float32"))
+    fastest = "mixed_bfloat16" if accelerated else "float32"
+    keras.mixed_precision.set_global_policy(fastest if asked == "fastest" else asked)
     return accelerated
 
 

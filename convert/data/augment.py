@@ -22,9 +22,10 @@ ALL_MAPS = slice(None)
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How much the training data are varied. The defaults are those of the CoLoC paper."""
+    """How much the training data are varied. The defaults are near those of the CoLoC paper."""
 
-    level_db: tuple[float, float] = (-6.0, 3.5)  # a volume factor of 0.5 to 1.5, section 3.6
+    level_db: tuple[float, float] = (-6.0, 3.5)  # range of a gain that is drawn uniformly in dB
+    volume: tuple[float, float] = (1.0, 1.0)  # range of a factor that is drawn uniformly, beside the gain (section 3.6)
     rotated_share: float = 0.25  # share of chunks: "every fourth audio-meta pair", section 3.6
     perturbation_deg: float = 5.0  # of the directions in CoLoC's conditions, section 3.3
     equalizer_db: float = 0.0  # standard deviation of a smooth random gain curve, the same for all channels
@@ -42,6 +43,8 @@ class Augmentation:
     def __post_init__(self) -> None:
         if not 0.0 < self.speed[0] <= self.speed[1]:
             raise ValueError(f"got speed {self.speed}, wanted two numbers above 0, the lower one first")
+        if not 0.0 < self.volume[0] <= self.volume[1]:
+            raise ValueError(f"got volume {self.volume}, wanted two numbers above 0, the lower one first")
         if min(self.shifted_bands, self.cropped_bands, self.chains) < 0:
             raise ValueError(
                 f"got shifted_bands {self.shifted_bands}, cropped_bands {self.cropped_bands} and chains {self.chains}, "
@@ -140,7 +143,7 @@ def _variants(
     bands = len(mean)
 
     def level(maps: FloatArray) -> FloatArray:
-        gain_db = np.full(bands, rng.uniform(*settings.level_db), np.float32)
+        gain_db = np.full(bands, draw_level_db(settings, rng), np.float32)
         if settings.equalizer_db:
             gain_db += random_equalizer_db(bands, settings.equalizer_db, rng)
         return change_level(maps, names, gain_db)
@@ -161,6 +164,14 @@ def _variants(
         (mask, settings.masked_frames or settings.masked_bands),
     )
     return [level, *(variant for variant, wanted in optional if wanted)]
+
+
+def draw_level_db(settings: Augmentation, rng: np.random.Generator) -> float:
+    """Draw a gain in dB: that of `level_db` and, where there is one, the factor of `volume`."""
+    level_db = float(rng.uniform(*settings.level_db))
+    if settings.volume != (1.0, 1.0):
+        level_db += float(20.0 * np.log10(rng.uniform(*settings.volume)))
+    return level_db
 
 
 def rotate_foa(

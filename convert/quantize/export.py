@@ -119,13 +119,13 @@ def compare_rungs(
     return scores, checks
 
 
-def export(run: Run, scenes: Path | None, out: Path, unchecked: bool = False) -> None:
+def export(run: Run, scenes: str | Path | None, out: Path, unchecked: bool = False) -> None:
     """Convert and check the nets of a run, and write the int8 bundle with its scores and card.
 
     Args:
         run: the run.
-        scenes: a folder of labelled scenes of the same classes. None leaves out the checks of the whole system and the
-            scores, which needs `unchecked`.
+        scenes: labelled scenes or a corpus, as `labelled_scenes` takes them. None leaves out the checks of the whole
+            system and the scores, which needs `unchecked`.
         out: the folder to write.
         unchecked: write the bundle even if a check fails or is left out. Its manifest and card then say that it is
             unchecked; if all checks are made and pass, it is a bundle like any other.

@@ -12,13 +12,12 @@ import keras
 from convert.data.cache import FeatureCache
 from convert.layers.blocks import fold_norms
 from convert.losses import Loss
+from convert.systems.batches import BatchFunction
 from convert.systems.recipe import Recipe
 from edge.nets.net import Net
 from edge.types import FloatArray
 
 KerasNets = tuple[keras.Model, ...]  # the nets of one stage
-Batch = tuple[dict[str, FloatArray], FloatArray]  # inputs by name (batch, ...), target (batch, ...)
-BatchFunction = Callable[[int], Batch]  # step number -> the batch of that step
 Scores = Callable[[FloatArray, FloatArray], dict[str, float]]  # targets, answers -> numbers for the log, by name
 Examples = dict[str, list[dict[str, FloatArray]]]  # inputs of each net, without the batch axis
 

@@ -13,6 +13,7 @@ from edge.frontend.stft import StftSettings
 
 OPTIMIZER_NAMES = ("adam", "adamw", "ranger")
 SCHEDULES = ("cosine", "linear", "constant")
+PRECISIONS = ("fastest", "float32", "mixed_bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +24,28 @@ class TrainSettings:
     batch_size: int = 32
     learning_rate: float = 1e-3  # the highest value of the schedule
     warmup_steps: int = 200
-    clip_norm: float = 1.0  # of each gradient
-    average_momentum: float = 0.998  # of the moving average of the weights, which is what is kept
+    clip_norm: float = 1.0  # of each gradient; 0 clips none
+    average_momentum: float = 0.998  # of the moving average of the weights, which is what is kept; 0 averages nothing
     checkpoint_steps: int = 200
     dev_steps: int = 1000  # scores and curves come with the first checkpoint after this many steps, and at the end
     seed: int = 0
     schedule: str = "cosine"  # of the learning rate, one of `SCHEDULES`: see `convert.training.schedule`
     optimizer: str = "adam"  # one of `OPTIMIZER_NAMES`
     cycles: int = 1  # of the schedule; with more than one, the weights at the end of each are kept
+    precision: str = "fastest"  # of the computation, one of `PRECISIONS`; fastest: mixed_bfloat16 where there is a GPU
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZER_NAMES:
             raise ValueError(f"got optimizer {self.optimizer!r}, wanted one of {', '.join(OPTIMIZER_NAMES)}")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"got schedule {self.schedule!r}, wanted one of {', '.join(SCHEDULES)}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"got precision {self.precision!r}, wanted one of {', '.join(PRECISIONS)}")
+        if not (self.clip_norm >= 0.0 and 0.0 <= self.average_momentum < 1.0 and self.warmup_steps >= 0):
+            raise ValueError(
+                f"got clip_norm {self.clip_norm}, average_momentum {self.average_momentum} and warmup_steps "
+                f"{self.warmup_steps}, wanted 0 or more, the momentum below 1"
+            )
         if not 1 <= self.cycles <= max(self.steps, 1):
             raise ValueError(f"got cycles {self.cycles}, wanted 1 to {self.steps}, as many as there are steps")
         least = min(self.steps, self.batch_size, self.checkpoint_steps, self.dev_steps)

@@ -77,7 +77,7 @@ class _Trainer:
         self._checkpoint = folder / f"{name}.npz"
         optimizer = OPTIMIZERS[settings.optimizer](
             settings.learning_rate,
-            clipnorm=settings.clip_norm,
+            clipnorm=settings.clip_norm or None,
             use_ema=True,
             ema_momentum=settings.average_momentum,
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from convert.data.tracks import SLOTS
 from convert.losses import ColocLosses, Loss, focal_cross_entropy, set_localizer_loss
-from convert.systems.batches import training_sampling
+from convert.systems.batches import BatchFunction, training_sampling
 from convert.systems.coloc.batches import batch_maker
 from convert.systems.coloc.causal_nets import build_causal_crnn
 from convert.systems.coloc.causal_step_nets import build_causal_steps
@@ -19,7 +19,7 @@ from convert.systems.coloc.examples import STAGES, device_settings, examples
 from convert.systems.coloc.nets import build_classifier, build_encoder, build_localizer, build_trainable
 from convert.systems.coloc.sizes import CrnnSizes
 from convert.systems.coloc.step_nets import build_steps
-from convert.systems.interface import BatchFunction, KerasNets, TrainableSystem, TrainingData
+from convert.systems.interface import KerasNets, TrainableSystem, TrainingData
 from convert.systems.recipe import Recipe
 from edge.settings import build as build_settings
 from edge.systems.coloc.settings import MODES, ColocSettings
@@ -44,7 +44,9 @@ def trainable(stage: str, recipe: Recipe, nets: KerasNets) -> keras.Model:
 
 def loss(stage: str, recipe: Recipe, classes: int) -> Loss:
     """The loss of a stage (sections 3.1 and 3.2)."""
-    return set_localizer_loss(SLOTS, recipe.losses.pair_power) if stage == "localizer" else focal_cross_entropy
+    if stage == "classifier":
+        return focal_cross_entropy
+    return set_localizer_loss(SLOTS, recipe.losses.pair_power, recipe.losses.fixed_pairs)
 
 
 def batches(stage: str, data: TrainingData) -> BatchFunction:

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convert.data.augment import Augmentation, rotate_samples
+from convert.data.augment import Augmentation, draw_level_db, rotate_samples
+from convert.data.features import encode_recording
 from convert.data.recordings import LabelledRecording, read_samples
 from convert.data.tracks import SLOTS, label_tracks
-from convert.scenes.capsules import encode
 from convert.systems.recipe import Recipe
 from convert.systems.two_step.sizes import TwoStepSizes
 from edge.frontend.maps import MICROPHONES, FeatureExtractor
@@ -116,7 +116,7 @@ def filled_windows(
 def _heard(hearing: Hearing, recipe: Recipe) -> tuple[FloatArray, FloatArray]:
     """FOA and microphones (n, 8) of a hearing, and its stacked-tracks (slots, labels, 4)."""
     samples, tracks = _varied(hearing, recipe.stft, recipe.augmentation, recipe.sizes.labels)
-    return encode(samples, hearing.recording.array, recipe.stft.sample_rate_hz, microphones=True), tracks
+    return encode_recording(samples, hearing.recording, recipe.stft.sample_rate_hz, microphones=True), tracks
 
 
 def _varied(
@@ -127,7 +127,7 @@ def _varied(
     samples = read_samples(recording, stft.sample_rate_hz)
     labels = len(samples) // stft.label_samples
     tracks = label_tracks(recording.labels(classes), labels, len(classes))
-    samples = samples * np.float32(10.0 ** (rng.uniform(*settings.level_db) / 20.0))
+    samples = samples * np.float32(10.0 ** (draw_level_db(settings, rng) / 20.0))
     if recording.array.kind == "foa" and rng.random() < settings.rotated_share:
         samples, tracks[..., :3] = rotate_samples(samples, tracks[..., :3], int(rng.integers(16)))
     first = int(rng.integers(min(window_labels, labels - window_labels + 1)))

@@ -91,8 +91,12 @@ def test_corpora_contribute_the_splits_asked_for(corpus: Path) -> None:
         (["{own}@nan"], "got weight nan in"),
         (["{own}@1", "{own}"], "got weights for 1 of 2 folders, wanted them for all or for none"),
         (["starss99={corpus}"], "got data set 'starss99', wanted one of"),
-        (["starss23:stereo={corpus}"], "got audio 'stereo', wanted one of foa, mic"),
-        ([""], r"data: got '', wanted \[CORPUS\[:mic\]=\]DIR\[@WEIGHT\]"),
+        (
+            ["starss23:stereo={corpus}"],
+            r"got 'stereo', wanted a part of starss23 that is there \(dev, dev-test, .*\) or",
+        ),
+        (["starss23:foa:mic={corpus}"], "got formats foa, mic in .*, wanted one of foa, mic, both"),
+        ([""], r"data: got '', wanted \[CORPUS\[:foa\|mic\|both\]\[:SPLIT...\]=\]DIR"),
         (["{own}@half"], "own@half: got no scenes.json"),
     ],
 )
