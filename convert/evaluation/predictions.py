@@ -6,7 +6,7 @@ System, array encoder, STFT and decoder are built by `edge.runtime.pipeline`, so
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,15 @@ from edge.nets.net import Net
 from edge.runtime.pipeline import build_decoder, build_pipeline, build_system
 from edge.scoring.annotations import Label, label_of
 from edge.systems import System
-from edge.types import FloatArray, FrameRow, Item, Spectra, TrackFrames
+from edge.types import Event, EventUpdate, FloatArray, FrameRow, Item, Spectra, TrackFrames
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The begin of an event, as the device told it."""
+
+    told_s: float  # seconds of the scene that were heard by then
+    event: Event  # as it was known
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class Prediction:
     rows: list[Label]  # decoded; all elevations are 0 for a flat array, as on the device
     direction: FloatArray  # (labels, slots, 3), as the system returned it
     activity: FloatArray  # (labels, slots, classes)
+    begins: list[Begin] = field(default_factory=list)
 
 
 class _TrackTap:
@@ -94,15 +103,26 @@ def predict(
     tap = _TrackTap(build_system(bundle, overrides=overrides, nets=nets, array=profile))
     pipeline = build_pipeline(bundle, profile, tap, decode)
     predictions = {}
+    rate_hz = bundle.manifest.stft.sample_rate_hz
     for path in tqdm(wavs, desc=description, unit="scene", disable=None):
         pipeline.reset()
-        with open_source(str(path), profile.channels, bundle.manifest.stft.sample_rate_hz) as source:
-            items = [item for block in source for item in pipeline.push(block)]
-            items += list(pipeline.finish())
+        items: list[Item] = []
+        begins: list[Begin] = []
+        heard_s = 0.0
+        with open_source(str(path), profile.channels, rate_hz) as source:
+            for block in source:
+                heard_s = (block.start + len(block.samples)) / rate_hz
+                told = list(pipeline.push(block))
+                items += told
+                begins += _begins(told, heard_s)
+        told = list(pipeline.finish())
+        items += told
+        begins += _begins(told, heard_s)
         predictions[path.stem] = Prediction(
             rows=_labels(items),
             direction=np.concatenate([tracks.direction for tracks in tap.tracks]),
             activity=np.concatenate([tracks.activity for tracks in tap.tracks]),
+            begins=begins,
         )
     return predictions
 
@@ -124,6 +144,10 @@ def decode_again(
     decoder = build_decoder(bundle, array or load_array(bundle.manifest.arrays[0]), settings)
     items = [*decoder.push(TrackFrames(prediction.activity, prediction.direction, 0)), *decoder.finish()]
     return _labels(items)
+
+
+def _begins(items: Iterable[Item], heard_s: float) -> list[Begin]:
+    return [Begin(heard_s, item.event) for item in items if isinstance(item, EventUpdate) and item.phase == "begin"]
 
 
 def _labels(items: Iterable[Item]) -> list[Label]:
