@@ -66,6 +66,8 @@ def build_cache(
         "stft": asdict(stft),
         "features": asdict(features),
     }
+    if any(recording.array.planar for recording in recordings):
+        described["azimuth_only"] = True  # caches of flat arrays that lack it are older, and have elevations
     path = cache / INDEX
     index = json.loads(path.read_text()) if path.is_file() else {}
     known = index.get("described", {})

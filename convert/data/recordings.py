@@ -31,7 +31,7 @@ class LabelledRecording:
     microphones: Path | None = None  # the wav file of the capsules of `array`; `wav` holds FOA then
 
     def labels(self, class_names: Sequence[str]) -> list[Label]:
-        """Read the labels.
+        """Read the labels. Elevations are 0 where the array is flat, as it hears none.
 
         Args:
             class_names: the classes of a model. Labels are renumbered accordingly; labels of other classes are left
@@ -42,6 +42,8 @@ class LabelledRecording:
         """
         index = {name: number for number, name in enumerate(class_names)}
         found = read_annotations(self.csv, len(self.class_names))
+        if self.array.planar:
+            found = [replace(label, elevation_deg=0.0) for label in found]
         known = [(label, index.get(self.class_names[label.class_index])) for label in found]
         return [replace(label, class_index=number) for label, number in known if number is not None]
 
