@@ -76,6 +76,11 @@ def add_train_parser(subparsers: Subparsers) -> None:
         help="processes for features, and for the batches of a GPU (default: %(default)s)",
     )
     parser.add_argument("--dask", metavar="tcp://HOST:PORT", help="a Dask scheduler whose workers compute the features")
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="tell hours of data, disk, memory and time, measured in a few steps, and stop",
+    )
     parser.add_argument("--threads", type=int, default=CORES, help="threads for training (default: %(default)s)")
     parser.set_defaults(run=run_train)
 
@@ -102,7 +107,7 @@ def run_train(args: argparse.Namespace) -> int:
     """
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # read when TensorFlow is imported
         os.environ[name] = str(args.threads)
-    _import_keras()
+    import_keras()
     from convert.data.folders import DEV_SPLITS, TRAIN_SPLITS, choose_classes, find_data, read_arrays, read_sources
     from convert.evaluation.plots import CURVES, plot_curves
     from convert.systems import find_system
@@ -121,6 +126,9 @@ def run_train(args: argparse.Namespace) -> int:
     classes = choose_classes(data, known, args.classes.split(",") if args.classes else None)
     if known not in (None, classes) and "classifier" in stages:
         raise ValueError(f"start: got classes {known}, wanted {classes}, or --stage localizer")
+    if args.plan:
+        _tell_plan(recipe, stages, [*data, *dev_data], classes, args.precision)
+        return 0
     cache, dev = _feature_caches(args, recipe, data, dev_data, classes)
     changes.pop("training", None)  # each stage keeps its own
     schedules = dict.fromkeys(stages, recipe.training)
@@ -143,6 +151,22 @@ def run_train(args: argparse.Namespace) -> int:
         jobs=args.jobs,
     )
     return 0
+
+
+def _tell_plan(
+    recipe: Recipe, stages: Sequence[str], data: Sequence[DataFolder], classes: Sequence[str], precision: str | None
+) -> None:
+    """Print what the features and each stage will take. Nothing is written."""
+    from convert.data.build_cache import feature_bytes
+    from convert.data.recordings import count_labels
+    from convert.training.forecast import forecast
+
+    labels = sum(count_labels(each, classes, recipe.stft) for folder in data for each in folder.recordings)
+    hours, size = labels * recipe.stft.label_s / 3600, feature_bytes(labels, recipe.stft, recipe.features)
+    print(f"features: {hours:.2f} h of recordings, {size / 1e9:.2f} GB on the disk", flush=True)
+    accelerated = _set_precision(precision or recipe.training.precision)
+    for stage in stages:
+        print(forecast(stage, recipe, len(classes), accelerated), flush=True)
 
 
 def _with_options(recipe: Recipe, args: argparse.Namespace) -> Recipe:
@@ -200,7 +224,7 @@ def _set_precision(asked: str) -> bool:
     return accelerated
 
 
-def _import_keras() -> None:
+def import_keras() -> None:
     """Import Keras and its backend without their messages. Raises ValueError with one line if one is not installed."""
     hide_tensorflow_logs()  # Keras imports it
     try:

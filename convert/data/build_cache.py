@@ -75,8 +75,7 @@ def build_cache(
         for recording, labels in zip(recordings, lengths, strict=True):
             if labels < least_labels:
                 raise ValueError(f"{recording.wav}: got {labels} label frames, wanted at least {least_labels}")
-        frame_size = features.bands * len(FEATURES[features.kind][1]) * np.dtype(np.float16).itemsize
-        size = sum(lengths) * stft.frames_per_label * frame_size
+        size = feature_bytes(sum(lengths), stft, features)
         check_free_space(cache / MAPS, size, f"the features of {sum(lengths) * stft.label_s / 3600:.2f} hours")
         path.unlink(missing_ok=True)  # without an index, a half-filled cache is never taken for a finished one
         first_labels = _fill_cache(recordings, class_names, cache, stft, features, jobs, dask)
@@ -88,6 +87,12 @@ def build_cache(
     if not path.is_file() or index != index | drawn:
         write_atomically(path, json.dumps(index | drawn))
     return replace(load_cache(cache), recordings=tuple(recordings))
+
+
+def feature_bytes(labels: int, stft: StftSettings, features: FeatureSettings) -> int:
+    """The size of the features of so many label frames in a cache."""
+    frame_size = features.bands * len(FEATURES[features.kind][1]) * np.dtype(np.float16).itemsize
+    return labels * stft.frames_per_label * frame_size
 
 
 def check_free_space(path: Path, size: int, what: str) -> None:

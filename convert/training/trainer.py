@@ -68,6 +68,16 @@ def fit(
     trainer.finish()
 
 
+def make_optimizer(settings: TrainSettings) -> keras.optimizers.Optimizer:
+    """The optimizer of a schedule, with a moving average of the weights."""
+    return OPTIMIZERS[settings.optimizer](
+        settings.learning_rate,
+        clipnorm=settings.clip_norm or None,
+        use_ema=True,
+        ema_momentum=settings.average_momentum,
+    )
+
+
 class _Trainer:
     """A model in training, and what was measured since the last row of its log."""
 
@@ -75,12 +85,7 @@ class _Trainer:
         self._model, self._task, self._settings = task.model, task, settings
         self._folder, self._name = folder, name
         self._checkpoint = folder / f"{name}.npz"
-        optimizer = OPTIMIZERS[settings.optimizer](
-            settings.learning_rate,
-            clipnorm=settings.clip_norm or None,
-            use_ema=True,
-            ema_momentum=settings.average_momentum,
-        )
+        optimizer = make_optimizer(settings)
         optimizer.build(self._model.trainable_variables)
         self._model.compile(optimizer, task.loss)
         self._first = restore_checkpoint(self._model, self._checkpoint)
