@@ -12,7 +12,7 @@ import numpy as np
 
 from edge.arrays.encoder import Encoder, foa_encoder
 from edge.arrays.profile import ArrayProfile
-from edge.types import AudioBlock
+from edge.types import AudioBlock, FloatArray
 
 FOA_CHANNELS = 4
 
@@ -52,7 +52,7 @@ class _BothEncoder:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder, self.latency_s = encoder, encoder.latency_s
-        self.reset()
+        self._held: FloatArray = np.empty((0, FOA_CHANNELS), np.float32)
 
     def __call__(self, block: AudioBlock) -> AudioBlock:
         """(n, 8) -> (m, 8)."""
@@ -67,7 +67,7 @@ class _BothEncoder:
 
     def reset(self) -> None:
         """Forget the past."""
-        self._held = np.empty((0, FOA_CHANNELS), np.float32)
+        self._held = self._held[:0]
         self._encoder.reset()
 
     def _beside(self, block: AudioBlock) -> AudioBlock:

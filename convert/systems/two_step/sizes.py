@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from convert.data.tracks import SLOTS
 from convert.layers.attention import NORMS
 
 ACTIVATIONS = ("relu6", "relu", "gelu")
@@ -166,6 +167,11 @@ class TwoStepSizes:
     def labels(self) -> int:
         """Label frames in a window."""
         return self.frames // self.frames_per_label
+
+    @property
+    def slots(self) -> int:
+        """Most events at one time in the labels: one for each track."""
+        return max(SLOTS, self.tracks)
 
     @property
     def sed_tracks(self) -> int:
