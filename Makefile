@@ -43,9 +43,10 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 
 # One process runs all tests of a file, or of the files that share a trained run (tests/conftest.py). Files start in the
-# order of their folders, in which the long ones come first.
+# order of their folders, in which the long ones come first. There is one process more than there are processors, as
+# tests of brokers, browsers and faults wait half of their time.
 pytest: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder
 
 # What depends on the speed of the machine or takes minutes: one after the other, on a machine with nothing else to do.
 long: tools $(VENV)/.test

@@ -17,6 +17,7 @@ from edge.events.decoder import DecodeSettings
 from edge.events.live_text import LiveSettings
 from edge.events.per_class import ClassSettings
 from edge.events.surroundings import MountSettings, SectorSettings
+from edge.events.unknown import UnknownSettings
 from edge.outputs.clip_settings import ClipSettings
 from edge.outputs.history_settings import HistorySettings
 from edge.outputs.line_file import LineFileSettings
@@ -26,6 +27,7 @@ from edge.outputs.mqtt_link import MqttSettings
 from edge.outputs.rules import QuietSettings, RuleSettings
 from edge.page.settings import PageSettings
 from edge.runtime.budget import BudgetSettings
+from edge.runtime.sound_level import SoundLevelSettings
 from edge.settings import build, read_toml
 
 DEFAULT_MODEL = "coloc-edge"
@@ -65,6 +67,8 @@ class RunSettings:
     system: Mapping[str, Any] = field(default_factory=dict)  # settings of the system that replace those of the bundle
     decode: Mapping[str, Any] = field(default_factory=dict)  # settings of the decoder that replace those of the bundle
     classes: tuple[ClassSettings, ...] = ()  # what is asked of some classes
+    unknown: UnknownSettings = field(default_factory=UnknownSettings)  # events of sounds without a class
+    level: SoundLevelSettings = field(default_factory=SoundLevelSettings)  # the sound level
     rule: tuple[RuleSettings, ...] = ()  # what is done when something sounds
     quiet: QuietSettings = field(default_factory=QuietSettings)  # quiet hours
     mount: MountSettings = field(default_factory=MountSettings)  # how the array hangs

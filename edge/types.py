@@ -59,9 +59,10 @@ class Event:
     offset_s: float
     azimuth_deg: float
     elevation_deg: float | None  # None where the array is flat, as above and below sound alike to it
-    score: float  # mean class probability over the event, 0..1
+    score: float  # mean class probability over the event, 0..1; without a class, the share that has a direction
     id: int = 0  # number in its stream: the same in updates, event, rows and live frames
     sector: str | None = None  # part of the room in which its direction lies
+    level_db: float | None = None  # A-weighted level; of events without a class, see `edge/events/unknown.py`
 
 
 Phase = Literal["begin", "update", "discarded"]

@@ -198,6 +198,14 @@ def test_nets_and_arrays_load_neither_microphone_nor_outputs(modules):
     assert not loaded & {"edge.audio.microphone", "edge.audio.recorder", "pyaudio", "paho", "paho.mqtt"}
 
 
+def test_processes_that_make_batches_or_scenes_load_no_keras():
+    """It takes seconds, in each of them."""
+    systems = ", ".join(f"convert.systems.{name}.batches" for name in sorted(SYSTEMS))
+    loaded = loaded_by(f"import {systems}, convert.training.prefetch, convert.scenes.render, convert.data.build_cache")
+    assert {"convert.systems.batches", *systems.split(", ")} <= loaded
+    assert not loaded & {"keras", "tensorflow", "jax", "matplotlib"}
+
+
 BLOCKED = """
 import sys
 blocked = {"tensorflow", "keras", "convert", "bench", "tqdm", "matplotlib", "pyroomacoustics"}

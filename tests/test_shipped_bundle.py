@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from convert.clips.synth.classes import synthesize
-from convert.systems import SYSTEMS
+from convert.systems import find_system
 from edge.arrays.profile import load_array
 from edge.audio.wav import read_wav
 from edge.frontend.stft import Stft
@@ -33,7 +33,8 @@ def bundle(request):
 
 
 def modes_of(name):
-    return SYSTEMS[read_manifest(find_bundle(name)).system].modes
+    manifest = read_manifest(find_bundle(name))
+    return find_system(manifest.system).modes(manifest.settings)
 
 
 @pytest.fixture(

@@ -58,7 +58,7 @@ def add_train_parser(subparsers: Subparsers) -> None:
         help="begin with a published checkpoint (two-step's sed: ATST-Frame, as .npz or for PyTorch)",
     )
     parser.add_argument(
-        "--teacher", metavar="NAME|RUN", help="a CoLoC whose convolutions nets on the same maps begin with (two-step)"
+        "--teacher", metavar="NAME|RUN", help="a CoLoC whose convolutions others begin with (two-step, coloc-causal)"
     )
     parser.add_argument("--stage", action="append", help="of the model, such as localizer (default: all); repeatable")
     for name, dest in (("steps", None), ("batch", "batch_size"), ("dev-steps", None), ("seed", None)):

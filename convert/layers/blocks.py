@@ -8,7 +8,13 @@ from keras import layers, ops
 
 
 def conv_block(
-    x: keras.KerasTensor, filters: int, pool: tuple[int, int], dropout: float, name: str, deployed: bool = False
+    x: keras.KerasTensor,
+    filters: int,
+    pool: tuple[int, int],
+    dropout: float,
+    name: str,
+    deployed: bool = False,
+    causal: bool = False,
 ) -> keras.KerasTensor:
     """One block of the DCASE 2022 baseline: Conv3x3 (same) -> BN -> ReLU -> MaxPool -> Dropout.
 
@@ -19,11 +25,14 @@ def conv_block(
         dropout: Share of the values.
         name: What the names of the layers begin with.
         deployed: Leave out norm and dropout.
+        causal: The convolution takes the two frames before its own, in the place of one before and one behind.
 
     Returns:
         Maps (t / time, f / frequency, filters).
     """
-    x = layers.Conv2D(filters, 3, padding="same", name=f"{name}_conv")(x)
+    if causal:
+        x = layers.ZeroPadding2D(((2, 0), (1, 1)))(x)
+    x = layers.Conv2D(filters, 3, padding="valid" if causal else "same", name=f"{name}_conv")(x)
     return pooled_activation(x, pool, dropout, name, deployed)
 
 

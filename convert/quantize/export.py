@@ -107,7 +107,7 @@ def compare_rungs(
     }
     scores: dict[str, dict[str, dict[str, SeldScores]]] = {}
     checks = []
-    for mode, settings in run.system.modes.items():
+    for mode, settings in run.system.modes(run.recipe.device).items():
         predictions: dict[str, dict[str, Prediction]] = {}
         scores[mode] = {}
         for rung, nets in rungs.items():

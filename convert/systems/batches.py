@@ -14,13 +14,15 @@ import numpy as np
 
 from convert.data.augment import ALL_MAPS, Augmentation, augmented, check_sampling, sample
 from convert.data.cache import Chunk, FeatureCache
-from convert.systems.interface import Batch, BatchFunction
 from convert.systems.recipe import Recipe
 from edge.types import FloatArray
 
 AS_RECORDED = Augmentation(level_db=(0.0, 0.0), rotated_share=0.0, perturbation_deg=0.0)  # for development data
 Example = Callable[[Chunk, np.random.Generator], tuple[dict[str, FloatArray], FloatArray]]
 """An augmented chunk -> inputs by name and the target, without the batch axis."""
+
+Batch = tuple[dict[str, FloatArray], FloatArray]  # inputs by name (batch, ...), target (batch, ...)
+BatchFunction = Callable[[int], Batch]  # step number -> the batch of that step
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,12 @@ from convert.data.cache import FeatureCache
 from convert.data.tracks import SLOTS
 from convert.layers.blocks import fold_norms
 from convert.losses import Loss
+from convert.systems.batches import BatchFunction
 from convert.systems.recipe import Recipe
 from edge.nets.net import Net
 from edge.types import FloatArray
 
 KerasNets = tuple[keras.Model, ...]  # the nets of one stage
-Batch = tuple[dict[str, FloatArray], FloatArray]  # inputs by name (batch, ...), target (batch, ...)
-BatchFunction = Callable[[int], Batch]  # step number -> the batch of that step
 Scores = Callable[[FloatArray, FloatArray], dict[str, float]]  # targets, answers -> numbers for the log, by name
 Examples = dict[str, list[dict[str, FloatArray]]]  # inputs of each net, without the batch axis
 
@@ -58,6 +57,11 @@ def usual_slots(recipe: Recipe) -> int:
     return SLOTS
 
 
+def windows_only(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The modes of a system that has one."""
+    return {"window": {}}
+
+
 def keep_weights(nets: KerasNets) -> None:
     """Leave random weights as they are."""
 
@@ -67,7 +71,6 @@ class TrainableSystem:
     """A system as it is trained and exported: its stages, and functions that know its nets, targets and losses."""
 
     stages: tuple[str, ...]  # what is trained, one after the other
-    modes: Mapping[str, Mapping[str, Any]]  # settings of the device's system for each of its modes; the usual one first
     sizes: type  # the dataclass of `Recipe.sizes`
     losses: type  # the dataclass of `Recipe.losses`
     build: BuildNets
@@ -80,6 +83,9 @@ class TrainableSystem:
     feed them, from training data, for calibration and for checks."""
     net_settings: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     """Settings of a bundle or a recipe -> those that its nets are made for."""
+    modes: Callable[[Mapping[str, Any]], Mapping[str, Mapping[str, Any]]] = windows_only
+    """Settings of a bundle or a recipe -> by name, the modes that its nets are for, as settings of the device's system;
+    the usual one first."""
     device_nets: Callable[[Recipe, Mapping[str, keras.Model]], dict[str, keras.Model]] = as_trained
     """Recipe, trained nets -> every net of the bundle, in Keras."""
     bundle_settings: Callable[[Recipe, FeatureCache], dict[str, Any]] = recipe_settings
@@ -103,7 +109,7 @@ class TrainableSystem:
             As many nets, under the same names.
         """
         deployed = dict(nets)
-        for stage in self.stages:
+        for stage in (stage for stage in self.stages if stage in nets):
             *_, deployed[stage] = self.build(stage, recipe, classes, deployed=True)
             fold_norms(nets[stage], deployed[stage])
         return deployed

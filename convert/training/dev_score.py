@@ -9,7 +9,8 @@ import numpy as np
 from keras import ops
 
 from convert.losses import Loss
-from convert.systems.interface import BatchFunction, Scores
+from convert.systems.batches import BatchFunction
+from convert.systems.interface import Scores
 
 CHUNKS = 256
 

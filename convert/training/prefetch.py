@@ -17,14 +17,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from convert.processes import process_pool
-
-if TYPE_CHECKING:  # so that processes need not import Keras
-    from convert.systems.interface import Batch, BatchFunction
+from convert.systems.batches import Batch, BatchFunction
 
 _SLOTS_PER_PROCESS = 2  # one that is filled, one that waits
 _MEMORY_FOLDER = Path("/dev/shm")  # files there are in memory; elsewhere they are until memory is short

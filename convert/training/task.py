@@ -8,8 +8,8 @@ import keras
 
 from convert.data.cache import FeatureCache
 from convert.losses import Loss
-from convert.systems.batches import AS_RECORDED
-from convert.systems.interface import BatchFunction, KerasNets, TrainableSystem, TrainingData
+from convert.systems.batches import AS_RECORDED, BatchFunction
+from convert.systems.interface import KerasNets, TrainableSystem, TrainingData
 from convert.training.dev_score import DevScore, dev_score
 
 

@@ -18,7 +18,8 @@ from convert.training.recipes import find_recipe
 from convert.training.run_json import RUN_FILE, run_recipe
 from convert.training.warm_start import start_classes
 
-TEACHERS = {"doa": "localizer", "fusion": "classifier"}  # stage of two-step -> stage of CoLoC
+TEACHERS = {"doa": "localizer", "fusion": "classifier", "localizer": "localizer", "classifier": "classifier"}
+"""Stage -> the stage of CoLoC whose convolutions it can begin with: stages of two-step, and of causal CoLoC."""
 
 
 def weights_path(folder: Path, net: str) -> Path:
@@ -45,7 +46,7 @@ def load_stage(stage: str, recipe: Recipe, classes: int, folder: Path) -> KerasN
 
 
 def teach(stage: str, net: keras.Model, teacher_folder: Path) -> int:
-    """Give a net of stage `doa` or `fusion` the convolutions of a trained CoLoC.
+    """Give a net of a stage named in `TEACHERS` the convolutions of a trained CoLoC.
 
     Args:
         stage: A stage with no entry in `TEACHERS` is left as it is.

@@ -16,12 +16,13 @@ from edge.commands.page import shown_pages
 from edge.commands.reloader import Reloader
 from edge.events.records import When
 from edge.events.surroundings import surroundings_of
+from edge.events.unknown import DELAY_LABELS, names_of_events
 from edge.nets.bundle import Bundle, load_bundle
 from edge.outputs.clips import Clips, HeardBy
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.metrics import published_metrics
 from edge.outputs.mqtt import MqttSink
-from edge.outputs.rules import RuleSink
+from edge.outputs.rules import RuleSink, check_rules
 from edge.outputs.sinks import SinkSettings, open_sink
 from edge.run_settings import RunSettings
 from edge.runtime.budget import BudgetSettings
@@ -83,12 +84,20 @@ def listen(
                 encode=encode,
                 surroundings=surroundings,
                 classes=settings.classes,
+                level=settings.level,
+                unknown=settings.unknown,
             )
         pause = stack.enter_context(Pause())
         monitor = RunMonitor(pipeline, source.check, pause)
         sectors = tuple(sector.name for sector in settings.sector if not sector.ignore)
         device = DeviceInfo(
-            bundle.manifest.name, array.name, bundle.manifest.class_names, monitor.health, sectors, pause
+            bundle.manifest.name,
+            array.name,
+            names_of_events(bundle.manifest.class_names, settings.unknown),
+            monitor.health,
+            sectors,
+            pause,
+            None if pipeline.sound_level is None else monitor.sound_level_db,
         )
         when = StreamTime(rate_hz, source.age_s) if source.live else None
         if settings.stats is not None:
@@ -122,7 +131,7 @@ def _naming(config: Path | None) -> Iterator[None]:
         yield
     except ValueError as error:
         if config is None or not str(error).startswith(
-            ("system: ", "decode: ", "mount: ", "sector: ", "classes: ", "rule ")
+            ("system: ", "decode: ", "mount: ", "sector: ", "classes: ", "unknown: ", "rule ")
         ):
             raise
         raise ValueError(f"{config}: {error}") from None
@@ -180,6 +189,7 @@ def _open_sinks(
         monitor.sinks[spec] = sink = open_sink(spec, when, sink_settings, device)
         stack.callback(sink.close)
     if settings.rule:
+        check_rules(settings.rule, device.class_names, device.sectors)
         publish = next((sink.publish for sink in monitor.sinks.values() if isinstance(sink, MqttSink)), None)
         monitor.sinks["rules"] = rules = RuleSink(settings.rule, when, settings.quiet, publish)
         stack.callback(rules.close)
@@ -199,10 +209,12 @@ def _open_clips(
         return []
     manifest = bundle.manifest
     delay_labels = decode_settings(bundle, settings.decode).delay_labels + 1
+    if settings.unknown.enabled:
+        delay_labels = max(delay_labels, DELAY_LABELS + 1)
     heard_by = HeardBy(
         array,
         manifest.stft.sample_rate_hz,
-        tuple(manifest.class_names),
+        names_of_events(manifest.class_names, settings.unknown),
         pipeline.latency_s + delay_labels * manifest.stft.label_s,
         settings.mount.rotation,
     )

@@ -12,6 +12,7 @@ from edge import __version__
 from edge.arrays.profile import ArrayProfile
 from edge.audio.sources import Source
 from edge.events.records import When
+from edge.events.unknown import names_of_events
 from edge.nets.bundle import Bundle
 from edge.page.health import StepTimes, health_record
 from edge.page.page import Files, Page, open_page
@@ -69,7 +70,7 @@ def shown_pages(
         "array": array.name,
         "flat": array.planar,
         "channels": array.channels,
-        "classes": list(bundle.manifest.class_names),
+        "classes": list(names_of_events(bundle.manifest.class_names, settings.unknown)),
         "latency_s": round(pipeline.latency_s, 2),
         "rate_hz": bundle.manifest.stft.sample_rate_hz,
         "budget_ms": settings.budget.step_ms,

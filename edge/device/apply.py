@@ -48,7 +48,7 @@ def apply(files: Sequence[SystemFile], prefix: Path, write: bool) -> None:
             raise ValueError(f"{prefix / file.path}: {error}") from None
         if wanted != present:
             changes[file.path] = wanted
-            _print_diff(prefix / file.path, present, wanted)
+            print_diff(prefix / file.path, present, wanted)
     if not changes:
         log.warning("nothing to change")
     elif not write:
@@ -91,7 +91,7 @@ def undo(prefix: Path, write: bool) -> bool:
             log.warning("%s is kept: somebody else has changed it; %s", prefix / path, original)
             complete = False
             continue
-        _print_diff(prefix / path, present, changes[path])
+        print_diff(prefix / path, present, changes[path])
     if write:
         backups.restore(changes)
         _notify_system(changes, prefix)
@@ -100,7 +100,8 @@ def undo(prefix: Path, write: bool) -> bool:
     return complete
 
 
-def _print_diff(path: Path, present: bytes | None, wanted: bytes | None) -> None:
+def print_diff(path: Path, present: bytes | None, wanted: bytes | None) -> None:
+    """Print how the content of a file changes, as a unified diff; None stands for a file that does not exist."""
     before, after = (_lines(content) for content in (present, wanted))
     old, new = ("/dev/null" if content is None else str(path) for content in (present, wanted))
     for line in unified_diff(before, after, old, new, lineterm=""):

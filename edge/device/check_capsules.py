@@ -67,7 +67,7 @@ class _Field:
             used: indices of the capsules that take part.
             levels: take covariances, so that levels count; otherwise coherences.
         """
-        scaled = _without_loudness if levels else _coherences
+        scaled = _without_loudness if levels else coherences
         first, second = _pairs(used, levels)
         planes, diffuse = (_numbers(scaled(each)[..., first, second]) for each in (self._planes, self._diffuse))
         return planes, diffuse[0]
@@ -91,7 +91,7 @@ def capsule_faults(
     covariance, hz = block_covariances(samples, sample_rate_hz)
     low = 2 * np.pi * hz * capsules.radii_m.max() / SPEED_OF_SOUND_M_S <= _LOW_KR
     powers = np.einsum("bfii->i", covariance[:, low]).real
-    together = _coherences(covariance)[:, low].real.mean(axis=(0, 1))
+    together = coherences(covariance)[:, low].real.mean(axis=(0, 1))
     living = np.flatnonzero(alive)
     weights = np.linalg.eigh(together[np.ix_(living, living)])[1][:, -1]
     signs = np.ones(len(alive))
@@ -159,7 +159,7 @@ def _better_orders(
         whole[used] = moved
         orders.append(tuple(whole.tolist()))
     planes, diffuse = field.basis(used, levels)
-    heard = (_without_loudness if levels else _coherences)(covariance)
+    heard = (_without_loudness if levels else coherences)(covariance)
     first, second = _pairs(used, levels)
     places = np.array(orders)
     explained = np.array(
@@ -208,7 +208,7 @@ def _pairs(used: NDArray[np.intp], levels: bool) -> NDArray[np.intp]:
     return np.asarray(used[np.array(np.triu_indices(len(used), 0 if levels else 1))])
 
 
-def _coherences(covariance: Complex128) -> Complex128:
+def coherences(covariance: Complex128) -> Complex128:
     """Divide covariances (..., channels, channels) by the levels of both channels."""
     level = np.sqrt(np.maximum(np.einsum("...ii->...i", covariance).real, 1e-30))
     return covariance / (level[..., :, None] * level[..., None, :])

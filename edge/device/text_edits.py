@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
+TomlValue = str | int | float | list[int] | list[float]
+"""What a key can be set to."""
+
 _BEGIN = "# >>> seld-edge: this part is written by `seld-edge apply` and taken out by `seld-edge apply --undo`"
 _END = "# <<< seld-edge"
 _BLOCK = re.compile(rf"^{re.escape(_BEGIN)}\r?\n.*?^{re.escape(_END)}\r?\n?", re.MULTILINE | re.DOTALL)
@@ -31,7 +34,7 @@ def without_block(text: str) -> str:
     return _BLOCK.sub("", text)
 
 
-def with_toml_value(text: str, key: str, value: str | int | float) -> str:
+def with_toml_value(text: str, key: str, value: TomlValue) -> str:
     """Set a key of a TOML text. A key that is not there yet follows the other keys of its table.
 
     Args:
@@ -90,7 +93,7 @@ def _document(text: str) -> TOMLDocument:
     return document
 
 
-def _edited_table(text: str, table: str, name: str, value: str | int | float) -> str:
+def _edited_table(text: str, table: str, name: str, value: TomlValue) -> str:
     """Set a key of a table."""
     import tomlkit
     from tomlkit.items import Table
@@ -103,7 +106,7 @@ def _edited_table(text: str, table: str, name: str, value: str | int | float) ->
     return tomlkit.dumps(document)
 
 
-def _edited_top(text: str, name: str, value: str | int | float) -> str:
+def _edited_top(text: str, name: str, value: TomlValue) -> str:
     """Set a key outside of all tables."""
     import tomlkit
     from tomlkit.items import AoT, Table
@@ -120,7 +123,7 @@ def _edited_top(text: str, name: str, value: str | int | float) -> str:
     return tomlkit.dumps(document) + text[len(top) :]
 
 
-def _set(table: Any, body: list[Any], name: str, value: str | int | float) -> None:
+def _set(table: Any, body: list[Any], name: str, value: TomlValue) -> None:
     """Set a key of a table. A new one is put before the last comments of its body: they are above the next table."""
     from tomlkit.items import Comment
 

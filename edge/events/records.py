@@ -45,10 +45,11 @@ def event_record(item: Event | EventUpdate, when: When | None) -> dict[str, Any]
     Returns:
         `class`, `onset_s`, `offset_s`, `azimuth_deg`, `elevation_deg` (None where the array is flat), `score`, `time`
         of the onset (UTC in ISO format; None for a file), `id`, `phase` (`begin`, `update`, `discarded`, or `end` of
-        a finished event), and `sector` (None outside of all), in this order and rounded.
+        a finished event), and `sector` (None outside of all), in this order and rounded; and `level_db` of an event
+        without a class.
     """
     event, phase = (item.event, item.phase) if isinstance(item, EventUpdate) else (item, "end")
-    return {
+    record = {
         "class": event.name,
         "onset_s": rounded(event.onset_s, 3),
         "offset_s": rounded(event.offset_s, 3),
@@ -60,6 +61,7 @@ def event_record(item: Event | EventUpdate, when: When | None) -> dict[str, Any]
         "phase": phase,
         "sector": event.sector,
     }
+    return record if event.level_db is None else record | {"level_db": rounded(event.level_db, 1)}
 
 
 def event_line(item: Event | EventUpdate, when: When | None) -> str:

@@ -101,11 +101,13 @@ class Surroundings:
         self._sectors, self._planar = tuple(sectors), planar
         self._ignored = any(sector.ignore for sector in sectors)
 
+    def rotated(self, direction: FloatArray) -> FloatArray:
+        """Turn unit vectors (..., 3) of the array into the room."""
+        return direction if self._rotation is None else direction @ self._rotation.T
+
     def turned(self, frames: TrackFrames) -> TrackFrames:
         """Turn the directions of tracks, and empty the slots of those in ignored sectors."""
-        activity, direction = frames.activity, frames.direction
-        if self._rotation is not None:
-            direction = direction @ self._rotation.T
+        activity, direction = frames.activity, self.rotated(frames.direction)
         if self._ignored:
             heard = ~self._is_ignored(direction)[..., None]
             activity, direction = activity * heard, direction * heard

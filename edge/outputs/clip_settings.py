@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edge.events.unknown import UNKNOWN
+
 SPEECH = ("speech", "voice", "talk", "conversation", "whisper", "shout", "sing")
 """Parts of the names of classes of people who may be understood."""
 
@@ -23,8 +25,8 @@ class ClipSettings:
     post_s: float = 1.0  # sound in s after it, 0 to 30
     longest_s: float = 15.0  # length in s, 0.1 to 120: of a longer event, the end is kept
     keep: int = 50  # clips of each class that are kept, 0 to 100000; the oldest is deleted for the next one
-    # the same for single classes, such as { bell = 500, music = 0 }. Classes of speech, such as female_speech, are kept
-    # only if they are named here
+    # the same for single classes, such as { bell = 500, music = 0 }. Classes of speech, such as female_speech, and
+    # unknown, which may be speech, are kept only if they are named here
     classes: Mapping[str, int] = field(default_factory=dict)
     with_speech: bool = False  # whether clips of other classes are kept although speech was heard meanwhile
     channels: bool = False  # whether the channels of the array are kept too, as another file beside each clip
@@ -53,7 +55,7 @@ class ClipSettings:
 
     def kept(self, name: str) -> int:
         """Return how many clips of a class are kept."""
-        return self.classes.get(name, 0 if is_speech(name) else self.keep)
+        return self.classes.get(name, 0 if is_speech(name) or name == UNKNOWN else self.keep)
 
     def private(self, name: str) -> bool:
         """Say whether a class is speech that was not asked for by name."""

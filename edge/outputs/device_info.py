@@ -18,3 +18,5 @@ class DeviceInfo:
     health: Callable[[], Mapping[str, object]] | None = None  # current counts of the run; called from other threads
     sectors: tuple[str, ...] = ()  # names of the parts of the room that are heard
     pause: Pause | None = None  # pauses the run; None where it cannot be
+    # gives the sound level in dB, None where it is not known; called from other threads. None where it is not measured
+    sound_level_db: Callable[[], float | None] | None = None

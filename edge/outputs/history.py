@@ -20,7 +20,17 @@ from edge.events.records import When
 from edge.files import is_temporary
 from edge.outputs.appended_file import MAX_LINES_IN_MEMORY
 from edge.outputs.history_settings import HistorySettings
-from edge.outputs.history_store import DAY_S, Row, attach_clip, fault_of, insert, is_damaged, open_store, prune
+from edge.outputs.history_store import (
+    DATABASE_ERRORS,
+    DAY_S,
+    Row,
+    attach_clip,
+    fault_of,
+    insert,
+    is_damaged,
+    open_store,
+    prune,
+)
 from edge.outputs.line_file import SinkError
 from edge.outputs.worker import EARLY_S, Worker, turn_s
 from edge.types import Event, Item
@@ -128,7 +138,7 @@ class HistorySink:
         try:
             try:
                 self._take_turn()
-            except sqlite3.Error as error:
+            except DATABASE_ERRORS as error:
                 if not is_damaged(error):
                     raise
                 self._set_aside(str(error))
@@ -213,7 +223,7 @@ class HistorySink:
         if self._connection is None:
             try:
                 self._connection = open_store(self._path)
-            except sqlite3.Error as error:
+            except DATABASE_ERRORS as error:
                 if not is_damaged(error):
                     raise
                 self._set_aside(str(error))
@@ -260,6 +270,7 @@ def _row(event: Event, onset: datetime) -> Row:
         None if event.elevation_deg is None else round(float(event.elevation_deg), 2),
         round(float(event.score), 3),
         event.sector or "",
+        level_db=None if event.level_db is None else round(event.level_db, 1),
     )
 
 

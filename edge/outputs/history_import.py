@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge.files import open_regular
-from edge.outputs.history_store import Row, insert, open_store
+from edge.outputs.history_store import DATABASE_ERRORS, Row, insert, open_store
 
 SAME_S = 2.0  # times of one event in two outputs differ by less: each asks the clock when it gets the event
 _MOST_LINE_BYTES = 1 << 16
@@ -42,7 +42,7 @@ def import_lines(source: Path, database: Path) -> Imported:
     """
     try:
         connection = open_store(database)
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         raise ValueError(f"{database}: not usable as a history: {error}") from None
     counts = {"added": 0, "known": 0, "timeless": 0, "unfinished": 0}
     try:
@@ -52,7 +52,7 @@ def import_lines(source: Path, database: Path) -> Imported:
             if number % _BATCH == 0:
                 connection.execute("COMMIT")
                 connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         raise ValueError(f"{database}: not writable as a history: {error}") from None
     finally:
         _end(connection)
@@ -133,7 +133,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 def _row(record: dict[str, Any]) -> Row:
     """A record as a row. Raises ValueError where a field is missing or makes no sense."""
-    elevation_deg = record.get("elevation_deg")
+    elevation_deg, level_db = record.get("elevation_deg"), record.get("level_db")
     return Row(
         _time_s(record.get("time")),
         _text(record, "class"),
@@ -143,6 +143,7 @@ def _row(record: dict[str, Any]) -> Row:
         None if elevation_deg is None else _number(record, "elevation_deg", -90.0, 90.0),
         _number(record, "score", 0.0, 1.0),
         _text(record, "sector") if record.get("sector") else "",
+        level_db=None if level_db is None else _number(record, "level_db", -200.0, 300.0),
     )
 
 

@@ -23,6 +23,9 @@ _PRUNED_ROWS = 1000  # that a `prune` deletes in one transaction
 _LOOK_BACK_ROWS = 10_000  # youngest rows among which a clip finds its event
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What the use of a database raises. The second: the message of the first quotes damaged text."""
+
 HOURS = tuple(f"h{hour}" for hour in range(24))
 """Columns of the table `days`: events of a day by the hour of UTC."""
 
@@ -70,6 +73,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TRIGGER counted AFTER INSERT ON events BEGIN {_counting("NEW.", "+")} END;
     CREATE TRIGGER uncounted AFTER DELETE ON events BEGIN {_counting("OLD.", "-")} END;
     """,
+    "ALTER TABLE events ADD COLUMN level_db REAL;",  # NULL for an event with a class
 )
 """SQL that brings a database from each version to the next one; that of a new file is 0."""
 
@@ -86,6 +90,7 @@ class Row(NamedTuple):
     score: float
     sector: str = ""
     clip: str = ""
+    level_db: float | None = None
 
 
 def open_store(path: Path) -> sqlite3.Connection:
@@ -133,9 +138,9 @@ def checked_version(connection: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-def is_damaged(error: sqlite3.Error) -> bool:
+def is_damaged(error: Exception) -> bool:
     """Whether an error says that the content of the file makes no sense, as opposed to a disk that fails or is full."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+    return isinstance(error, UnicodeDecodeError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
 def fault_of(connection: sqlite3.Connection) -> str:
@@ -154,8 +159,8 @@ def insert(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     One that is there already is left out: where a disk refuses to flush a commit, the commit may be on it all the same.
     """
     connection.executemany(
-        "INSERT INTO events (time_s, class, onset_s, offset_s, azimuth_deg, elevation_deg, score, sector, clip)"
-        " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE NOT EXISTS (SELECT 1 FROM events"
+        "INSERT INTO events (time_s, class, onset_s, offset_s, azimuth_deg, elevation_deg, score, sector, clip,"
+        " level_db) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 WHERE NOT EXISTS (SELECT 1 FROM events"
         " WHERE time_s = ?1 AND class = ?2 AND onset_s = ?3 AND azimuth_deg = ?5)",
         rows,
     )

@@ -2,7 +2,8 @@
 
 One retained discovery message (Home Assistant 2024.12 and later) on `DISCOVERY/device/NODE/config` describes, for each
 class, a binary sensor that is on while the class is active, with the direction as attributes, and an event entity whose
-attributes are the fields of the event; and diagnostic sensors. An empty message on the same topic removes the device.
+attributes are the fields of the event; a sensor of the sound level; and diagnostic sensors. An empty message on the
+same topic removes the device.
 See https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery.
 """
 
@@ -54,6 +55,11 @@ class Topics:
     def health(self) -> str:
         """Topic of the retained health message: counts, temperature and memory as JSON."""
         return f"{self.prefix}/health"
+
+    @property
+    def level(self) -> str:
+        """Topic of the retained sound level in dB, or `None` where it is not known."""
+        return f"{self.prefix}/level"
 
     @property
     def listening(self) -> str:
@@ -124,6 +130,7 @@ def discovery(
     array: str,
     expire_after_s: int = 0,
     sectors: Sequence[str] = (),
+    level: bool = False,
 ) -> dict[str, Any]:
     """Describe a device in Home Assistant's discovery format.
 
@@ -135,6 +142,7 @@ def discovery(
         array: name of its array profile.
         expire_after_s: time without a message on the topic of a state after which it is unavailable; 0 for never.
         sectors: names of the parts of the room from which events come.
+        level: whether the sound level is published.
 
     Returns:
         The table to publish as JSON, retained, on `discovery_topic`.
@@ -165,6 +173,18 @@ def discovery(
         "state_topic": topics.listening,
         "command_topic": topics.listening_command,
     }
+    if level:
+        components["level"] = {
+            "platform": "sensor",
+            "name": "Sound level",
+            "unique_id": f"{node}_level",
+            "device_class": "sound_pressure",
+            "state_class": "measurement",
+            "unit_of_measurement": "dB",
+            "suggested_display_precision": 0,
+            "state_topic": topics.level,
+            **expiry,
+        }
     for name, options in HEALTH.items():
         components[name] = {
             "platform": "sensor",

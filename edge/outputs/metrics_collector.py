@@ -84,6 +84,8 @@ class _RunCollector:
             yield _gauge("temperature_celsius", "Temperature of the processor.", stats.machine.temperature_c)
         if stats.machine.rss_mb is not None:
             yield _gauge("resident_memory_bytes", "Resident memory of the process.", stats.machine.rss_mb * 1e6)
+        if stats.sound_level_db is not None:
+            yield _gauge("sound_level_db", "A-weighted sound level in dB, plus level.offset_db.", stats.sound_level_db)
         if (governor := stats.governor) is not None:
             yield _counter("late_steps", "Steps that ended too long after their sound.", governor.late_steps)
             lateness = "Longest time from a sound to the end of its step."

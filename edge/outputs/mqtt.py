@@ -26,6 +26,7 @@ from typing import Any
 
 from edge.events.live_text import LiveText
 from edge.events.records import When, event_line, event_record
+from edge.events.unknown import UNKNOWN
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.home_assistant import (
     OFF,
@@ -43,7 +44,7 @@ from edge.outputs.mqtt_link import MAX_IN_FLIGHT, Link, MqttSettings, Session
 from edge.outputs.outbox import Outbox
 from edge.outputs.outbox_lines import Entry
 from edge.outputs.worker import EARLY_S, Worker, turn_s
-from edge.types import Event, EventUpdate, FrameRow, Item
+from edge.types import Event, EventUpdate, FrameRow, Item, LiveFrame
 
 EXPIRY_HEALTH_MESSAGES = 3  # so many missing ones, and Home Assistant shows the states as unavailable
 CLOSE_S = 5.0  # how long waiting events may still be sent after `close`
@@ -131,11 +132,18 @@ class MqttSink:
                 self._syncer.wake()
         elif isinstance(item, EventUpdate):
             self._take_update(item)
-        elif self._live is not None:
-            self._updates.append((self._topics.live, self._live(item).rstrip("\n"), 0))
-        else:
+        elif not self._take_live(item):
             return
         self._worker.wake()
+
+    def _take_live(self, item: LiveFrame) -> bool:
+        """Send it where that is wanted, and note a sound without a class, which has no rows; say if there is news."""
+        unknown = any(event.name == UNKNOWN for event in item.sources)
+        if unknown:
+            self._set_active(UNKNOWN)
+        if self._live is not None:
+            self._updates.append((self._topics.live, self._live(item).rstrip("\n"), 0))
+        return unknown or self._live is not None
 
     def _take_update(self, item: EventUpdate) -> None:
         record = event_record(item, self._when)
@@ -143,8 +151,11 @@ class MqttSink:
         self._updates.append((self._topics.update(slug), json.dumps(record, ensure_ascii=False), 1))
         if item.phase != "discarded":
             self._directions[slug] = json.dumps({name: record[name] for name in _DIRECTION})
-            if item.event.name in self._slugs:
-                self._active_s[list(self._slugs).index(item.event.name)] = time.monotonic()
+            self._set_active(item.event.name)
+
+    def _set_active(self, name: str) -> None:
+        if name in self._slugs:
+            self._active_s[list(self._slugs).index(name)] = time.monotonic()
 
     def _take_command(self, text: str) -> None:
         if text in (ON, OFF) and self._device.pause is not None:
@@ -258,6 +269,7 @@ class MqttSink:
                     device.array,
                     round(EXPIRY_HEALTH_MESSAGES * settings.health_s),
                     device.sectors,
+                    device.sound_level_db is not None,
                 )
                 announcement = json.dumps(table, ensure_ascii=False)
             self._publish_state(session, discovery_topic(settings.discovery_prefix, settings.node), announcement)
@@ -270,6 +282,8 @@ class MqttSink:
             if slug in self._directions:  # before the state, so that what the state triggers finds it
                 self._publish_state(session, self._topics.direction(slug), self._directions[slug])
             self._publish_state(session, self._topics.active(slug), ON if active else OFF, repeated)
+        if device.sound_level_db is not None:
+            self._publish_state(session, self._topics.level, str(device.sound_level_db()), repeated)
         if repeated:
             self._health_due_s = now_s + settings.health_s
             if device.health is not None:

@@ -58,6 +58,7 @@ def health_record(monitor: RunMonitor, steps: StepTimes | None, best_level: str 
                 "faulty_channels",
                 "temperature_c",
                 "rss_mb",
+                "sound_level_db",
             )
         },
         "outputs": outputs,

@@ -13,11 +13,14 @@ from edge.events.decoder import Decoder, DecodeSettings
 from edge.events.per_class import ClassSettings
 from edge.events.sink import Sink
 from edge.events.surroundings import Surroundings
+from edge.events.unknown import UnknownSettings, UnknownSounds
+from edge.frontend.loudness import Loudness
 from edge.frontend.stft import Stft
 from edge.nets.bundle import Bundle
 from edge.nets.net import Net
 from edge.runtime.budget import BudgetSettings
 from edge.runtime.governor import Governor
+from edge.runtime.sound_level import SoundLevel, SoundLevelSettings
 from edge.settings import build
 from edge.stage_clock import StageClock
 from edge.systems import System, find_builder
@@ -45,6 +48,7 @@ class Pipeline:
         clock: measures the stages of each step; it is the system's own clock.
         governor: is told the time of each step; None where nothing is to be watched.
         observer: watches; None by default.
+        sound_level: the level of what is heard; None where it is not measured.
         answers: number of answers that the system gave.
         lost_samples: number of samples that the source reported as lost.
     """
@@ -57,6 +61,9 @@ class Pipeline:
         decoder: Decoder,
         label_samples: int = 2400,
         governor: Governor | None = None,
+        loudness: Loudness | None = None,
+        sound_level: SoundLevel | None = None,
+        unknown: UnknownSounds | None = None,
     ) -> None:
         """Assemble the stages.
 
@@ -67,6 +74,9 @@ class Pipeline:
             decoder: turns the tracks of the system into events.
             label_samples: number of samples of a label frame, at the rate of the model.
             governor: watches the time of the steps and sets the level of the system.
+            loudness: measures label frames for the two that follow.
+            sound_level: is told the power of each label frame.
+            unknown: finds sounds without a class.
         """
         self._encode = encode
         self._stft = stft
@@ -75,6 +85,7 @@ class Pipeline:
         self._label_samples = label_samples
         self.clock = system.clock
         self.governor = governor
+        self._loudness, self.sound_level, self._unknown = loudness, sound_level, unknown
         self.observer: Observer | None = None
         self.answers = 0
         self.lost_samples = 0
@@ -118,7 +129,8 @@ class Pipeline:
         yield from self._steps(self._stft.finish())
         for tracks in self._system.finish():
             yield from self._decoded(tracks)
-        yield from self._timed(self._decoder.finish())
+        items = self._decoder.finish()
+        yield from self._timed(items if self._unknown is None else self._unknown.finish(items))
 
     def reset(self) -> None:
         """Forget the past: the next block is expected at sample 0."""
@@ -126,11 +138,17 @@ class Pipeline:
         self._stft.reset()
         self._system.reset()
         self._decoder.reset()
+        if self.sound_level is not None:
+            self.sound_level.reset()
+        if self._unknown is not None:
+            self._unknown.reset()
         self.clock.drop()
 
     def change(self, decode: DecodeSettings, budget: BudgetSettings) -> None:
         """Continue with other settings. Call it between two blocks."""
         self._decoder.change(decode)
+        if self._unknown is not None:
+            self._unknown.least_probability = decode.off
         self.clock.change(budget.step_ms)
         if self.governor is not None:
             self.governor.change(budget)
@@ -145,6 +163,8 @@ class Pipeline:
     def _steps(self, groups: Iterator[Spectra]) -> Iterator[Item]:
         for spectra in groups:
             self.clock.lap("stft")
+            if self._loudness is not None:
+                self._measure(self._loudness, spectra)
             answers = self.answers
             for tracks in self._system.step(spectra):
                 self.clock.lap("system")  # the rest, if the system takes laps of its own
@@ -159,12 +179,21 @@ class Pipeline:
                 self.clock.lap("observer")
         self.clock.lap("stft")
 
+    def _measure(self, loudness: Loudness, spectra: Spectra) -> None:
+        label, heard = spectra.start // len(spectra.bins), loudness(spectra.bins)
+        if self.sound_level is not None:
+            self.sound_level.add(label, heard.power)
+        if self._unknown is not None:
+            self._unknown.hear(label, heard)
+        self.clock.lap("loudness")
+
     def _decoded(self, tracks: TrackFrames) -> Iterator[Item]:
         self.answers += 1
         if self.observer is not None:
             self.observer.answered(tracks)
             self.clock.lap("observer")
-        return self._timed(self._decoder.push(tracks))
+        items = self._decoder.push(tracks)
+        return self._timed(items if self._unknown is None else self._unknown.join(tracks, items))
 
     def _timed(self, items: Iterator[Item]) -> Iterator[Item]:
         for item in items:
@@ -244,6 +273,8 @@ def build_pipeline(
     encode: Encoder | None = None,
     surroundings: Surroundings | None = None,
     classes: Sequence[ClassSettings] = (),
+    level: SoundLevelSettings | None = None,
+    unknown: UnknownSettings | None = None,
 ) -> Pipeline:
     """Assemble the loop of a bundle around its system.
 
@@ -256,14 +287,27 @@ def build_pipeline(
         encode: from `build_encoder`, where that was to be done earlier.
         surroundings: how the array hangs, and the sectors of the room.
         classes: what is asked of some classes.
+        level: how the sound level is measured; not at all without it.
+        unknown: which sounds without a class are events; none without it.
 
     Raises:
-        ValueError: a decoder setting is unknown or out of its range.
+        ValueError: a decoder setting is unknown or out of its range, or sounds without a class are wanted of a model
+            that has a class of their name.
     """
     manifest = bundle.manifest
     if system.array is not None and system.array != array:
         raise ValueError(f"{manifest.name}: got a system for array {system.array.name}, wanted one for {array.name}")
     decode = decode_settings(bundle, overrides or {})
+    label_s, level = manifest.stft.label_s, level or SoundLevelSettings(every_s=0.0)
+    sound_level = SoundLevel(level, label_s) if level.every_s else None
+    unknown_sounds = None
+    if unknown is not None and unknown.enabled:
+        unknown_sounds = UnknownSounds(
+            unknown, manifest.class_names, label_s, decode.off, array.planar, surroundings, level.offset_db
+        )
+    loudness = None
+    if sound_level is not None or unknown_sounds is not None:
+        loudness = Loudness(manifest.stft, directions=unknown_sounds is not None)
     return Pipeline(
         encode or build_encoder(bundle, array),
         Stft(manifest.stft, manifest.features.channels),
@@ -271,6 +315,9 @@ def build_pipeline(
         build_decoder(bundle, array, decode, surroundings, classes),
         manifest.stft.label_samples,
         governor,
+        loudness,
+        sound_level,
+        unknown_sounds,
     )
 
 

@@ -54,6 +54,7 @@ class RunStats:
     faulty_channels: Mapping[int, str] = field(default_factory=dict)  # silent or clipped, by channel of a live source
     updates: Mapping[str, int] = field(default_factory=dict)  # what was told of unfinished events, by phase
     sectors: Mapping[str, int] = field(default_factory=dict)  # finished events by sector
+    sound_level_db: float | None = None  # A-weighted, as `[level]` says; None where it is not known
 
     def to_json(self) -> str:
         """Return one JSON object, over several lines."""
@@ -152,7 +153,14 @@ class RunMonitor:
             faulty_channels=self._faults(),
             updates=dict(self.counter.updates),
             sectors=dict(self.counter.sectors),
+            sound_level_db=self.sound_level_db(),
         )
+
+    def sound_level_db(self) -> float | None:
+        """Return the A-weighted sound level, rounded to 0.1 dB; None where it is not known."""
+        meter = self._pipeline.sound_level
+        level = None if meter is None else meter.level_db
+        return None if level is None else round(level, 1)
 
     def dead_workers(self) -> list[str]:
         """Return the names of the sinks and other outputs that have ended or fail all the time."""
@@ -183,6 +191,7 @@ class RunMonitor:
             "paused": self._paused,
             "temperature_c": temperature_c(),
             "rss_mb": rss_mb(),
+            "sound_level_db": self.sound_level_db(),
         }
 
     @property

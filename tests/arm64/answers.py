@@ -1,7 +1,7 @@
-"""The shipped bundles -> a folder of what this machine computes with them. Two machines give two folders to compare.
+"""Shipped bundles -> a folder of what this machine computes with them. Two machines give two folders to compare.
 
-`python answers.py DIR` writes for every shipped bundle, as `DIR/BUNDLE-...`: `nets.json`, digests of the raw outputs of
-all nets for fixed inputs, with 1 and with 4 threads; `NET.npz`, every tensor of a net that has an inexact operation;
+`python answers.py DIR BUNDLE...` writes for every bundle, as `DIR/BUNDLE-...`: `nets.json`, digests of the raw outputs
+of all nets for fixed inputs, with 1 and with 4 threads; `NET.npz`, every tensor of a net that has an inexact operation;
 `features.npz`, the features of the demo scene and of noise; `events.jsonl`, the events of the demo scene.
 """
 
@@ -17,7 +17,7 @@ from edge.arrays.encoder import foa_encoder
 from edge.arrays.profile import load_array
 from edge.audio.sources import open_source
 from edge.frontend.stft import Stft
-from edge.nets.bundle import load_bundle, shipped_bundles
+from edge.nets.bundle import load_bundle
 from edge.nets.interpreter import Interpreter
 from edge.nets.net import open_interpreter
 from edge.runtime.pipeline import build_pipeline, build_system, run
@@ -97,10 +97,10 @@ class Events:
         pass
 
 
-def main(folder):
-    """Write the answers of all shipped bundles."""
+def main(folder, names):
+    """Write the answers of the bundles."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in shipped_bundles():
+    for name in names:
         bundle = load_bundle(name)
         nets = {
             net: {threads: digests(flatbuffer, threads) for threads in THREADS}
@@ -122,4 +122,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

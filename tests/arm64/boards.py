@@ -59,10 +59,10 @@ TRIXIE = Release("trixie", "3.13", "cortex-a76", "0xd0b", "0x4", DOT_PRODUCTS)  
 
 
 class Board:
-    """A release that this machine can run: the tree of its files."""
+    """A release that this machine can run: the tree of its files. `bundles` are the ones that it is to run."""
 
-    def __init__(self, release, tree):
-        self.release, self.tree = release, tree
+    def __init__(self, release, tree, bundles=()):
+        self.release, self.tree, self.bundles = release, tree, bundles
 
     def python(self, *words):
         """Run the tree's Python in the root of the repository, without this machine's environment variables."""

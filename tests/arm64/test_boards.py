@@ -11,13 +11,16 @@ from edge.geometry import angle_between_deg, unit_vector
 from edge.nets.bundle import shipped_bundles
 from tests.arm64.boards import BOOKWORM, ROOT, TRIXIE
 
+BUNDLES = tuple(sorted(shipped_bundles()))
+DEFAULT = ("coloc-edge",)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.parametrize(
         "board",
         [
-            pytest.param(BOOKWORM, id="raspberry-pi-4"),
-            pytest.param(TRIXIE, id="raspberry-pi-5", marks=pytest.mark.long),  # as long again
+            pytest.param((BOOKWORM, DEFAULT), id="raspberry-pi-4-coloc"),
+            pytest.param((BOOKWORM, BUNDLES), id="raspberry-pi-4", marks=pytest.mark.long),
+            pytest.param((TRIXIE, BUNDLES), id="raspberry-pi-5", marks=pytest.mark.long),
         ],
         indirect=True,
         scope="module",
@@ -32,7 +35,6 @@ TESTS = (
 )
 WITHOUT = "not stderr and not signal"  # a Python that a test starts would be this machine's; signals are qemu's
 QUICKLY = ("-q", "-p", "no:cacheprovider", "--assert=plain", "--hypothesis-profile=few")
-BUNDLES = sorted(shipped_bundles())
 OFF_SHARE = 1e-3  # of all elements that a SOFTMAX gives, which may be off by one step
 
 
@@ -50,21 +52,21 @@ def test_the_tests_of_the_device_pass(board, which):
     assert done.returncode == 0 and "[100%]" in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]
 
 
-@pytest.mark.parametrize("name", BUNDLES)
-def test_outputs_of_the_nets_are_the_same_bytes(here, there, name):
+def test_outputs_of_the_nets_are_the_same_bytes(board, here, there):
     """One thread and four give the same, and so do both machines if the net has no SOFTMAX.
 
     A SOFTMAX may be off by one step, which changes all tensors after it. The next test is about nets with one.
     """
-    wanted, got = both(here, there, f"{name}-nets.json", json.loads)
-    assert wanted.keys() == got.keys()
-    for net, outputs in got.items():
-        assert outputs["1"] == outputs["4"]
-        if not (here / f"{name}-{net}.npz").exists():
-            assert outputs["1"] == wanted[net]["1"]
+    for name in board.bundles:
+        wanted, got = both(here, there, f"{name}-nets.json", json.loads)
+        assert wanted.keys() == got.keys()
+        for net, outputs in got.items():
+            assert outputs["1"] == outputs["4"], (name, net)
+            if not (here / f"{name}-{net}.npz").exists():
+                assert outputs["1"] == wanted[net]["1"], (name, net)
 
 
-def test_every_operation_gives_the_same_bytes_but_softmax(here, there):
+def test_every_operation_gives_the_same_bytes_but_softmax(board, here, there):
     """Operations with the same inputs on both machines are compared.
 
     SOFTMAX is TFLite's own, and looks exponentials up in a table on ARM: see OFF_SHARE.
@@ -89,21 +91,26 @@ def test_every_operation_gives_the_same_bytes_but_softmax(here, there):
                 else:
                     assert np.array_equal(wanted[str(output)], got[str(output)]), (path.stem, operation, output)
     off = np.concatenate(apart)
-    assert off.max() <= 1 and off.mean() < OFF_SHARE, (off.max(), off.mean())
-    assert compared["MUL"] >= 100 and compared["SOFTMAX"] >= 2 and compared.total() >= 500, compared
+    assert off.max() <= 1 and compared["SOFTMAX"] >= 2 and compared.total() >= 100, compared
+    if board.bundles == BUNDLES:  # enough elements for a share
+        assert off.mean() < OFF_SHARE and compared["MUL"] >= 100 and compared.total() >= 500, (off.mean(), compared)
 
 
-@pytest.mark.parametrize("name", BUNDLES)
-def test_features_are_the_same_numbers(here, there, name):
+def test_features_are_the_same_numbers(board, here, there):
     """To 1e-5 where there is sound in every band; near silence there is rounding noise beside what is loud."""
-    wanted, got = (np.load(folder / f"{name}-features.npz") for folder in (here, there))
-    assert_allclose(got["noise"], wanted["noise"], rtol=0, atol=1e-5)
-    assert_allclose(got["scene"], wanted["scene"], rtol=0, atol=1e-3)
-    assert len(got["scene"]) >= 500 and np.median(abs(got["scene"] - wanted["scene"])) < 1e-6
+    for name in board.bundles:
+        wanted, got = (np.load(folder / f"{name}-features.npz") for folder in (here, there))
+        assert_allclose(got["noise"], wanted["noise"], rtol=0, atol=1e-5)
+        assert_allclose(got["scene"], wanted["scene"], rtol=0, atol=1e-3)
+        assert len(got["scene"]) >= 500 and np.median(abs(got["scene"] - wanted["scene"])) < 1e-6
 
 
-@pytest.mark.parametrize("name", BUNDLES)
-def test_the_pipeline_gives_the_same_events(here, there, name):
+def test_the_pipeline_gives_the_same_events(board, here, there):
+    for name in board.bundles:
+        same_events(here, there, name)
+
+
+def same_events(here, there, name):
     wanted, got = both(
         here, there, f"{name}-events.jsonl", lambda text: [json.loads(line) for line in text.split("\n")[:-1]]
     )

@@ -130,6 +130,7 @@ REQUIRED = {
     ("seld-convert", "tune"): {"--scenes": "dev"},
     ("seld-convert", "look-ahead"): {"--run": "run", "--scenes": "test"},
     ("seld-edge", "check"): {"--array": "foa"},
+    ("seld-edge", "calibrate"): {"--array": "foa"},
 }
 
 

@@ -40,6 +40,7 @@ STATS = RunStats(
     faulty_channels={2: "silent"},
     updates={"begin": 1},
     sectors={"door": 1},
+    sound_level_db=-40.0,
 )
 
 
@@ -108,6 +109,7 @@ def test_topics():
         topics.update("SLUG"),
         topics.event("SLUG"),
         topics.live,
+        topics.level,
         topics.listening,
         topics.listening_command,
         discovery_topic("homeassistant", "NODE"),

@@ -8,8 +8,7 @@ import numpy as np
 
 from convert.data.augment import Augmentation
 from convert.data.cache import Chunk, FeatureCache
-from convert.systems.batches import Example, Sampling, batches_of
-from convert.systems.interface import BatchFunction
+from convert.systems.batches import BatchFunction, Example, Sampling, batches_of
 from edge.geometry import perturb_angles
 from edge.types import FloatArray
 

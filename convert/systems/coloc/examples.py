@@ -19,9 +19,9 @@ from edge.frontend.maps import FeatureExtractor
 from edge.nets.net import Net
 from edge.settings import build
 from edge.stage_clock import StageClock
-from edge.systems.coloc import streaming as coloc_streaming
+from edge.systems.coloc.build import nets_and_loop
 from edge.systems.coloc.settings import ColocSettings
-from edge.systems.coloc.streaming import ColocStreaming
+from edge.systems.coloc.window import ColocWindow
 from edge.systems.label_stepper import LabelStepper
 
 STAGES = ("localizer", "classifier")
@@ -30,9 +30,13 @@ STREAMED_SCENES, STREAMED_LABELS = 12, 150
 
 
 def examples(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], share: float, seed: int) -> Examples:
-    """Inputs of the step nets and of the nets for windows: `share` of as many as calibration takes."""
+    """Inputs of the step nets and, where there are any, of the nets for windows.
+
+    There are `share` of as many as calibration takes.
+    """
     windows, steps = (max(1, round(share * count)) for count in (CALIBRATION_WINDOWS, CALIBRATION_STEPS))
-    return step_examples(recipe, cache, nets, steps, seed) | window_examples(recipe, cache, nets, windows, seed)
+    found = step_examples(recipe, cache, nets, steps, seed) | window_examples(recipe, cache, nets, windows, seed)
+    return {name: inputs for name, inputs in found.items() if name in nets}
 
 
 def window_examples(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], count: int, seed: int) -> Examples:
@@ -91,12 +95,14 @@ def step_examples(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], 
 
 
 def _streamed(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], threshold: float, seed: int) -> Examples:
-    recorders = {name: RecordingNet(nets[name]) for name in coloc_streaming.NETS}
     settings = replace(device_settings(recipe), mode="streaming", max_overlap=SLOTS, threshold=threshold)
+    names, loop = nets_and_loop(settings)
+    recorders = {name: RecordingNet(nets[name]) for name in names}
     extractor = FeatureExtractor(recipe.features, recipe.stft, cache.mean, cache.deviation)
     classes, rng = len(cache.class_names), np.random.default_rng(seed)
     stepper = LabelStepper(extractor, recipe.stft, StageClock())
-    system = ColocStreaming(recorders, stepper, classes, settings)
+    system = loop(recorders, stepper, classes, settings)
+    assert not isinstance(system, ColocWindow)  # the mode is streaming
     for recorder in recorders.values():
         recorder.examples.clear()  # the calls that the system makes when it is built
     labels = min(STREAMED_LABELS, int(np.diff(cache.first_labels).min()))

@@ -45,7 +45,7 @@ def build_front(sizes: CrnnSizes, trained: keras.Model, name: str) -> keras.Mode
     last_features = keras.Input((2, sizes.bands, sizes.maps), name="state_features")
     last_frames = keras.Input((per_label - 1, bands, filters), name="state_frames")  # of the label frame before
     x = layers.Concatenate(axis=1)([last_features, features])
-    x_pooled = _convolved(x, filters, "block1_conv")
+    x_pooled = convolved(x, filters, "block1_conv")
     x_pooled = layers.MaxPooling2D((1, pool))(x_pooled)
     frames = layers.Concatenate(axis=1)([last_frames, x_pooled])
     outputs = {
@@ -77,7 +77,7 @@ def build_blocks(sizes: CrnnSizes, trained: keras.Model, name: str) -> keras.Mod
         inputs[state] = before
         x = layers.Concatenate(axis=1)([before, x])
         outputs[state] = x[:, -2:]
-        x = _convolved(x, filters[number], f"block{number + 1}_conv")
+        x = convolved(x, filters[number], f"block{number + 1}_conv")
         x = layers.ReLU()(layers.MaxPooling2D((1, sizes.frequency_pools[number]))(x))
     model = keras.Model(inputs, {"shared_labels": x, **outputs}, name=name)
     _, _, condition_kernel = folded_weights(trained, "block1")
@@ -120,8 +120,8 @@ def build_recurrence(
         weights = trained.get_layer(f"gru{layer}_both").get_weights()
         first = before[:, 0]
         ahead_count = labels if layer == 1 else hops
-        ahead, ahead_weights = _unrolled(rows[:, :ahead_count], first, f"ahead{layer}", weights[:3])
-        back, back_weights = _unrolled(rows[:, ::-1], None, f"back{layer}", weights[3:])
+        ahead, ahead_weights = unrolled(rows[:, :ahead_count], first, f"ahead{layer}", weights[:3])
+        back, back_weights = unrolled(rows[:, ::-1], None, f"back{layer}", weights[3:])
         gru_weights |= ahead_weights | back_weights
         # one tensor for incoming and outgoing states gives both the same scale in int8
         carried = ops.stack([first, *ahead[:hops]], axis=1)
@@ -140,13 +140,13 @@ def build_recurrence(
     return model
 
 
-def _convolved(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
+def convolved(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
     """Conv3x3, valid in time and padded with zeros in frequency."""
     x = layers.ZeroPadding2D(((0, 0), (1, 1)))(x)
     return layers.Conv2D(filters, 3, name=name)(x)
 
 
-def _unrolled(
+def unrolled(
     rows: keras.KerasTensor, state: keras.KerasTensor | None, name: str, weights: list[np.ndarray]
 ) -> tuple[list[keras.KerasTensor], dict[str, list[np.ndarray]]]:
     """The states (units,) of a GRU after each of the rows (T, n), and the weights of its layers by name."""

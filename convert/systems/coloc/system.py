@@ -10,14 +10,16 @@ import numpy as np
 
 from convert.data.tracks import SLOTS
 from convert.losses import ColocLosses, Loss, focal_cross_entropy, set_localizer_loss
-from convert.systems.batches import training_sampling
+from convert.systems.batches import BatchFunction, training_sampling
 from convert.systems.coloc.batches import batch_maker
+from convert.systems.coloc.causal_nets import build_causal_crnn
+from convert.systems.coloc.causal_step_nets import build_causal_steps
 from convert.systems.coloc.dev_scores import stage_scores
-from convert.systems.coloc.examples import STAGES, examples
+from convert.systems.coloc.examples import STAGES, device_settings, examples
 from convert.systems.coloc.nets import build_classifier, build_encoder, build_localizer, build_trainable
 from convert.systems.coloc.sizes import CrnnSizes
 from convert.systems.coloc.step_nets import build_steps
-from convert.systems.interface import BatchFunction, KerasNets, TrainableSystem, TrainingData
+from convert.systems.interface import KerasNets, TrainableSystem, TrainingData
 from convert.systems.recipe import Recipe
 from edge.settings import build as build_settings
 from edge.systems.coloc.settings import MODES, ColocSettings
@@ -25,7 +27,11 @@ from edge.systems.coloc.settings import MODES, ColocSettings
 
 def build(stage: str, recipe: Recipe, classes: int, deployed: bool = False) -> KerasNets:
     """The encoder and the net of a stage, with random weights; `deployed` is the net's form for the converter."""
-    encoder = build_encoder(recipe.sizes.labels, f"{stage}_encoder")
+    encoder, settings = build_encoder(recipe.sizes.labels, f"{stage}_encoder"), device_settings(recipe)
+    if settings.causal:
+        outputs, activation = (3, "tanh") if stage == "localizer" else (classes + 1, "softmax")
+        net = build_causal_crnn(recipe.sizes, settings.look_ahead_labels, outputs, activation, stage, deployed)
+        return encoder, net
     if stage == "localizer":
         return encoder, build_localizer(recipe.sizes, deployed)
     return encoder, build_classifier(recipe.sizes, classes, deployed)
@@ -51,17 +57,28 @@ def batches(stage: str, data: TrainingData) -> BatchFunction:
 def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:
     """Of the settings of a bundle or a recipe, those that its nets are made for."""
     built = build_settings(ColocSettings, settings, "settings")
-    return {"window_labels": built.window_labels, "look_ahead_labels": built.look_ahead_labels}
+    causal = {"causal": True} if built.causal else {}
+    return {"window_labels": built.window_labels, "look_ahead_labels": built.look_ahead_labels, **causal}
+
+
+def modes(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Both modes; causal nets have no other than "streaming", as a window would answer the same, later."""
+    causal = build_settings(ColocSettings, settings, "settings").causal
+    return {mode: {"mode": mode} for mode in (("streaming",) if causal else MODES)}
 
 
 def device_nets(recipe: Recipe, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
-    """The nets for windows as they were trained, and the step nets cut from them."""
-    look_ahead = net_settings(recipe.device)["look_ahead_labels"]
+    """The nets for windows as they were trained, unless they are causal, and the step nets cut from them."""
+    settings = device_settings(recipe)
     result: dict[str, keras.Model] = {}
     for stage in STAGES:
         encoder = f"{stage}_encoder"
-        result |= {encoder: nets[encoder], stage: nets[stage]}
-        result |= build_steps(recipe.sizes, nets[stage], look_ahead)
+        result[encoder] = nets[encoder]
+        if settings.causal:
+            result |= build_causal_steps(recipe.sizes, nets[stage])
+        else:
+            result[stage] = nets[stage]
+            result |= build_steps(recipe.sizes, nets[stage], settings.look_ahead_labels)
     return result
 
 
@@ -75,7 +92,6 @@ def make_live(nets: KerasNets) -> None:
 
 COLOC = TrainableSystem(
     stages=STAGES,
-    modes={mode: {"mode": mode} for mode in MODES},
     sizes=CrnnSizes,
     losses=ColocLosses,
     build=build,
@@ -85,6 +101,7 @@ COLOC = TrainableSystem(
     scores=stage_scores,
     examples=examples,
     net_settings=net_settings,
+    modes=modes,
     device_nets=device_nets,
     make_live=make_live,
 )

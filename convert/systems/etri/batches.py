@@ -7,8 +7,7 @@ from functools import partial
 import numpy as np
 
 from convert.data.cache import Chunk, FeatureCache
-from convert.systems.batches import Sampling, batches_of
-from convert.systems.interface import BatchFunction
+from convert.systems.batches import BatchFunction, Sampling, batches_of
 from edge.geometry import azimuth_elevation_deg
 from edge.systems.etri.window import NETS
 from edge.types import FloatArray

@@ -10,14 +10,14 @@ import numpy as np
 
 from convert.data.cache import FeatureCache
 from convert.losses import EtriLosses, Loss, etri_loss
-from convert.systems.batches import training_sampling
+from convert.systems.batches import BatchFunction, training_sampling
 from convert.systems.etri.batches import batch_maker
 from convert.systems.etri.dev_scores import stage_scores
 from convert.systems.etri.durations import median_lengths
 from convert.systems.etri.examples import STAGES, examples
 from convert.systems.etri.nets import build_doae, build_sad, build_sed, with_angles
 from convert.systems.etri.sizes import EtriSizes
-from convert.systems.interface import BatchFunction, KerasNets, TrainableSystem, TrainingData
+from convert.systems.interface import KerasNets, TrainableSystem, TrainingData
 from convert.systems.recipe import Recipe
 from edge.settings import build as build_settings
 from edge.systems.etri.settings import EtriSettings
@@ -71,7 +71,6 @@ def make_live(nets: KerasNets) -> None:
 
 ETRI = TrainableSystem(
     stages=STAGES,
-    modes={"window": {}},
     sizes=EtriSizes,
     losses=EtriLosses,
     build=build,

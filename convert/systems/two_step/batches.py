@@ -12,14 +12,13 @@ import numpy as np
 
 from convert.data.augment import mask_stripes
 from convert.data.cache import Chunk, FeatureCache
-from convert.systems.batches import Sampling, batches_of
-from convert.systems.interface import Batch, BatchFunction
-from convert.systems.two_step.permutation import adpit_target
+from convert.systems.batches import Batch, BatchFunction, Sampling, batches_of
 from convert.systems.two_step.reorder import reorder
 from edge.systems.two_step.window import DOA_MAPS, SED_MAPS
 from edge.types import FloatArray
 
 STAGE_MAPS = {"doa": DOA_MAPS, "sed": SED_MAPS}
+ACCDOA_TRACKS = 3  # N of multi-ACCDOA
 
 
 def batch_maker(stage: str, cache: FeatureCache, sampling: Sampling, tracks: int) -> BatchFunction:
@@ -115,3 +114,31 @@ def _fusion_batch(
             for name, part in zip(spectrograms, np.split(masked, [features], axis=-1), strict=False):
                 values[name][number] = part
     return values, np.stack([adpit_target(tracks, classes) for tracks in chosen["tracks"]])
+
+
+def adpit_target(tracks: FloatArray, classes: int) -> FloatArray:
+    """The target of ADPIT, as in the DCASE 2022 baseline.
+
+    A class with one event in a label frame has it in A0, one with two in B0 and B1, one with three in C0, C1 and C2.
+    Further events of one class at a time, those in the highest slots, are left out.
+
+    Args:
+        tracks: Stacked-tracks (slots, labels, 4): x, y, z, class.
+        classes: Number of classes C.
+
+    Returns:
+        Activity, x, y, z of 6 dummy tracks (labels, 6, 4, C).
+    """
+    labels = tracks.shape[1]
+    found = np.zeros((labels, ACCDOA_TRACKS, 4, classes), np.float32)
+    count = np.zeros((labels, classes), int)
+    for slot in tracks:
+        occupied = np.flatnonzero(np.any(slot[:, :3] != 0, axis=-1))
+        kind = slot[occupied, 3].astype(int)
+        room = count[occupied, kind] < ACCDOA_TRACKS
+        occupied, kind = occupied[room], kind[room]
+        found[occupied, count[occupied, kind], 0, kind] = 1.0
+        found[occupied, count[occupied, kind], 1:, kind] = slot[occupied, :3]
+        count[occupied, kind] += 1
+    alike = (count[:, None, None] == number for number in range(1, ACCDOA_TRACKS + 1))
+    return np.concatenate([found[:, :number] * same for number, same in enumerate(alike, 1)], axis=1)

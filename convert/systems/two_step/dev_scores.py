@@ -55,7 +55,7 @@ def f20(target: FloatArray, answer: FloatArray) -> float:
     In each label frame, a class that is found within 20 degrees of one of its events is right, once for each of these.
 
     Args:
-        target: As `permutation.adpit_target` makes it, (..., 6, 4, C).
+        target: As `batches.adpit_target` makes it, (..., 6, 4, C).
         answer: (n, 3, 3, C): [track][axis][class].
     """
     target = target.reshape(len(answer), -1, *target.shape[-2:])  # (n, dummy tracks, 4, C)

@@ -13,9 +13,9 @@ import numpy as np
 from keras import ops
 
 from convert.losses import EPSILON, Loss, Tensor
+from convert.systems.two_step.batches import ACCDOA_TRACKS
 from edge.types import FloatArray
 
-ACCDOA_TRACKS = 3  # N of multi-ACCDOA
 DUMMY_TRACKS = 6  # A0; B0, B1; C0, C1, C2
 
 
@@ -70,7 +70,7 @@ def adpit(classes: int) -> Loss:
         classes: Number of classes C.
 
     Returns:
-        The loss of targets of `adpit_target` (batch, labels, 6, 4, C) and answers (batch, labels, 9 C),
+        The loss of targets of `batches.adpit_target` (batch, labels, 6, 4, C) and answers (batch, labels, 9 C),
         [track][axis][class].
     """
     table = _assignments().reshape(-1, DUMMY_TRACKS)  # (6 assignments x 3 tracks, 6)
@@ -85,34 +85,6 @@ def adpit(classes: int) -> Loss:
         return ops.mean(ops.min(each, axis=2))
 
     return loss
-
-
-def adpit_target(tracks: FloatArray, classes: int) -> FloatArray:
-    """The target of ADPIT, as in the DCASE 2022 baseline.
-
-    A class with one event in a label frame has it in A0, one with two in B0 and B1, one with three in C0, C1 and C2.
-    Further events of one class at a time, those in the highest slots, are left out.
-
-    Args:
-        tracks: Stacked-tracks (slots, labels, 4): x, y, z, class.
-        classes: Number of classes C.
-
-    Returns:
-        Activity, x, y, z of 6 dummy tracks (labels, 6, 4, C).
-    """
-    labels = tracks.shape[1]
-    found = np.zeros((labels, ACCDOA_TRACKS, 4, classes), np.float32)
-    count = np.zeros((labels, classes), int)
-    for slot in tracks:
-        occupied = np.flatnonzero(np.any(slot[:, :3] != 0, axis=-1))
-        kind = slot[occupied, 3].astype(int)
-        room = count[occupied, kind] < ACCDOA_TRACKS
-        occupied, kind = occupied[room], kind[room]
-        found[occupied, count[occupied, kind], 0, kind] = 1.0
-        found[occupied, count[occupied, kind], 1:, kind] = slot[occupied, :3]
-        count[occupied, kind] += 1
-    alike = (count[:, None, None] == number for number in range(1, ACCDOA_TRACKS + 1))
-    return np.concatenate([found[:, :number] * same for number, same in enumerate(alike, 1)], axis=1)
 
 
 def _by_track(x: Tensor, tracks: int, by_frame: bool) -> Tensor:

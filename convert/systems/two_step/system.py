@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from convert.losses import Loss, TwoStepLosses
-from convert.systems.batches import training_sampling
-from convert.systems.interface import BatchFunction, KerasNets, TrainableSystem, TrainingData
+from convert.systems.batches import BatchFunction, training_sampling
+from convert.systems.interface import KerasNets, TrainableSystem, TrainingData
 from convert.systems.recipe import Recipe
 from convert.systems.two_step.atst import import_checkpoint
 from convert.systems.two_step.batches import batch_maker, fusion_batch_maker
@@ -102,7 +102,6 @@ def _set_bias(net: keras.Model, name: str, change: Callable[[FloatArray], FloatA
 
 TWO_STEP = TrainableSystem(
     stages=(*STEP_1, "fusion"),
-    modes={"window": {}},
     sizes=TwoStepSizes,
     losses=TwoStepLosses,
     build=build,

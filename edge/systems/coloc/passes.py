@@ -32,6 +32,20 @@ frame before it, which is not of the stream; in a window it would see zeros ther
 """
 
 
+class Encoder:
+    """The encoder of directions of a stage. Its net takes as many as a window has label frames."""
+
+    def __init__(self, net: Net, window_labels: int) -> None:
+        self._net, self._window_labels = net, window_labels
+        self.origin = self(np.zeros((1, 3), np.float32))[0]  # stands for "no direction"
+
+    def __call__(self, directions: FloatArray) -> FloatArray:
+        """Embeddings (k, size) of directions (k, 3), k at most the label frames of a window."""
+        padded = np.zeros((self._window_labels, 3), np.float32)
+        padded[: len(directions)] = directions
+        return self._net(direction=padded)["embedding"][: len(directions)]
+
+
 class Front:
     """The front of a stage, and what it carries from label frame to label frame."""
 

@@ -20,7 +20,8 @@ class ColocSettings:
         window_labels: Label frames of a window, also those that an encoder takes at once.
         hop_labels: Window mode: label frames in the middle of a window that are answered.
         look_ahead_labels: Streaming mode: label frames that the backward half of the recurrence looks ahead, as its net
-            was exported.
+            was exported. Of causal nets: label frames that they look ahead in all.
+        causal: The nets were trained to answer all passes within one label frame; as they were exported.
     """
 
     mode: str = "window"
@@ -30,6 +31,7 @@ class ColocSettings:
     window_labels: int = 50
     hop_labels: int = 10
     look_ahead_labels: int = 5
+    causal: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.nets.net import Net, Raw
-from edge.systems.coloc.passes import LONGEST_HOP, Front, Pass
+from edge.systems.coloc.passes import LONGEST_HOP, Encoder, Front, Pass
 from edge.systems.coloc.settings import ColocSettings
 from edge.systems.label_stepper import LabelStepper
 from edge.types import FloatArray, Spectra, TrackFrames
@@ -36,14 +36,8 @@ class _Stage:
         blocks, recurrence = nets[f"{name}_blocks"], nets[f"{name}_recurrence"]
         self.front = Front(nets[f"{name}_front"])
         self.passes = [Pass(blocks, recurrence, settings.look_ahead_labels) for _ in range(settings.max_overlap)]
-        self._encoder, self._window_labels = nets[f"{name}_encoder"], settings.window_labels
-        self.origin = self.embeddings(np.zeros((1, 3), np.float32))[0]  # stands for "no direction"
-
-    def embeddings(self, directions: FloatArray) -> FloatArray:
-        """Embeddings (k, size) of directions (k, 3), by a net that takes as many as a window has label frames."""
-        padded = np.zeros((self._window_labels, 3), np.float32)
-        padded[: len(directions)] = directions
-        return self._encoder(direction=padded)["embedding"][: len(directions)]
+        self.embeddings = Encoder(nets[f"{name}_encoder"], settings.window_labels)
+        self.origin = self.embeddings.origin
 
     def reset(self) -> None:
         """Forget the past."""

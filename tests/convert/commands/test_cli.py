@@ -81,7 +81,7 @@ BAD_INPUT = {
     "scenes --clips {clips} --array {tmp}/nowhere.toml --out {tmp}/out": "nowhere.toml: No such file",
     "scenes --clips {clips} --array {tmp}/wrong.toml --out {tmp}/out": "wrong.toml: got unknown key 'duration'",
     "scenes --clips {clips} --array foa_fuma --out {tmp}/out --jobs 1": "wanted one with capsules",
-    "train --data {scenes} --out {tmp}/out --model nothing": "model: got 'nothing', wanted one of coloc-edge",
+    "train --data {scenes} --out {tmp}/out --model nothing": "model: got 'nothing', wanted one of coloc-causal",
     "train --data {scenes} --out {tmp}/out --stage tracker": "stage: got 'tracker', wanted one of localizer",
     "train --data {scenes} --out {tmp}/out --steps 0": "got steps 0",
     "train --data {scenes} --out {tmp}/out --batch 0": "batch_size 0",

@@ -54,8 +54,8 @@ def test_a_line_for_each_look_ahead_and_one_for_windows(
     assert lines[1].split()[3:] == ["s", *(f"{results['look-ahead 1'][key]:.{3 - 2 * (key == 'le')}f}" for key in KEYS)]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("look_ahead", "hops"), [(2, 2), pytest.param(0, 1, marks=pytest.mark.long)])
+@pytest.mark.long  # converts more nets; the test above runs the whole command
+@pytest.mark.parametrize(("look_ahead", "hops"), [(2, 2), (0, 1)])
 def test_recurrences_are_those_of_the_run_and_go_with_the_blocks_of_the_bundle(
     look_ahead: int, hops: int, exported: Any, trained_run: Path, tiny_recipe: Recipe, short_streams: None
 ) -> None:

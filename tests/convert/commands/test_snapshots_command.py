@@ -27,7 +27,7 @@ def cycled(tiny_recipe: Recipe, scenes_folder: Path, tmp_path: Path, tmp_path_fa
     return Path(shutil.copytree(run, tmp_path / "run"))
 
 
-@pytest.mark.slow
+@pytest.mark.long  # scores every snapshot in the device's loop
 def test_a_line_for_each_snapshot_and_each_ensemble(
     cycled: Path, tiny_recipe: Recipe, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -235,9 +235,10 @@ def test_scores_and_checks_of_the_rungs_are_those_of_their_nets(exported: Any, r
     ("limits", "message"),
     [
         ({"int8": 200.0, "MOST_MOVED_DEG": 180.0, "MOST_F_LOST": 1.0}, r"FAILED +localizer +int8 +SNR"),
-        (
+        pytest.param(
             {"int8": -100.0, "MOST_MOVED_DEG": -1.0, "MOST_F_LOST": 1.0},
             r"FAILED +system, window, int8 +directions moved",
+            marks=pytest.mark.long,
         ),
         (
             {"int8": -100.0, "MOST_MOVED_DEG": 180.0, "MOST_F_LOST": -1.0},
@@ -272,7 +273,10 @@ def converted(exported: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ladder, "MOST_F_LOST", 1.0)
 
 
-@pytest.mark.parametrize("cause", ["a net fails", "the system fails", "nothing is detected", "no scenes"])
+@pytest.mark.parametrize(
+    "cause",
+    ["a net fails", pytest.param("the system fails", marks=pytest.mark.long), "nothing is detected", "no scenes"],
+)
 def test_an_unchecked_bundle_says_so_wherever_it_is_used(
     cause: str,
     converted: None,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from convert.cli import main
 from convert.systems.recipe import Recipe
@@ -16,14 +17,21 @@ from convert.training.run_folder import Run
 
 
 def trained_run_of(recipe: Recipe, scenes: Path, folder: Path) -> Iterator[Path]:
-    """Train a recipe in `folder`, scored on development data; `find_recipe` knows it until the fixture ends."""
+    """Train a recipe in `folder`, scored on development data; `find_recipe` knows it until the fixture ends.
+
+    Two steps take less time than to compile them, which the tests of the trainer and of coloc do.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, recipe.name, recipe)
         patch.setattr(dev_score, "CHUNKS", 16)
         for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
             patch.setenv(name, "1")
         options = ["--data", str(scenes), "--dev", str(scenes), "--out", str(folder)]
-        assert main(["train", "--model", recipe.name, *options, "--jobs", "1", "--threads", "1"]) == 0
+        tf.config.run_functions_eagerly(True)
+        try:
+            assert main(["train", "--model", recipe.name, *options, "--jobs", "1", "--threads", "1"]) == 0
+        finally:
+            tf.config.run_functions_eagerly(False)
         yield folder
 
 

@@ -104,7 +104,6 @@ def trainable_system() -> Any:
 
     return TrainableSystem(
         stages=("tiny",),
-        modes={"usual": {}},
         sizes=TinySizes,
         losses=TinyLosses,
         build=net,

@@ -1,6 +1,6 @@
-"""Training steps of small nets -> their losses, to compare backends: `python -m tests.convert.training.few_steps DIR`.
+"""Training steps of small nets -> their losses, to compare backends: `... few_steps DIR coloc|etri`.
 
-Prints the backend and JSON: for each stage of coloc the loss of both steps, and for stages and losses of etri those of
+Prints the backend and JSON: for each stage of coloc the loss of both steps, or for stages and losses of etri those of
 eight steps and the sums of the first weights of both snapshots.
 """
 
@@ -100,5 +100,5 @@ def losses_of_etri(folder: Path) -> dict[str, list[float]]:
 
 
 if __name__ == "__main__":
-    root = Path(sys.argv[1])
-    print(keras.backend.backend(), json.dumps({"coloc": losses_of_coloc(root), "etri": losses_of_etri(root)}))
+    losses = {"coloc": losses_of_coloc, "etri": losses_of_etri}[sys.argv[2]]
+    print(keras.backend.backend(), json.dumps(losses(Path(sys.argv[1]))))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from convert.data.augment import Augmentation
-from convert.systems import SYSTEMS
+from convert.systems import find_system
 from convert.systems.recipe import TrainSettings
 from convert.systems.two_step.system import TWO_STEP
 from convert.training.recipes import RECIPES, changed, find_recipe, parse_changes, read_recipe
@@ -36,12 +36,12 @@ NO_AUGMENTATION = Augmentation(level_db=(0.0, 0.0), rotated_share=0.0)
 
 
 def test_a_recipe_for_each_system_at_two_sizes() -> None:
-    names = {"coloc-edge", "coloc-paper", "etri-edge", "etri-paper", "two-step-edge", "two-step-paper"}
+    names = {"coloc-causal", "coloc-edge", "coloc-paper", "etri-edge", "etri-paper", "two-step-edge", "two-step-paper"}
     assert RECIPES.keys() == names == {path.stem for path in FOLDER.glob("*.toml")}
     for name, recipe in RECIPES.items():
         assert recipe.name == name
-        assert type(recipe.sizes) is SYSTEMS[recipe.system].sizes
-        assert type(recipe.losses) is SYSTEMS[recipe.system].losses
+        assert type(recipe.sizes) is find_system(recipe.system).sizes
+        assert type(recipe.losses) is find_system(recipe.system).losses
 
 
 def test_coloc_paper_is_what_the_paper_says() -> None:
@@ -204,6 +204,7 @@ def test_a_shipped_recipe_is_what_its_bundle_and_its_card_say(name: str) -> None
 
 
 SINCE = {
+    "condition_units": 128,
     "hearings": 1,
     "shifted_bands": 0,
     "cropped_bands": 0,
@@ -274,7 +275,7 @@ def test_a_wrong_recipe_is_refused_in_one_line(old: str, new: str, message: str,
 
 def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"model: got 'nope', wanted one of coloc-edge, .* or the path of a \.toml file"
+        ValueError, match=r"model: got 'nope', wanted one of coloc-causal, .* or the path of a \.toml file"
     ):
         find_recipe("nope")
     with pytest.raises(ValueError, match=r"nope\.toml: No such file"):

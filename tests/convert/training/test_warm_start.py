@@ -3,12 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from convert.data.build_cache import build_cache
 from convert.data.cache import load_cache
 from convert.data.folders import find_data
+from convert.systems import find_system
 from convert.systems.coloc.examples import STAGES
 from convert.systems.recipe import Recipe
 from convert.training.recipes import RECIPES
@@ -20,6 +22,10 @@ from edge.nets.bundle import load_bundle
 
 def weights(recipe: Recipe, folder: Path) -> list[np.ndarray]:
     _, net = load_stage("localizer", recipe, 2, folder)
+    return trainable(net)
+
+
+def trainable(net: keras.Model) -> list[np.ndarray]:
     return [np.asarray(variable) for variable in net.trainable_variables]
 
 
@@ -30,12 +36,11 @@ def test_training_begins_where_another_run_ended(
     still = replace(tiny_recipe, training=replace(tiny_recipe.training, steps=1, learning_rate=1e-9))
     cache = load_cache(trained_run / "cache")
     train_stages(["localizer"], still, cache, tmp_path / "from_run", warm_start=WarmStart(trained_run))
-    train_stages(["localizer"], still, cache, tmp_path / "from_nothing")
-    folders = (trained_run, tmp_path / "from_run", tmp_path / "from_nothing")
-    wanted, begun, fresh = (weights(still, folder) for folder in folders)
+    wanted, begun = weights(still, trained_run), weights(still, tmp_path / "from_run")
     for left, right in zip(wanted, begun, strict=True):
         np.testing.assert_allclose(left, right, atol=1e-6)
-    assert any(np.abs(left - right).max() > 1e-3 for left, right in zip(wanted, fresh, strict=True))
+    *_, fresh = find_system("coloc").build("localizer", still, 2)
+    assert any(np.abs(left - right).max() > 1e-3 for left, right in zip(wanted, trainable(fresh), strict=True))
 
 
 def test_the_statistics_are_those_of_the_start(scenes_folder: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:

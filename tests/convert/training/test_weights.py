@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from convert.systems import SYSTEMS
+from convert.systems import find_system
 from convert.training.recipes import find_recipe
 from convert.training.warm_start import shipped_weights
 from convert.training.weights import adopt_convolutions, load_stage, teach
 
-TWO_STEP = SYSTEMS["two_step"]
+TWO_STEP = find_system("two_step")
 
 
 @pytest.mark.parametrize(("stage", "count"), [("doa", 3), ("fusion", 3), ("sed", 0)])

@@ -231,7 +231,7 @@ def test_what_a_run_came_to_is_logged(seld, wav, tmp_path, caplog):
     metrics, rest = lines[1:3], lines[3:]
     assert [line.split(" steps")[0] for line in metrics] == ["metrics: 18", "metrics: 36"]
     assert re.match(r"50 steps, \d+ over the budget; 25 answers; 0 samples lost; step p50 \d+\.\d\d, p95", rest[0])
-    assert [line.split(":")[0] for line in rest[1:4]] == ["array", "stft", "features"]
+    assert [line.split(":")[0] for line in rest[1:5]] == ["array", "stft", "loudness", "features"]
     caplog.clear()
     (tmp_path / "a.toml").write_text("metrics_minutes = 0")
     with caplog.at_level(logging.INFO):

@@ -23,4 +23,5 @@ STATS = RunStats(
     machine=MachineStats(51.5, 138.25),
     repaired_samples=5,
     faulty_channels={2: "silent"},
+    sound_level_db=-31.5,
 )

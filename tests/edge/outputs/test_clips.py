@@ -16,6 +16,7 @@ from edge.outputs.clip_folder import ClipFolder
 from edge.outputs.clip_settings import ClipSettings, is_speech
 from edge.outputs.clips import EVENTS_WAITING, WAITING, Clips, HeardBy, ring_s
 from edge.outputs.line_file import SinkError
+from edge.outputs.worker import Worker
 from edge.types import AudioBlock, Event, FrameRow
 
 RATE_HZ = 24000
@@ -253,9 +254,20 @@ def test_a_folder_that_is_removed_is_made_again(tmp_path, plane_wave):
 
 
 def test_a_hanging_disk_holds_up_nobody(tmp_path, plane_wave, monkeypatch, caplog):
-    released = threading.Event()
-    monkeypatch.setattr(clip_folder, "write_atomically", lambda *args, **options: released.wait(60))
+    hanging, released = threading.Event(), threading.Event()
+
+    def hang(*args, **options):
+        hanging.set()
+        assert released.wait(60)
+
+    class StartedWorker(Worker):
+        def wake(self):  # the loop goes on once the disk hangs, however busy the machine is
+            super().wake()
+            assert hanging.wait(60)
+
+    monkeypatch.setattr(clip_folder, "write_atomically", hang)
     monkeypatch.setattr("edge.outputs.worker.END_S", 0.2)
+    monkeypatch.setattr(clips, "Worker", StartedWorker)
     sink = opened(tmp_path)
     count = WAITING + 3
     run(sink, foa(4 * count + 8, plane_wave), [event(2.0 + 4 * n, 3.0 + 4 * n) for n in range(count)])

@@ -1,6 +1,7 @@
 """The sink `history:`: what it stores, when, and what it does while the disk fails or holds nonsense."""
 
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -210,7 +211,7 @@ def test_a_path_that_cannot_exist_is_refused(tmp_path):
 def damage(path, first, count):
     with path.open("r+b") as file:
         file.seek(first)
-        file.write(os.urandom(count))
+        file.write(random.Random(first).randbytes(count))
 
 
 def filled(path, count=400):
@@ -249,6 +250,20 @@ def test_a_database_that_is_damaged_while_it_is_used_is_set_aside(tmp_path, capl
     assert numbers(path) == [1000] and any("is damaged" in line for line in said(caplog))
 
 
+def test_damaged_text_that_a_message_quotes_is_damage(tmp_path, caplog):
+    """Python fails to decode SQLite's message: it raises a UnicodeDecodeError."""
+    path = tmp_path / "h.db"
+    filled(path)
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"\x9aREATE TABLE"))
+    with pytest.raises(ValueError, match=r"h\.db: not readable as a history: "):
+        numbers(path)
+    sink = opened(path)
+    sink.emit(bell(1000))
+    store(sink)
+    sink.close()
+    assert numbers(path) == [1000] and any("is damaged" in line for line in said(caplog))
+
+
 def test_a_database_that_was_removed_is_begun_anew(tmp_path, caplog):
     path = tmp_path / "h.db"
     sink = opened(path)
@@ -280,20 +295,23 @@ def test_old_events_are_deleted(tmp_path):
 
 def test_a_hanging_disk_holds_up_nobody(tmp_path, monkeypatch, caplog):
     """`emit` returns, and `close` gives up after its time."""
-    released = threading.Event()
+    hanging, released = threading.Event(), threading.Event()
 
     class Hanging(Refusing):
         def execute(self, sql, *values):
             if sql == "COMMIT":
+                hanging.set()
                 assert released.wait(60)
             return self._connection.execute(sql, *values)
 
     monkeypatch.setattr(history_module, "open_store", Hanging)
     monkeypatch.setattr("edge.outputs.worker.END_S", 0.2)
     sink = opened(tmp_path / "h.db", working=True, sync_s=0.0)
-    for number in range(3 * MAX_IN_MEMORY):
+    sink.emit(bell(0))
+    assert hanging.wait(60)
+    for number in range(1, 2 * MAX_IN_MEMORY + 1):
         sink.emit(bell(number))
-    assert sink.dropped >= MAX_IN_MEMORY and len(sink._rows) == MAX_IN_MEMORY  # the others hang
+    assert sink.dropped == MAX_IN_MEMORY and len(sink._rows) == MAX_IN_MEMORY
     sink.close()
     released.set()
     assert said(caplog)[-1] == "sink history: the disk does not answer; the last events may be lost"

@@ -84,3 +84,10 @@ def test_any_class_names_get_distinct_topics_and_ids(names):
     assert len(set(slugs.values())) == len(names)
     assert all(re.fullmatch(r"[a-z0-9_]+", slug) for slug in slugs.values())
     assert len(announced(names)["components"]) == 2 * len(names) + len(HEALTH) + 1
+
+
+def test_a_sensor_of_the_sound_level_where_it_is_measured():
+    found = discovery("pi", Topics("seld/pi"), CLASSES, "coloc-edge", "foa", 180, level=True)["components"]["level"]
+    assert (found["device_class"], found["unit_of_measurement"]) == ("sound_pressure", "dB")
+    assert (found["state_topic"], found["expire_after"]) == ("seld/pi/level", 180)
+    assert "level" not in announced()["components"]

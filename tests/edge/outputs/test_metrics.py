@@ -65,6 +65,7 @@ EVERYTHING = {
     **quantiles("stage_duration_seconds", 0.00125, 0.0015, 0.00175, 0.002, stage="nets"),
     ("temperature_celsius",): 51.5,
     ("resident_memory_bytes",): 138250000,
+    ("sound_level_db",): -31.5,
     ("late_steps_total",): 2,
     ("max_lateness_seconds",): 0.15,
     ("quality_changes_total",): 1,

@@ -49,6 +49,7 @@ class Visit:
         try:
             return self.page.evaluate(condition, *args)
         except playwright.Error as error:
-            if "Execution context was destroyed" not in str(error):  # the page is being loaded anew
+            # The page is being loaded anew: it is going, or is not there as a whole.
+            if not any(words in str(error) for words in ("Execution context was destroyed", "properties of null")):
                 raise
             return False

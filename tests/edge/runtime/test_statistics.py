@@ -22,7 +22,7 @@ def monitored(governed):
         spent_ms = clock.end(answered=True)
         if governor:
             governor.step(spent_ms)
-    monitor = RunMonitor(SimpleNamespace(clock=clock, governor=governor, answers=2, lost_samples=480))
+    monitor = RunMonitor(SimpleNamespace(clock=clock, governor=governor, answers=2, lost_samples=480, sound_level=None))
     monitor.sinks |= {
         "mqtt:": SimpleNamespace(dropped=1, alive=False),
         "jsonl:-": SimpleNamespace(dropped=0, alive=True),

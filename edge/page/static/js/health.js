@@ -10,6 +10,7 @@ export function drawHealth(health) {
     ["Quality", health.level, health.level === health.best_level ? "full" : "reduced"],
     ["Steps too late", health.late_steps, "since the start"],
     ["Samples lost", health.lost_samples, "since the start"],
+    ["Sound level", health.sound_level_db?.toFixed(0), "dB, A-weighted"],
     ["Processor", health.temperature_c && `${Math.round(health.temperature_c)} °C`, "temperature"],
     ["Memory", health.rss_mb && `${Math.round(health.rss_mb)} MB`, "of the loop"],
   ].filter(([, value]) => value !== null && value !== undefined);

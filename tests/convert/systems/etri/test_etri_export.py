@@ -159,7 +159,7 @@ assert main(["evaluate", "--model", out, "--run", run, "--scenes", scenes]) == 0
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long  # two processes; test_tensorflow_prints_nothing is about most of the lines
 def test_export_and_evaluate_print_no_log_lines_of_tensorflow(
     folder: Path, scenes_folder: Path, tmp_path: Path
 ) -> None:

@@ -173,7 +173,10 @@ def test_a_deployed_net_with_folded_norms_is_the_trained_one(stage: str, sizes: 
     assert not any(isinstance(layer, kinds) for layer in deployed.layers)
 
 
-@pytest.mark.parametrize(("stage", "sizes"), KINDS)
+@pytest.mark.parametrize(
+    ("stage", "sizes"),
+    [*(pytest.param(*kind, marks=pytest.mark.long) for kind in KINDS[:3]), KINDS[3]],  # test_etri_export converts three
+)
 def test_an_int8_net_has_no_float_tensor(stage: str, sizes: EtriSizes, unsettle: Unsettle) -> None:
     trained, deployed = build(stage, sizes), build(stage, sizes, deployed=True)
     unsettle(trained, 0)

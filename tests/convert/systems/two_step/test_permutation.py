@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from convert.systems.two_step.permutation import ACCDOA_TRACKS, adpit, adpit_target, pit_bce, pit_mse
+from convert.systems.two_step.batches import ACCDOA_TRACKS, adpit_target
+from convert.systems.two_step.permutation import adpit, pit_bce, pit_mse
 from edge.geometry import unit_vector
 
 BATCH, LABELS, CLASSES = 3, 5, 4

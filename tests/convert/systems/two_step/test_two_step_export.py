@@ -110,7 +110,7 @@ def test_the_fusion_net_learns_from_windows_of_the_devices_loop(run: Run) -> Non
     assert active.any() and not active.all()
 
 
-@pytest.mark.parametrize("array", ["foa", "em32_tetra"])
+@pytest.mark.parametrize("array", ["foa", pytest.param("em32_tetra", marks=pytest.mark.long)])
 def test_windows_hold_what_the_devices_loop_gives_the_fusion_net(run: Run, array: str) -> None:
     profile, models = load_array(array), run.keras_nets()
     noise = np.random.default_rng(0).normal(0.0, 0.1, (60_000, 4)).astype(np.float32)
