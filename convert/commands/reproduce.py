@@ -89,7 +89,7 @@ def _reproduce(args: argparse.Namespace, command: Command) -> int:
         for model in models:
             if not plan.is_trained(model):
                 print(f"{model.name}: {model.note}", flush=True)
-                print(command([*plan.train_words(model), "--plan"]), end="", flush=True)
+                print(command([*plan.train_words(model), *plan.options, "--plan"]), end="", flush=True)
         if args.plan:
             return 0
     for model in models:

@@ -27,6 +27,7 @@ Command = Callable[[Sequence[str]], str]
 """Arguments of `seld-convert` -> what it prints on stdout. It raises ValueError if the command fails."""
 
 KERAS, INT8 = "keras", "int8"
+COMMAND = "command.txt"  # in a run: what trained it
 SHARED = ("cache", "dev_cache")  # folders of a run that depend on its data alone
 
 
@@ -38,7 +39,7 @@ class Plan:
     folders: Mapping[str, Path]  # of the corpora, by name
     out: Path
     changes: tuple[str, ...] = ()  # other values in all recipes, as `train --set` takes them
-    options: tuple[str, ...] = ()  # further options of `train`
+    options: tuple[str, ...] = ()  # further options of `train`, which change no result
     export: bool = False  # whether models are exported to int8 and scored once more
 
     def run_folder(self, model: Model) -> Path:
@@ -68,7 +69,6 @@ class Plan:
             *(word for stage in model.stages for word in ("--stage", stage)),
             *(word for each in changes.values() for word in ("--set", each)),
             *("--out", str(self.run_folder(model))),
-            *self.options,
         ]
 
     def export_words(self, model: Model) -> list[str]:
@@ -95,12 +95,18 @@ class Plan:
 
 
 def train_model(plan: Plan, model: Model, command: Command) -> None:
-    """Train a model, unless that is done."""
+    """Train a model, unless that is done. Raises ValueError if another training began in its folder."""
+    words = shown(plan.train_words(model))
+    path = plan.run_folder(model) / COMMAND
+    if path.is_file() and path.read_text(encoding="utf-8") != words:
+        raise ValueError(f"{path}: got another training, wanted {words}, or another --out")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, words)
     if plan.is_trained(model):
         return
     if model.begins:
         take_over(plan, model)
-    command(plan.train_words(model))
+    command([*plan.train_words(model), *plan.options])
 
 
 def take_over(plan: Plan, model: Model) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from convert.data.corpora import CORPORA
 from convert.reproduction.paper import Column, Paper, Row, Table, papers, read_paper
 from convert.reproduction.report import table_text
-from convert.reproduction.steps import Plan, figures, take_over
+from convert.reproduction.steps import Plan, figures, take_over, train_model
 from convert.systems import find_system
 from convert.training.recipes import changed, find_recipe, parse_changes
 
@@ -72,6 +73,25 @@ def test_a_model_takes_over_features_and_nets(tmp_path: Path) -> None:
         take_over(two_step, two_step.paper.model(name))
         assert {path.name.partition(".")[0] for path in (tmp_path / name).glob("*.h5")} == taken
         assert (tmp_path / name / "cache").resolve() == (tmp_path / "step-1" / "cache").resolve()
+
+
+def test_a_folder_holds_one_training(tmp_path: Path) -> None:
+    coloc = plan("coloc", tmp_path, options=("--jobs", "2"))
+    model, ran = coloc.paper.model("development"), list[list[str]]()
+
+    def command(words: Sequence[str]) -> str:
+        ran.append(list(words))
+        return ""
+
+    for jobs in ("2", "3"):  # which change nothing
+        train_model(replace(coloc, options=("--jobs", jobs)), model, command)
+    assert [words[-1] for words in ran] == ["2", "3"]
+    for stage in ("localizer", "classifier"):
+        (tmp_path / "development" / f"{stage}.weights.h5").touch()
+    train_model(coloc, model, command)
+    assert len(ran) == 2  # it is trained
+    with pytest.raises(ValueError, match=r"command\.txt: got another training, wanted seld-convert train .*steps=7"):
+        train_model(replace(coloc, changes=("training.steps=7",)), model, command)
 
 
 def test_figures_have_the_units_of_the_table() -> None:
