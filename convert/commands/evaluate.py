@@ -32,7 +32,12 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
     """Add the `evaluate` command and its options to a command line."""
     parser = subparsers.add_parser("evaluate", help="score a bundle on labelled scenes, through the device's loop")
     parser.add_argument("--model", default="coloc-edge", metavar="NAME|DIR", help="the bundle (default: %(default)s)")
-    parser.add_argument("--scenes", required=True, metavar=SCENES, help="a folder of labelled scenes, or a corpus")
+    parser.add_argument(
+        "--scenes",
+        required=True,
+        metavar=SCENES,
+        help="a folder of labelled scenes, or a corpus (in both formats at once with `both`)",
+    )
     parser.add_argument(
         "--run",
         type=Path,
@@ -122,6 +127,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     recordings = scene_recordings(args.scenes, class_names)
     wavs, truth = [recording.wav for recording in recordings], recording_labels(recordings, class_names)
     microphones = {recording.wav.stem: recording.microphones for recording in recordings if recording.microphones}
+    if microphones and (args.tables or args.plots is not None):
+        raise ValueError("--tables: got both formats of a corpus, wanted foa or mic")
     array = scene_array(args.scenes, bundle, args.array)
     scored_truth = heard_truth(truth, array)
     flat = ", azimuth only: the array is flat" if array.planar else ""
