@@ -79,8 +79,8 @@ def test_etri(tmp_path: Path) -> None:
 
 
 def test_two_step(tmp_path: Path) -> None:
-    text = reproduced("two-step", tmp_path, "--table", "1")
-    check_rows(text, "two-step", (1,))
+    text = reproduced("two-step", tmp_path, "--table", "2")
+    check_rows(text, "two-step", (2,))
     assert not (tmp_path / "sed-fusion").exists()  # step 1 alone is scored
 
 

@@ -213,6 +213,9 @@ SINCE = {
     "volume": (1.0, 1.0),
     "fixed_pairs": False,
     "random_look_ahead": True,
+    "doa_frequency_convs": True,
+    "doa_attention": True,
+    "doa_partial_convs": True,
 }
 """What cards do not know yet: the values that change nothing."""
 
