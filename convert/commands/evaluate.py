@@ -86,6 +86,11 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
         help="print scores by room, noise, distance, elevation and more too, or by the source of the clips",
     )
     parser.add_argument(
+        "--latency",
+        action="store_true",
+        help="print how late an impulse is answered, and how long after their onsets events are told, too",
+    )
+    parser.add_argument(
         "--separate",
         action="store_true",
         help="print localization without classes (ACC, MDR, FAR, MAE) and detection without directions (F) too: the "
@@ -110,6 +115,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         return _evaluate_step_1(args)
     from convert.data.folders import parse_word
     from convert.evaluation.breakdown import break_down, scene_values
+    from convert.evaluation.latency import begin_delays, impulse_delay
     from convert.evaluation.paper_tables import paper_tables
     from convert.evaluation.predictions import predict, undecoded
     from convert.evaluation.scenes import heard_truth, recording_labels, scene_array, scene_recordings
@@ -135,6 +141,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     word = parse_word(args.scenes)
     of_scene = scene_values(word.path) if args.breakdown == "conditions" and word.corpus is None else {}
     sources = read_event_sources(word.path) if args.breakdown == "source" else {}
+    impulse = impulse_delay(bundle) if args.latency else None
     results: dict[str, Any] = {}
     lines: dict[str, SeldScores] = {}
     for rung, nets in rungs:
@@ -166,6 +173,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
             source_rows = score_sources(scored_truth, rows, sources, class_names)
             result["sources"] = [asdict(row) for row in source_rows]
             output.append(source_table(source_rows))
+        if impulse is not None:
+            begins = {name: prediction.begins for name, prediction in predictions.items()}
+            delays = begin_delays(scored_truth, begins, class_names)
+            result["latency"] = {"impulse": asdict(impulse), "begins": asdict(delays)}
+            output += [impulse, delays]
         if args.separate:
             separate = score_separately(scored_truth, rows)
             result["separate"] = asdict(separate)

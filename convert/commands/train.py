@@ -139,8 +139,9 @@ def run_train(args: argparse.Namespace) -> int:
     schedules = {stage: in_steps(recipe.training_of(stage), lengths, recipe.sizes.labels) for stage in stages}
     write_run(args.out, RunFile(recipe.name, read_sources(data), schedules, changes, read_arrays(data)))
     keep_recipe(args.out, args.model)
-    if warm_start.start is not None:
-        cache = replace(adopt_statistics(args.out / "cache", warm_start.start), recordings=cache.recordings)
+    statistics = _start_of_statistics(warm_start, recipe)
+    if statistics is not None:
+        cache = replace(adopt_statistics(args.out / "cache", statistics), recordings=cache.recordings)
     if dev is not None:
         dev = replace(dev, mean=cache.mean, deviation=cache.deviation)
     accelerated = _set_precision(args.precision or recipe.training.precision)
@@ -210,6 +211,16 @@ def _warm_start(args: argparse.Namespace, system: TrainableSystem, stages: Seque
         pretrained=args.pretrained,
         teacher=None if args.teacher is None else find_start(args.teacher),
     )
+
+
+def _start_of_statistics(warm_start: WarmStart, recipe: Recipe) -> Path | None:
+    """The weights whose statistics of features are kept; those of a teacher only if it has the same features."""
+    from convert.training.weights import start_recipe
+
+    start, teacher = warm_start.start, warm_start.teacher
+    if start is None and teacher is not None and start_recipe(teacher).features == recipe.features:
+        return teacher
+    return start
 
 
 def _feature_caches(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,15 @@ from edge.nets.net import Net
 from edge.runtime.pipeline import build_decoder, build_pipeline, build_system
 from edge.scoring.annotations import Label, label_of
 from edge.systems import System
-from edge.types import AudioBlock, FloatArray, FrameRow, Item, Spectra, TrackFrames
+from edge.types import AudioBlock, Event, EventUpdate, FloatArray, FrameRow, Item, Spectra, TrackFrames
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The begin of an event, as the device told it."""
+
+    told_s: float  # seconds of the scene that were heard by then
+    event: Event  # as it was known
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,7 @@ class Prediction:
     rows: list[Label]  # decoded; all elevations are 0 for a flat array, as on the device
     direction: FloatArray  # (labels, slots, 3), as the system returned it
     activity: FloatArray  # (labels, slots, classes)
+    begins: list[Begin] = field(default_factory=list)
 
 
 class _TrackTap:
@@ -104,18 +113,27 @@ def predict(
     predictions = {}
     for path in tqdm(wavs, desc=description, unit="scene", disable=None):
         pipeline.reset()
+        items: list[Item] = []
+        begins: list[Begin] = []
+        heard_s = 0.0
         with ExitStack() as stack:
-            source = stack.enter_context(open_source(str(path), profile.channels, rate_hz))
-            blocks: Iterable[AudioBlock] = source
+            blocks: Iterable[AudioBlock] = stack.enter_context(open_source(str(path), profile.channels, rate_hz))
             if microphones:
                 capsules = open_source(str(microphones[path.stem]), profile.channels, rate_hz)
-                blocks = joined(source, stack.enter_context(capsules))
-            items = [item for block in blocks for item in pipeline.push(block)]
-            items += list(pipeline.finish())
+                blocks = joined(blocks, stack.enter_context(capsules))
+            for block in blocks:
+                heard_s = (block.start + len(block.samples)) / rate_hz
+                told = list(pipeline.push(block))
+                items += told
+                begins += _begins(told, heard_s)
+        told = list(pipeline.finish())
+        items += told
+        begins += _begins(told, heard_s)
         predictions[path.stem] = Prediction(
             rows=_labels(items),
             direction=np.concatenate([tracks.direction for tracks in tap.tracks]),
             activity=np.concatenate([tracks.activity for tracks in tap.tracks]),
+            begins=begins,
         )
     return predictions
 
@@ -167,6 +185,10 @@ def undecoded(prediction: Prediction, planar: bool = False) -> Prediction:
         for frame, slot in zip(*np.nonzero(found), strict=True)
     ]
     return replace(prediction, rows=rows)
+
+
+def _begins(items: Iterable[Item], heard_s: float) -> list[Begin]:
+    return [Begin(heard_s, item.event) for item in items if isinstance(item, EventUpdate) and item.phase == "begin"]
 
 
 def _labels(items: Iterable[Item]) -> list[Label]:
