@@ -7,8 +7,8 @@ is free for the next one, and `KERAS_BACKEND=jax` trains while TensorFlow scores
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TABLES_FILE = "tables.md"
 QUICK_DATA = "data"  # in --out
+_CHILD = "from convert.commands.reproduce import answer_here; answer_here()"
 
 
 def add_reproduce_parser(subparsers: Subparsers) -> None:
@@ -160,20 +161,25 @@ def _command(words: Sequence[str]) -> str:
     from convert.reproduction.steps import shown
 
     print(shown(words), file=sys.stderr, flush=True)
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_answer, args=(list(words), sender))
-    process.start()
-    sender.close()
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", _CHILD, *words], stdout=subprocess.PIPE, text=True, check=False
+    )
+    if process.returncode:
+        reason = process.stdout.strip() or f"its process ended with {process.returncode}"
+        raise ValueError(f"{shown(words[:1])} failed: {reason}")
+    return process.stdout
+
+
+def answer_here() -> None:
+    """In the process of a command: run it. An error is printed on stdout in the place of what the command prints."""
+    output = StringIO()
     try:
-        output, error = receiver.recv()
-    except EOFError:
-        output, error = "", "its process ended"
-    finally:
-        process.join()
-    if error:
-        raise ValueError(f"{shown(words[:1])} failed: {error}")
-    return str(output)
+        with redirect_stdout(output):
+            run_here(sys.argv[1:])
+    except (ValueError, OSError) as error:
+        print(" ".join(str(error).split()))
+        sys.exit(2)
+    print(output.getvalue(), end="")
 
 
 @contextmanager
@@ -196,17 +202,6 @@ def _command_here(words: Sequence[str]) -> str:
     with redirect_stdout(StringIO()) as output:
         run_here(words)
     return output.getvalue()
-
-
-def _answer(words: list[str], sender: multiprocessing.connection.Connection) -> None:
-    """Run a command here and send what it prints, and its error."""
-    output, error = StringIO(), ""
-    try:
-        with redirect_stdout(output):
-            run_here(words)
-    except (ValueError, OSError) as problem:
-        error = " ".join(str(problem).split())
-    sender.send((output.getvalue(), error))
 
 
 def run_here(words: Sequence[str]) -> None:

@@ -117,11 +117,10 @@ def predict(
         begins: list[Begin] = []
         heard_s = 0.0
         with ExitStack() as stack:
-            source = stack.enter_context(open_source(str(path), profile.channels, rate_hz))
-            blocks: Iterable[AudioBlock] = source
+            blocks: Iterable[AudioBlock] = stack.enter_context(open_source(str(path), profile.channels, rate_hz))
             if microphones:
                 capsules = open_source(str(microphones[path.stem]), profile.channels, rate_hz)
-                blocks = joined(source, stack.enter_context(capsules))
+                blocks = joined(blocks, stack.enter_context(capsules))
             for block in blocks:
                 heard_s = (block.start + len(block.samples)) / rate_hz
                 told = list(pipeline.push(block))

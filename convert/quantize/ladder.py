@@ -96,7 +96,7 @@ def check_net(
             right.append(got[output])
     worst = float(np.min([snr_db(np.stack(left), np.stack(right)) for left, right in pairs.values()]))  # keeps a NaN
     floats = sum(count for kind, count in candidate.tensor_types().items() if kind.startswith("float"))
-    allowed = candidate.float_tensors_of(float_ops) if precision == "int8" else (0, ())
+    allowed = candidate.float_tensors_of(float_ops) if float_ops and precision == "int8" else (0, ())
     return NetCheck(name, precision, worst, floats, *allowed)
 
 

@@ -87,6 +87,29 @@ def test_two_step(tmp_path: Path) -> None:
     assert not (tmp_path / "sed-fusion").exists()  # step 1 alone is scored
 
 
+def test_a_step_that_fails_in_its_process_is_told() -> None:
+    with pytest.raises(ValueError, match=r"^seld-convert evaluate failed: --keras-only: got no --run, wanted the run"):
+        reproduce._command(["evaluate", "--scenes", "nowhere", "--keras-only"])
+
+
+BAD_INPUT = {
+    "coloc": "got no --data, wanted the folders of dcase2022_synth, starss22, or --quick",
+    "coloc --data nowhere": "data: got no folder of starss22, wanted starss22=DIR, or a folder starss22 in --data",
+    "seldnet --quick": "paper: got 'seldnet', wanted one of coloc, etri, two-step",
+    "etri --quick --table 4": "table: got 4, wanted one of 1, 2",
+}
+
+
+@pytest.mark.parametrize("options", BAD_INPUT)
+def test_bad_input_is_one_line_and_exit_code_2(
+    options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reproduce", *options.split(), "--out", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert err == f"seld-convert: {BAD_INPUT[options]}\n"
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("paper", ["coloc", "etri", "two-step"])
 def test_all_tables(paper: str, tmp_path: Path) -> None:
