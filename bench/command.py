@@ -33,6 +33,14 @@ def add_bench_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--soak", type=float, metavar="HOURS", help="also run hours of audio at full speed, to find leaks and drift"
     )
+    parser.add_argument(
+        "--page",
+        type=int,
+        nargs="?",
+        const=20,
+        metavar="N",
+        help="also measure what 1 and N open pages cost, and the memory of a run with everything on (N: 20)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the report; needs matplotlib")
     parser.set_defaults(run=run_bench)
@@ -46,11 +54,13 @@ def run_bench(args: argparse.Namespace) -> int:
         OSError: the plot cannot be written.
     """
     from bench.pace import run_paced
+    from bench.page import measure_pages
     from bench.peers import time_peers
     from bench.plot import check_matplotlib, write_plot
-    from bench.report import BenchSettings, bench, lines, pace_json, soak_json
+    from bench.report import BenchSettings, bench, lines, pace_json, page_json, soak_json
     from bench.soak import soak
     from edge.nets.bundle import load_bundle
+    from edge.page.settings import MOST_PAGES
     from edge.run_settings import DEFAULT_MODEL
 
     if args.float_model is not None and not args.peers:
@@ -61,6 +71,8 @@ def run_bench(args: argparse.Namespace) -> int:
             raise ValueError(f"got {option} {value:g}, wanted at least {least:g}")
         if value is not None and name in ("busy", "step_ms") and args.realtime is None:
             raise ValueError(f"got {option}, wanted --realtime with it")
+    if args.page is not None and not 1 <= args.page <= MOST_PAGES:
+        raise ValueError(f"got --page {args.page}, wanted 1 to {MOST_PAGES}")
     if args.plot is not None:
         check_matplotlib()
     settings = BenchSettings(args.model or DEFAULT_MODEL, args.threads, args.seconds)
@@ -78,6 +90,9 @@ def run_bench(args: argparse.Namespace) -> int:
     if args.soak is not None:
         _say("soak")
         report["soak"] = soak_json(soak(bundle, args.threads, args.soak))
+    if args.page is not None:
+        _say("pages")
+        report["page"] = page_json(measure_pages(settings.model, args.threads, args.seconds, args.page))
     print(json.dumps(report) if args.json else "\n".join([*lines(report), *(peers.lines() if args.peers else [])]))
     if args.plot is not None:
         write_plot(args.plot, report)

@@ -1,35 +1,35 @@
-"""The page in the browser -> what it costs the loop: `python -m bench.page [--seconds N] [--pages N ...] [--json]`.
+"""The page in the browser -> what it costs the loop, and the memory of a run with everything on.
 
 The demo scene runs at the pace of a microphone, in turns with no page, one page and many, which a process of its own
-holds open and reads. `page` is what the thread of the loop spends for pages in a step; the server is another
+holds open and reads. `page_ms` is what the thread of the loop spends for pages in a step; the server is another
 process.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from bench.everything import MOST_MB, ProcessMemory, everything_memory
 from bench.steps import demo_sound, looped_blocks
 from edge.arrays.profile import load_array
 from edge.nets.bundle import Bundle, load_bundle
 from edge.page.page import Page, open_page
 from edge.page.settings import MOST_PAGES, PageSettings
-from edge.run_settings import DEFAULT_MODEL
-from edge.runtime.machine import rss_mb
 from edge.runtime.pipeline import Pipeline, build_pipeline, build_system
 from edge.types import AudioBlock
+
+MOST_SHARE = 0.1
+"""What an open page may cost, as a share of a step."""
 
 TURNS = 3
 SETTLING_STEPS = 50
@@ -51,20 +51,30 @@ class PageCost:
 class PageCosts:
     """The result."""
 
-    costs: tuple[PageCost, ...]
-    loop_rss_mb: float
-    server_rss_mb: float
+    costs: tuple[PageCost, ...]  # without a page, with one, and with many
+    share_per_page: float  # what the first page adds to a step, as a share of the step without it
+    memory: tuple[ProcessMemory, ...]  # with everything on, and as many pages
 
 
-def measure_pages(bundle: Bundle, threads: int, seconds: float, counts: Sequence[int]) -> PageCosts:
-    """Run the loop in real time with different numbers of open pages.
+def measure_pages(model: str, threads: int, seconds: float, most: int) -> PageCosts:
+    """Measure what open pages cost, and the memory of a run with everything on.
 
     Args:
-        bundle: the model.
+        model: name or folder of the bundle.
         threads: of the interpreter.
-        seconds: of audio for each number.
-        counts: numbers of pages.
+        seconds: of audio for each number of pages.
+        most: largest number of pages.
+
+    Raises:
+        ValueError: the page needs a package that is missing, or a run with everything on fails.
     """
+    costs = _page_costs(load_bundle(model), threads, seconds, sorted({0, 1, most}))
+    share = (costs[1].page_ms - costs[0].page_ms) / costs[0].step_ms
+    return PageCosts(costs, share, everything_memory(model, threads, most, seconds))
+
+
+def _page_costs(bundle: Bundle, threads: int, seconds: float, counts: Sequence[int]) -> tuple[PageCost, ...]:
+    """Run the loop in real time with different numbers of open pages."""
     stft, array = bundle.manifest.stft, load_array("foa")
     pipeline = build_pipeline(bundle, array, build_system(bundle, threads, array=array))
     sound = looped_blocks(demo_sound(bundle), stft.label_samples)
@@ -76,8 +86,7 @@ def measure_pages(bundle: Bundle, threads: int, seconds: float, counts: Sequence
         _run(pipeline, watched, sound, SETTLING_STEPS, 0.0)
         for _, count in itertools.product(range(TURNS), counts):
             turns[count].append(_turn(pipeline, watched, count, sound, steps, stft.label_s))
-        server_mb = _rss_mb(page.server.pid)
-    return PageCosts(tuple(map(_median, turns.values())), rss_mb() or 0.0, server_mb)
+    return tuple(map(_median, turns.values()))
 
 
 def _turn(
@@ -158,41 +167,19 @@ def _processor_ms(pid: int) -> float:
     return 1e3 * (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _rss_mb(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def lines(costs: PageCosts) -> Iterator[str]:
-    """Format the costs as a table."""
-    yield f"{'ms per step of 100 ms':<22}{'step':>9}{'page':>10}{'server':>9}{'messages':>10}"
-    for each in costs.costs:
+def lines(costs: Mapping[str, Any]) -> Iterator[str]:
+    """Format `PageCosts` as JSON has them as lines of text."""
+    yield f"{'ms per step of 100 ms':<26}{'step':>9}{'page':>10}{'server':>9}{'messages':>10}"
+    for each in costs["costs"]:
         yield (
-            f"{f'{each.pages} pages open':<22}{each.step_ms:9.3f}{each.page_ms:10.4f}"
-            f"{each.server_ms:9.3f}{each.messages_per_page:10.3f}"
+            f"{str(each['pages']) + ' pages open':<26}{each['step_ms']:9.3f}{each['page_ms']:10.4f}"
+            f"{each['server_ms']:9.3f}{each['messages_per_page']:10.3f}"
         )
-    dropped = sum(each.dropped for each in costs.costs)
-    yield f"memory: loop {costs.loop_rss_mb:.0f} MB, server {costs.server_rss_mb:.0f} MB; {dropped} messages dropped"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bench.page", description=__doc__)
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of audio for each number (default: %(default)s)")
-    parser.add_argument("--pages", type=int, nargs="+", default=[0, 1, 20], help="numbers of pages (default: 0 1 20)")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args(argv)
-    try:
-        if not 1.0 <= args.seconds <= 1e5 or not all(0 <= count <= MOST_PAGES for count in args.pages):
-            raise ValueError(f"got seconds {args.seconds:g}, pages {args.pages}, wanted 1 or more, 0 to {MOST_PAGES}")
-        costs = measure_pages(load_bundle(args.model), 1, args.seconds, args.pages)
-    except ValueError as error:
-        print(f"bench.page: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(asdict(costs)) if args.json else "\n".join(lines(costs)))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    dropped = sum(each["dropped"] for each in costs["costs"])
+    yield (
+        f"one open page costs {100 * costs['share_per_page']:.1f} % of a step (bound: {100 * MOST_SHARE:.0f} %), "
+        f"{dropped} messages dropped"
+    )
+    memory = ", ".join(f"{each['name']} {each['rss_mb']:.0f} MB" for each in costs["memory"])
+    resident, shared = (sum(each[key] for each in costs["memory"]) for key in ("rss_mb", "pss_mb"))
+    yield f"with everything on: {memory}, together {resident:.0f} MB (bound: {MOST_MB:.0f}), PSS {shared:.0f} MB"

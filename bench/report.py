@@ -13,6 +13,8 @@ from bench.boards import STEP_BUDGET_MS, board_times, read_references, result_of
 from bench.fresh import start_up
 from bench.machine import machine_record, throttling
 from bench.pace import Pace
+from bench.page import PageCosts
+from bench.page import lines as page_lines
 from bench.soak import Soak
 from bench.steps import StepTimes, TimedLoop, demo_sound, naive_window_loop, quiet_sound, take_turns
 from bench.timing import as_json, measure, timing
@@ -115,6 +117,11 @@ def soak_json(soak: Soak) -> dict[str, Any]:
     return _rounded(asdict(soak))
 
 
+def page_json(costs: PageCosts) -> dict[str, Any]:
+    """Return what pages cost as a table for a report."""
+    return _rounded(asdict(costs))
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _rounded(each) for name, each in value.items()}
@@ -184,6 +191,8 @@ def _more_lines(report: dict[str, Any]) -> Iterator[str]:
             f"step p50 {soak['p50_ms']:.2f} ms ({soak['p50_ms_per_hour']:+.4f} per h), "
             f"p99 {soak['p99_ms']:.2f} ms ({soak['p99_ms_per_hour']:+.4f} per h)"
         )
+    if (costs := report.get("page")) is not None:
+        yield from page_lines(costs)
 
 
 def _row(name: str, times: dict[str, float]) -> str:

@@ -18,13 +18,16 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # target, answer -> loss
 
 @dataclass(frozen=True, slots=True)
 class ColocLosses:
-    """What the localizer of CoLoC is trained with. Raises ValueError for a power that is not between 0 and 1."""
+    """What the localizer of CoLoC is trained with. Raises ValueError for values that do not go together."""
 
     pair_power: float = 0.0  # see `set_localizer_loss`
+    fixed_pairs: bool = False  # divide by N(N+1)/2, as the paper prints it, not by the weights of pairs that occur
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.pair_power <= 1.0:
             raise ValueError(f"got pair_power {self.pair_power}, wanted 0 to 1")
+        if self.fixed_pairs and self.pair_power:
+            raise ValueError(f"got pair_power {self.pair_power} with fixed_pairs, wanted 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +67,19 @@ _ETRI_CHOICES = {
 }
 
 
-def set_localizer_loss(slots: int, pair_power: float = 0.0) -> Loss:
+def set_localizer_loss(slots: int, pair_power: float = 0.0, fixed_pairs: bool = False) -> Loss:
     """CoLoC's localizer loss (section 3.1): L1.5 distance to the nearest event that is not in the condition.
 
     Frames with k < r do not count: at inference the net's answer is not read there. Frames are averaged within each
-    pair (k, r), then over the pairs, as in the paper.
+    pair (k, r), then over the pairs that occur in the batch. The paper prints the factor 2 / (N (N + 1)) instead, the
+    same for all batches; its k counts from 0, so frames with nothing left to name (k = r here) come on top of these
+    N (N + 1) / 2 pairs.
 
     Args:
         slots: Slots of the stacked-tracks.
         pair_power: Above 0, a pair is weighted by its share of the frames to this power; 1 gives the plain mean over
             frames.
+        fixed_pairs: Divide by N (N + 1) / 2, as printed, whichever pairs occur.
 
     Returns:
         The loss. Its target (batch, labels, slots + 1, 4) holds x, y, z, "may be named" for every slot, and in its last
@@ -95,7 +101,7 @@ def set_localizer_loss(slots: int, pair_power: float = 0.0) -> Loss:
                 weight = ops.where(frames > 0, ops.power(share + EPSILON, pair_power), 0.0)
                 total += weight * ops.sum(member * per_frame) / ops.maximum(frames, 1.0)
                 weight_sum += weight
-        return total / weight_sum
+        return total / (slots * (slots + 1) / 2) if fixed_pairs else total / weight_sum
 
     return loss
 

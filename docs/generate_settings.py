@@ -38,6 +38,7 @@ COMMAND = "python -m docs.generate_settings"
 
 # Values that the example shows for keys that are not set by default.
 SAMPLE_VALUES: dict[str, object] = {
+    "model": DEFAULT_MODEL,
     "source": "mic",
     "stats": "/tmp/seld-edge-stats.json",
     "budget.governor": True,

@@ -48,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: words after the name of the program; None takes those of this process.
 
     Returns:
-        The exit code: that of the command; 2 after bad input, with one line on stderr; or 141, as of a command that
-        SIGPIPE ended, where the reader of stdout has gone, as `head` does.
+        The exit code: that of the command; 2 after bad input, with one line on stderr; 141, as of a command that
+        SIGPIPE ended, where the reader of stdout has gone, as `head` does; or 130 after Ctrl-C.
     """
     args = _parser().parse_args(argv)
     logging.basicConfig(
@@ -67,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _reader_gone()
         print(f"seld-edge: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # of a command that asks or waits; `run` takes the signal for its end
+        return 128 + signal.SIGINT
     return code
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from edge.arrays.profile import ArrayProfile
 from edge.audio.live_check import CHANNEL_FAULT_S
 from edge.audio.microphone import DEADLINE_S
 from edge.audio.sources import RawFormat
@@ -18,6 +19,7 @@ from edge.events.live_text import LiveSettings
 from edge.events.per_class import ClassSettings
 from edge.events.surroundings import MountSettings, SectorSettings
 from edge.events.unknown import UnknownSettings
+from edge.nets.fitting import bundle_for
 from edge.outputs.clip_settings import ClipSettings
 from edge.outputs.history_settings import HistorySettings
 from edge.outputs.line_file import LineFileSettings
@@ -52,7 +54,9 @@ class MicrophoneSettings:
 class RunSettings:
     """Everything that can be set for `seld-edge run`. Options of the command line take precedence."""
 
-    model: str = DEFAULT_MODEL  # name of a shipped bundle, or the folder of another one
+    # name of a shipped bundle, or the folder of another one; without it, a shipped one that was trained for the array,
+    # or else coloc-edge
+    model: str | None = None
     source: str | None = None  # what to listen to: mic, an audio file, - (raw PCM on stdin) or demo (the shipped scene)
     array: str = "foa"  # microphone array: the name of a shipped profile, or a .toml file
     # where events go: jsonl:-, jsonl:FILE, dcase:FILE, history:, mqtt:, lines:unix:PATH, lines:tcp:PORT, or null; and
@@ -96,6 +100,10 @@ class RunSettings:
         unknown = sorted(set(self.decode) - set(known))
         if unknown:
             raise ValueError(f"decode: got unknown key {unknown[0]!r}, wanted one of {', '.join(known)}")
+
+    def model_for(self, array: ArrayProfile) -> str:
+        """The model that is named, or else a shipped one that was trained for the array."""
+        return self.model or bundle_for(array, DEFAULT_MODEL)
 
 
 def read_settings(path: Path) -> RunSettings:

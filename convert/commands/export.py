@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convert.commands.options import SCENES
 from convert.commands.train import add_set_option
 from convert.tensorflow_import import import_tensorflow
 
@@ -28,7 +29,9 @@ def add_export_parser(subparsers: Subparsers) -> None:
     )
     add_set_option(parser)
     parser.add_argument(
-        "--scenes", type=Path, metavar="DIR", help="labelled scenes for the checks and scores; needed with --run"
+        "--scenes",
+        metavar=SCENES,
+        help="labelled scenes, or a corpus, for the checks and scores; needed with --run",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
     parser.add_argument(

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.commands.options import parse_integers
+from convert.commands.options import SCENES, parse_integers
 
 if TYPE_CHECKING:
     from convert.commands.options import Subparsers
@@ -35,7 +35,7 @@ def add_look_ahead_parser(subparsers: Subparsers) -> None:
         dest="run_folder",
         help="the run that the bundle was exported from",
     )
-    parser.add_argument("--scenes", type=Path, required=True, metavar="DIR", help="a folder of labelled scenes")
+    parser.add_argument("--scenes", required=True, metavar=SCENES, help="a folder of labelled scenes, or a corpus")
     parser.add_argument(
         "--labels", default="0,2,5,10", metavar="N,N", help="look-aheads in label frames (default: %(default)s)"
     )

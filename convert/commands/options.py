@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
+SCENES = "[CORPUS[:foa|mic][:SPLIT]=]DIR"  # as `convert.data.folders.FORM`, whose import is slow
+
 
 def parse_assignments(option: str, words: Sequence[str]) -> dict[str, Any]:
     """Turn `KEY=VALUE` arguments into a table.

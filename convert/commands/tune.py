@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from convert.commands.options import SCENES
 
 if TYPE_CHECKING:
     from convert.commands.options import Subparsers
@@ -28,7 +29,7 @@ def add_tune_parser(subparsers: Subparsers) -> None:
     """Add the `tune` command and its options to a command line."""
     parser = subparsers.add_parser("tune", help="find the decoder settings that score best on development scenes")
     parser.add_argument("--model", default="coloc-edge", metavar="NAME|DIR", help="the bundle (default: %(default)s)")
-    parser.add_argument("--scenes", type=Path, required=True, metavar="DIR", help="labelled development scenes")
+    parser.add_argument("--scenes", required=True, metavar=SCENES, help="labelled development scenes, or a corpus")
     parser.add_argument("--most", type=int, default=10, metavar="N", help="lines to print (default: %(default)s)")
     parser.set_defaults(run=run_tune)
 
@@ -39,6 +40,7 @@ def run_tune(args: argparse.Namespace) -> int:
     Raises:
         ValueError: scenes and bundle do not fit together.
     """
+    from convert.data.folders import VAL_SPLITS
     from convert.evaluation.predictions import decode_again, predict
     from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
     from edge.events.decoder import DecodeSettings
@@ -48,7 +50,7 @@ def run_tune(args: argparse.Namespace) -> int:
 
     bundle = load_bundle(args.model)
     manifest = bundle.manifest
-    wavs, truth = labelled_scenes(args.scenes, manifest.class_names)
+    wavs, truth = labelled_scenes(args.scenes, manifest.class_names, VAL_SPLITS)
     array = scene_array(args.scenes, bundle)
     truth = heard_truth(truth, array)
     predictions = predict(bundle, wavs, array=array)

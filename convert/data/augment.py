@@ -22,9 +22,10 @@ ALL_MAPS = slice(None)
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How much the training data are varied. The defaults are those of the CoLoC paper."""
+    """How much the training data are varied. The defaults are near those of the CoLoC paper."""
 
-    level_db: tuple[float, float] = (-6.0, 3.5)  # a volume factor of 0.5 to 1.5, section 3.6
+    level_db: tuple[float, float] = (-6.0, 3.5)  # range of a gain that is drawn uniformly in dB
+    volume: tuple[float, float] = (1.0, 1.0)  # range of a factor that is drawn uniformly, beside the gain (section 3.6)
     rotated_share: float = 0.25  # share of chunks: "every fourth audio-meta pair", section 3.6
     perturbation_deg: float = 5.0  # of the directions in CoLoC's conditions, section 3.3
     equalizer_db: float = 0.0  # standard deviation of a smooth random gain curve, the same for all channels
@@ -42,6 +43,8 @@ class Augmentation:
     def __post_init__(self) -> None:
         if not 0.0 < self.speed[0] <= self.speed[1]:
             raise ValueError(f"got speed {self.speed}, wanted two numbers above 0, the lower one first")
+        if not 0.0 < self.volume[0] <= self.volume[1]:
+            raise ValueError(f"got volume {self.volume}, wanted two numbers above 0, the lower one first")
         if min(self.shifted_bands, self.cropped_bands, self.chains) < 0:
             raise ValueError(
                 f"got shifted_bands {self.shifted_bands}, cropped_bands {self.cropped_bands} and chains {self.chains}, "
@@ -70,7 +73,12 @@ def check_sampling(cache: FeatureCache, labels: int, settings: Augmentation) -> 
 
 
 def sample(
-    cache: FeatureCache, labels: int, settings: Augmentation, rng: np.random.Generator, wanted: slice = ALL_MAPS
+    cache: FeatureCache,
+    labels: int,
+    settings: Augmentation,
+    rng: np.random.Generator,
+    wanted: slice = ALL_MAPS,
+    hop_labels: int = 0,
 ) -> Chunk:
     """Draw a random run of label frames, time-stretched by a random speed from `settings.speed`.
 
@@ -80,12 +88,13 @@ def sample(
         settings: only `speed` is used here.
         rng: the source of randomness.
         wanted: which maps to take.
+        hop_labels: see `FeatureCache.sample`.
     """
     if settings.speed == (1.0, 1.0):
-        chunk = cache.sample(labels, rng)
+        chunk = cache.sample(labels, rng, hop_labels)
         return replace(chunk, maps=chunk.maps[..., wanted])
     speed = float(np.exp(rng.uniform(*np.log(settings.speed))))
-    chunk = cache.sample(math.ceil(labels * speed), rng)
+    chunk = cache.sample(math.ceil(labels * speed), rng, hop_labels)
     return Chunk(*stretch_time(chunk.maps[..., wanted], chunk.tracks, speed, labels), chunk.patterns)
 
 
@@ -140,7 +149,7 @@ def _variants(
     bands = len(mean)
 
     def level(maps: FloatArray) -> FloatArray:
-        gain_db = np.full(bands, rng.uniform(*settings.level_db), np.float32)
+        gain_db = np.full(bands, draw_level_db(settings, rng), np.float32)
         if settings.equalizer_db:
             gain_db += random_equalizer_db(bands, settings.equalizer_db, rng)
         return change_level(maps, names, gain_db)
@@ -161,6 +170,14 @@ def _variants(
         (mask, settings.masked_frames or settings.masked_bands),
     )
     return [level, *(variant for variant, wanted in optional if wanted)]
+
+
+def draw_level_db(settings: Augmentation, rng: np.random.Generator) -> float:
+    """Draw a gain in dB: that of `level_db` and, where there is one, the factor of `volume`."""
+    level_db = float(rng.uniform(*settings.level_db))
+    if settings.volume != (1.0, 1.0):
+        level_db += float(20.0 * np.log10(rng.uniform(*settings.volume)))
+    return level_db
 
 
 def rotate_foa(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.recordings import LabelledRecording, read_samples
-from convert.data.tracks import label_tracks
+from convert.data.tracks import SLOTS, label_tracks
 from convert.scenes.capsules import encode
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import Stft, StftSettings
@@ -41,8 +41,34 @@ def device_features(
     return np.concatenate(list(groups()))
 
 
+def encode_recording(
+    samples: NDArray[np.float32], recording: LabelledRecording, sample_rate_hz: int, microphones: bool
+) -> NDArray[np.float32]:
+    """Encode what `read_samples` read, with the device's encoder.
+
+    Args:
+        samples: samples (n, channels), or (n, 8) of a recording in both formats. Its FOA is taken as it is.
+        recording: the recording.
+        sample_rate_hz: sample rate.
+        microphones: whether to append the four microphone channels.
+
+    Returns:
+        FOA samples (n, 4), or (n, 8) with the microphones.
+    """
+    if recording.microphones is None:
+        return encode(samples, recording.array, sample_rate_hz, microphones)
+    foa, capsules = samples[:, :4], samples[:, 4:]
+    if not microphones:
+        return foa
+    return np.concatenate([foa, encode(capsules, recording.array, sample_rate_hz, microphones=True)[:, 4:]], axis=1)
+
+
 def recording_arrays(
-    recording: LabelledRecording, class_names: Sequence[str], stft: StftSettings, features: FeatureSettings
+    recording: LabelledRecording,
+    class_names: Sequence[str],
+    stft: StftSettings,
+    features: FeatureSettings,
+    slots: int = SLOTS,
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """Compute what a feature cache holds of one recording.
 
@@ -50,7 +76,7 @@ def recording_arrays(
         Maps (frames, bands, maps), not normalised, and stacked-tracks (slots, labels, 4).
     """
     samples = read_samples(recording, stft.sample_rate_hz)
-    samples = encode(samples, recording.array, stft.sample_rate_hz, features.microphones)
+    samples = encode_recording(samples, recording, stft.sample_rate_hz, features.microphones)
     maps = device_features(samples, stft, FeatureExtractor(features, stft)).astype(np.float16)
     labels = len(maps) // stft.frames_per_label
-    return maps, label_tracks(recording.labels(class_names), labels, len(class_names))
+    return maps, label_tracks(recording.labels(class_names), labels, len(class_names), slots)

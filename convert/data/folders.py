@@ -1,4 +1,4 @@
-"""Arguments such as `starss23=/data/starss23@0.5` -> the folders to train on, their classes and their sources."""
+"""Arguments such as `starss23:dev-train=/data/starss23@0.5` -> folders of recordings, their classes and sources."""
 
 from __future__ import annotations
 
@@ -6,28 +6,83 @@ import logging
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.data.corpora import find_recordings
-from convert.data.recordings import DataFolder
+from convert.data.corpora import AUDIO, find_recordings
+from convert.data.recordings import DataFolder, LabelledRecording
 from convert.data.scene_folders import read_scenes_json
 from edge.arrays.profile import PLANAR
 
 log = logging.getLogger(__name__)
 TRAIN_SPLITS = ("train",)
 DEV_SPLITS = ("val", "test")
-_WORD = re.compile(r"(?:(?P<corpus>\w+)(?::(?P<audio>\w+))?=)?(?P<folder>.+)")
+VAL_SPLITS = ("val",)
+TEST_SPLITS = ("test",)
+FORM = "[CORPUS[:foa|mic|both][:SPLIT...]=]DIR"
+_WORD = re.compile(r"(?:(?P<corpus>\w+)(?P<parts>(?::[\w-]+)*)=)?(?P<folder>.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class DataWord:
+    """An argument that names recordings, such as `starss22:mic:dev-test=/data/starss22`."""
+
+    path: Path
+    corpus: str | None = None  # a name of `corpora.CORPORA`, or None for own scenes
+    audio: str = "foa"  # a name of `corpora.AUDIO`
+    parts: tuple[str, ...] = ()  # names of parts of the corpus, which are taken together; empty: those of the purpose
+
+    def recordings(self, splits: Sequence[str]) -> tuple[LabelledRecording, ...]:
+        """Find the recordings.
+
+        Args:
+            splits: the splits to take from a corpus if the argument names no part of it.
+
+        Raises:
+            ValueError: the folder has no such recordings.
+        """
+        found = find_recordings(self.path, self.corpus, self.audio)
+        there = sorted(set().union(*(recording.parts for recording in found)))
+        for part in self.parts:
+            if part not in there:
+                raise ValueError(
+                    f"{self.path}: got {part!r}, wanted a part of {self.corpus} that is there "
+                    f"({', '.join(there)}) or a format ({', '.join(AUDIO)})"
+                )
+        if self.parts:
+            return tuple(recording for recording in found if not recording.parts.isdisjoint(self.parts))
+        chosen = tuple(recording for recording in found if recording.split in (None, *splits))
+        if not chosen:
+            raise ValueError(
+                f"{self.path}: got no recordings to {' or '.join(splits)} with, wanted some, or {self.corpus}:SPLIT=DIR"
+            )
+        return chosen
+
+
+def parse_word(word: str) -> DataWord:
+    """Read an argument of the form `FORM`. Raises ValueError for another form."""
+    match = _WORD.fullmatch(word)
+    if match is None:
+        raise ValueError(f"data: got {word!r}, wanted {FORM}")
+    if match["corpus"] is None:
+        return DataWord(Path(match["folder"]))
+    named = match["parts"].split(":")[1:]
+    formats = [name for name in named if name in AUDIO] or ["foa"]
+    if len(formats) > 1:
+        raise ValueError(f"data: got formats {', '.join(formats)} in {word!r}, wanted one of {', '.join(AUDIO)}")
+    parts = tuple(name for name in named if name not in AUDIO)
+    return DataWord(Path(match["folder"]), match["corpus"], formats[0], parts)
 
 
 def find_data(words: Sequence[str], splits: Sequence[str]) -> list[DataFolder]:
     """Find the recordings that each argument names.
 
     Args:
-        words: arguments of the form `[CORPUS[:mic]=]DIR[@WEIGHT]`. A weight is the folder's share of the chunks
+        words: arguments of the form `FORM[@WEIGHT]`. A weight is the folder's share of the chunks
             relative to the other weights; inside a folder it is divided in proportion to length. Without weights,
             all recordings are equally likely.
-        splits: the splits to take from corpora that have splits.
+        splits: the splits to take from corpora of which an argument names no part.
 
     Raises:
         ValueError: an argument has another form, a folder has no such recordings, or only some folders have weights.
@@ -116,19 +171,12 @@ def read_arrays(folders: Sequence[DataFolder]) -> tuple[str, ...]:
 
 
 def _data_folder(word: str, splits: Sequence[str]) -> DataFolder:
-    rest, weight = _split_weight(word)
-    match = _WORD.fullmatch(rest)
-    if match is None:
-        raise ValueError(f"data: got {word!r}, wanted [CORPUS[:mic]=]DIR[@WEIGHT]")
-    path, corpus = Path(match["folder"]), match["corpus"]
-    found = find_recordings(path, corpus, match["audio"] or "foa")
-    chosen = tuple(recording for recording in found if recording.split in (None, *splits))
-    if not chosen:
-        raise ValueError(f"{path}: got no recordings to {' or '.join(splits)} with, wanted some")
-    return DataFolder(path, corpus, chosen, weight)
+    rest, weight = split_weight(word)
+    data = parse_word(rest)
+    return DataFolder(data.path, data.corpus, data.recordings(splits), weight)
 
 
-def _split_weight(word: str) -> tuple[str, float | None]:
+def split_weight(word: str) -> tuple[str, float | None]:
     """Split `WORD@WEIGHT` at its last @ if a number follows; otherwise the whole word has no weight."""
     rest, _, last = word.rpartition("@")
     try:

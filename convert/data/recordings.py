@@ -27,9 +27,11 @@ class LabelledRecording:
     split: str | None  # "train", "val", "test", or None where the data set has no splits
     class_names: tuple[str, ...]  # the meaning of the class numbers in the csv file
     array: ArrayProfile  # the array whose channels the wav file holds
+    parts: frozenset[str] = frozenset()  # names of the parts of its corpus that it belongs to
+    microphones: Path | None = None  # the wav file of the capsules of `array`; `wav` holds FOA then
 
     def labels(self, class_names: Sequence[str]) -> list[Label]:
-        """Read the labels.
+        """Read the labels. Elevations are 0 where the array is flat, as it hears none.
 
         Args:
             class_names: the classes of a model. Labels are renumbered accordingly; labels of other classes are left
@@ -40,6 +42,8 @@ class LabelledRecording:
         """
         index = {name: number for number, name in enumerate(class_names)}
         found = read_annotations(self.csv, len(self.class_names))
+        if self.array.planar:
+            found = [replace(label, elevation_deg=0.0) for label in found]
         known = [(label, index.get(self.class_names[label.class_index])) for label in found]
         return [replace(label, class_index=number) for label, number in known if number is not None]
 
@@ -65,6 +69,8 @@ class DataFolder:
         digest = hashlib.sha256()
         for item in self.recordings:
             digest.update(repr((item.wav.stat().st_size, item.class_names, item.array)).encode())
+            if item.microphones is not None:
+                digest.update(str(item.microphones.stat().st_size).encode())
             digest.update(item.csv.read_bytes())
         return digest.hexdigest()
 
@@ -73,14 +79,14 @@ def read_samples(recording: LabelledRecording, sample_rate_hz: int) -> NDArray[n
     """Read the channels of a recording, resampled to `sample_rate_hz`.
 
     Returns:
-        Samples (n, channels), full scale 1.
+        Samples (n, channels), full scale 1. Of a recording in both formats, the microphones follow FOA: (n, 8).
 
     Raises:
-        ValueError: the wav file is malformed, or its rate cannot be resampled.
+        ValueError: a wav file is malformed, or its rate cannot be resampled.
     """
-    samples, rate_hz = read_wav(recording.wav)
-    resampler = Resampler(rate_hz, sample_rate_hz, samples.shape[1])
-    return np.concatenate([resampler.push(samples), resampler.finish()])
+    if recording.microphones is None:
+        return _read_resampled(recording.wav, sample_rate_hz)
+    return np.concatenate([_read_resampled(wav, sample_rate_hz) for wav in (recording.wav, recording.microphones)], 1)
 
 
 def count_labels(recording: LabelledRecording, class_names: Sequence[str], stft: StftSettings) -> int:
@@ -90,7 +96,8 @@ def count_labels(recording: LabelledRecording, class_names: Sequence[str], stft:
         The number of label frames, the last one possibly in part.
 
     Raises:
-        ValueError: wav or csv are malformed, or the wav has another number of channels than the array.
+        ValueError: wav or csv are malformed, or the wav has another number of channels than the array, or the two
+            formats of a recording differ in length or rate.
     """
     wav = read_wav_header(recording.wav)
     if wav.channels != recording.array.channels:
@@ -102,5 +109,18 @@ def count_labels(recording: LabelledRecording, class_names: Sequence[str], stft:
         Resampler(wav.sample_rate_hz, stft.sample_rate_hz, wav.channels)
     except ValueError as error:
         raise ValueError(f"{recording.wav}: {error}") from None
+    if recording.microphones is not None:
+        other = read_wav_header(recording.microphones)
+        got, wanted = ((each.channels, each.sample_rate_hz, each.frames) for each in (other, wav))
+        if got != wanted:
+            raise ValueError(
+                f"{recording.microphones}: got channels, rate and frames {got}, wanted {wanted} as in {recording.wav}"
+            )
     recording.labels(class_names)
     return math.ceil(math.ceil(wav.frames * stft.sample_rate_hz / wav.sample_rate_hz) / stft.label_samples)
+
+
+def _read_resampled(wav: Path, sample_rate_hz: int) -> NDArray[np.float32]:
+    samples, rate_hz = read_wav(wav)
+    resampler = Resampler(rate_hz, sample_rate_hz, samples.shape[1])
+    return np.concatenate([resampler.push(samples), resampler.finish()])

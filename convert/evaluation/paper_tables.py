@@ -21,7 +21,7 @@ from edge.audio.sources import open_source
 from edge.geometry import angle_between_deg
 from edge.nets.bundle import Bundle
 from edge.nets.net import Net
-from edge.scoring.annotations import read_annotations
+from edge.scoring.annotations import Label
 from edge.settings import build
 from edge.systems.coloc.settings import ColocSettings
 from edge.systems.coloc.window import NETS
@@ -53,13 +53,18 @@ class PaperTables:
 
 
 def paper_tables(
-    bundle: Bundle, wavs: Sequence[Path], nets: Mapping[str, Net] | None = None, array: ArrayProfile | None = None
+    bundle: Bundle,
+    wavs: Sequence[Path],
+    truth: Mapping[str, Sequence[Label]],
+    nets: Mapping[str, Net] | None = None,
+    array: ArrayProfile | None = None,
 ) -> PaperTables:
     """Measure the nets for windows on labelled scenes, in windows that do not overlap.
 
     Args:
         bundle: a bundle of the system `coloc`.
-        wavs: wav files with a csv file of labels beside each.
+        wavs: wav files.
+        truth: the labels of each, by file name without suffix.
         nets: nets to use instead of those of the bundle, by name.
         array: the array that recorded the files; by default the first one of the bundle.
 
@@ -79,8 +84,7 @@ def paper_tables(
     confusion = np.zeros((classes, classes + 1), np.int64)
     for wav in tqdm(wavs, desc="tables", unit="scene", disable=None):
         maps = device_features(_foa(wav, profile, manifest.stft.sample_rate_hz), manifest.stft, extractor)
-        truth = read_annotations(wav.with_suffix(".csv"), classes)
-        tracks = label_tracks(truth, len(maps) // per_label, classes)
+        tracks = label_tracks(truth[wav.stem], len(maps) // per_label, classes)
         for start in range(0, tracks.shape[1] - labels + 1, labels):
             window = maps[start * per_label : (start + labels) * per_label]
             stacked = tracks[:, start : start + labels]

@@ -1,4 +1,4 @@
-"""A scene folder and a bundle -> the wav files, labels and array of an evaluation."""
+"""A scene folder or a corpus, and a bundle -> the wav files, labels and array of an evaluation."""
 
 from __future__ import annotations
 
@@ -6,27 +6,67 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from convert.data.scene_folders import read_array, read_class_names, read_own_arrays, read_scenes_json, scene_names
+from convert.data.corpora import AUDIO
+from convert.data.folders import TEST_SPLITS, choose_classes, parse_word
+from convert.data.recordings import DataFolder, LabelledRecording
+from convert.data.scene_folders import read_array, read_class_names, read_own_arrays, read_scenes_json
 from edge.arrays.profile import ArrayProfile, load_array
 from edge.nets.bundle import Bundle
-from edge.scoring.annotations import Label, read_annotations
+from edge.scoring.annotations import Label
 
 
-def labelled_scenes(folder: Path, class_names: Sequence[str]) -> tuple[list[Path], dict[str, list[Label]]]:
-    """Read the labels of a scene folder.
+def labelled_scenes(
+    scenes: str | Path, class_names: Sequence[str], splits: Sequence[str] = TEST_SPLITS
+) -> tuple[list[Path], dict[str, list[Label]]]:
+    """Read the labels of own scenes or of a corpus, heard by one array.
+
+    Args:
+        scenes: as `scene_recordings` takes it.
+        class_names: the classes of the model.
+        splits: the splits to take from a corpus of which no part is named.
 
     Returns:
         The wav files, and the labels of each by file name without suffix.
 
     Raises:
-        ValueError: the folder is no scene folder, has other classes than `class_names`, or a csv file is malformed.
+        ValueError: as in `scene_recordings`, or both formats of a corpus are asked for.
     """
-    found = read_class_names(folder)
-    if found != tuple(class_names):
-        raise ValueError(f"{folder}: got classes {found}, wanted {tuple(class_names)}")
-    names = scene_names(folder)
-    labels = {name: read_annotations(folder / f"{name}.csv", len(class_names)) for name in names}
-    return [folder / f"{name}.wav" for name in names], labels
+    word = parse_word(str(scenes))
+    if word.audio == "both":
+        raise ValueError(f"{word.path}: got both formats, wanted foa or mic: a scene is heard by one array")
+    recordings = scene_recordings(scenes, class_names, splits)
+    return [recording.wav for recording in recordings], recording_labels(recordings, class_names)
+
+
+def scene_recordings(
+    scenes: str | Path, class_names: Sequence[str], splits: Sequence[str] = TEST_SPLITS
+) -> tuple[LabelledRecording, ...]:
+    """Find the recordings of own scenes or of a corpus.
+
+    Args:
+        scenes: a folder, or an argument of the form `convert.data.folders.FORM`.
+        class_names: the classes of the model. Own scenes must have the same; labels of a corpus are renumbered, and
+            those of other classes are left out, with a warning.
+        splits: the splits to take from a corpus of which no part is named.
+
+    Raises:
+        ValueError: the folder holds no such scenes, has other classes, or two files have one name.
+    """
+    word, names = parse_word(str(scenes)), tuple(class_names)
+    if word.corpus is None and read_class_names(word.path) != names:
+        raise ValueError(f"{word.path}: got classes {read_class_names(word.path)}, wanted {names}")
+    recordings = word.recordings(splits)
+    if word.corpus is not None:
+        choose_classes([DataFolder(word.path, word.corpus, recordings)], asked=names)
+    stems = {recording.wav.stem for recording in recordings}
+    if len(stems) < len(recordings):
+        raise ValueError(f"{word.path}: got {len(recordings)} wav files of {len(stems)} names, wanted each name once")
+    return recordings
+
+
+def recording_labels(recordings: Sequence[LabelledRecording], class_names: Sequence[str]) -> dict[str, list[Label]]:
+    """The labels of recordings by file name without suffix. Raises ValueError if a csv file is malformed."""
+    return {recording.wav.stem: recording.labels(class_names) for recording in recordings}
 
 
 def heard_truth(truth: Mapping[str, Sequence[Label]], array: ArrayProfile) -> dict[str, list[Label]]:
@@ -42,11 +82,11 @@ def heard_truth(truth: Mapping[str, Sequence[Label]], array: ArrayProfile) -> di
     }
 
 
-def scene_array(folder: Path, bundle: Bundle, name: str | None = None) -> ArrayProfile:
-    """Choose the array whose channels the wav files of a scene folder hold.
+def scene_array(scenes: str | Path, bundle: Bundle, name: str | None = None) -> ArrayProfile:
+    """Choose the array whose channels the wav files of own scenes or of a corpus hold.
 
     Args:
-        folder: the scene folder.
+        scenes: a folder, or an argument of the form `convert.data.folders.FORM`.
         bundle: the model; its first array is taken if the folder's `scenes.json` names none.
         name: name or TOML file of an array that is taken instead.
 
@@ -54,8 +94,11 @@ def scene_array(folder: Path, bundle: Bundle, name: str | None = None) -> ArrayP
         ValueError: there is no such array, `scenes.json` is missing or malformed, or each scene has an array of its
             own: such scenes are for training.
     """
-    if read_own_arrays(folder):
-        raise ValueError(f"{folder}: got scenes with arrays of their own (planar_share), wanted scenes of one array")
-    if name is None and "array" in read_scenes_json(folder):
-        return read_array(folder)
+    word = parse_word(str(scenes))
+    if word.corpus is not None:
+        return load_array(name or AUDIO[word.audio])
+    if read_own_arrays(word.path):
+        raise ValueError(f"{word.path}: got scenes with arrays of their own (planar_share), wanted scenes of one array")
+    if name is None and "array" in read_scenes_json(word.path):
+        return read_array(word.path)
     return load_array(name or bundle.manifest.arrays[0])

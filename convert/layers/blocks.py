@@ -158,12 +158,20 @@ class ResettableGRU(layers.Layer):
         return ops.scan(cell, start, (projected, keep))[1]
 
 
-def gated_bidirectional_gru(x: keras.KerasTensor, units: int, name: str, deployed: bool = False) -> keras.KerasTensor:
+def gated_bidirectional_gru(
+    x: keras.KerasTensor, units: int, name: str, deployed: bool = False, random_look_ahead: bool = True
+) -> keras.KerasTensor:
     """Two bidirectional GRU layers, tanh, second half times first half (DCASE 2022 baseline): (T, n) -> (T, units).
 
-    In training the look-ahead is random. A deployed GRU is unrolled: as a loop it makes the int8 converter crash.
+    In training the look-ahead is random, or all of the window without `random_look_ahead`. A deployed GRU is unrolled:
+    as a loop it makes the int8 converter crash.
     """
-    keep = None if deployed else RandomLookAhead(name=f"{name}_look_ahead")(x)
+    if not deployed:
+        look_ahead = f"{name}_look_ahead"
+        cut = (
+            RandomLookAhead(name=look_ahead) if random_look_ahead else RandomLookAhead(whole_share=1.0, name=look_ahead)
+        )
+        keep = cut(x)
     for layer in (1, 2):
         if deployed:
             cell = layers.GRU(units, return_sequences=True, reset_after=True, unroll=True, name=f"{name}{layer}")

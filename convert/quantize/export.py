@@ -54,7 +54,7 @@ def convert_nets(
     deployed = run.deployed_nets(models)
     flatbuffers: dict[str, dict[str, bytes]] = {precision: {} for precision in precisions}
     shared: dict[str, tuple[float, int]] = {}  # quantization of outputs that other nets take, by stage and tensor
-    checks = []
+    checks, allowed = [], run.recipe.conversion.float_ops
     for name, model in deployed.items():
         stage, examples = name.partition("_")[0], calibration[name]
         for tensor in (tensor.name for tensor in model.inputs if tensor.name.startswith(SHARED_PREFIX)):
@@ -65,12 +65,15 @@ def convert_nets(
                 flatbuffer = saved_to_tflite(folder, examples if precision == "int8" else None)
                 flatbuffers[precision][name] = flatbuffer
                 net = LiteRtNet(flatbuffer)
-                checks.append(check_net(name, precision, trained[name], net, held_out[name]))
+                checks.append(check_net(name, precision, trained[name], net, held_out[name], allowed))
                 print(checks[-1], flush=True)
                 if precision == "int8":
                     shared |= {stage + tensor: detail["quantization"] for tensor, detail in net.outputs.items()}
+    float_ops = tuple(sorted({name for check in checks for name in check.float_ops}))
+    manifests = {precision: run.manifest(precision) for precision in precisions}
+    manifests = {key: replace(each, float_ops=float_ops if key == "int8" else ()) for key, each in manifests.items()}
     bundles = {
-        precision: Bundle(run.manifest(precision), nets, run.cache.mean, run.cache.deviation)
+        precision: Bundle(manifests[precision], nets, run.cache.mean, run.cache.deviation)
         for precision, nets in flatbuffers.items()
     }
     return bundles, checks
@@ -119,13 +122,13 @@ def compare_rungs(
     return scores, checks
 
 
-def export(run: Run, scenes: Path | None, out: Path, unchecked: bool = False) -> None:
+def export(run: Run, scenes: str | Path | None, out: Path, unchecked: bool = False) -> None:
     """Convert and check the nets of a run, and write the int8 bundle with its scores and card.
 
     Args:
         run: the run.
-        scenes: a folder of labelled scenes of the same classes. None leaves out the checks of the whole system and the
-            scores, which needs `unchecked`.
+        scenes: labelled scenes or a corpus, as `labelled_scenes` takes them. None leaves out the checks of the whole
+            system and the scores, which needs `unchecked`.
         out: the folder to write.
         unchecked: write the bundle even if a check fails or is left out. Its manifest and card then say that it is
             unchecked; if all checks are made and pass, it is a bundle like any other.

@@ -45,6 +45,11 @@ def load_stage(stage: str, recipe: Recipe, classes: int, folder: Path) -> KerasN
     return nets
 
 
+def start_recipe(start: Path) -> Recipe:
+    """The recipe of a run or of shipped weights. Raises ValueError if the folder is neither."""
+    return run_recipe(start) if (start / RUN_FILE).is_file() else find_recipe(start.name)
+
+
 def teach(stage: str, net: keras.Model, teacher_folder: Path) -> int:
     """Give a net of a stage named in `TEACHERS` the convolutions of a trained CoLoC.
 
@@ -61,8 +66,7 @@ def teach(stage: str, net: keras.Model, teacher_folder: Path) -> int:
     """
     if stage not in TEACHERS:
         return 0
-    is_run = (teacher_folder / RUN_FILE).is_file()
-    recipe = run_recipe(teacher_folder) if is_run else find_recipe(teacher_folder.name)
+    recipe = start_recipe(teacher_folder)
     *_, teacher = load_stage(TEACHERS[stage], recipe, len(start_classes(teacher_folder)), teacher_folder)
     return adopt_convolutions(net, teacher)
 

@@ -34,8 +34,7 @@ def run_demo_command(args: argparse.Namespace) -> int:
     """
     from edge.arrays.profile import load_array
     from edge.audio.sources import open_source
-    from edge.commands.introduction import introduce
-    from edge.nets.bundle import load_bundle
+    from edge.commands.introduction import chosen_bundle, introduce
     from edge.run_settings import RunSettings
     from edge.runtime.pipeline import build_pipeline, build_system
     from edge.scoring.demo import ARRAY, run_demo
@@ -45,8 +44,8 @@ def run_demo_command(args: argparse.Namespace) -> int:
         return _show(settings, args)
     if args.port is not None:
         raise ValueError("got --port, wanted --page with it")
-    bundle = load_bundle(settings.model)
     array = load_array(ARRAY)
+    bundle = chosen_bundle(settings, array)
     pipeline = build_pipeline(bundle, array, build_system(bundle, settings.threads, array=array))
     outputs = ["stdout"] if args.out is None else ["stdout", str(args.out)]
     with open_source("demo", array.channels, bundle.manifest.stft.sample_rate_hz) as source:

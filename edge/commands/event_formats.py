@@ -19,6 +19,7 @@ Printer = Callable[[Iterable[StoredEvent]], Iterator[str]]
 
 COLUMNS = (
     "time", "class", "onset_s", "offset_s", "azimuth_deg", "elevation_deg", "score", "sector", "clip",
+    "level_db",
 )  # fmt: skip
 
 
@@ -43,11 +44,13 @@ def printer(kind: str, since_s: float | None, model: str | None) -> Printer:
 
 
 def _table(events: Iterable[StoredEvent]) -> Iterator[str]:
-    yield f"{'time':<23}  {'class':<16} {'seconds':>7} {'azimuth':>7} {'elevation':>9} {'score':>5}  sector, clip"
+    heads = f"{'time':<23}  {'class':<16} {'seconds':>7} {'azimuth':>7} {'elevation':>9} {'score':>5}"
+    yield f"{heads}  sector, level, clip"
     for event in events:
         when = datetime.fromtimestamp(event.time_s).astimezone()
         elevation = "" if event.elevation_deg is None else f"{event.elevation_deg:.0f}"
-        more = ", ".join(part for part in (event.sector, event.clip) if part)
+        level = "" if event.level_db is None else f"{event.level_db:.0f} dB"
+        more = ", ".join(part for part in (event.sector, level, event.clip) if part)
         yield (
             f"{when:%Y-%m-%d %H:%M:%S}.{when.microsecond // 1000:03d}  {_printable(event.name):<16} "
             f"{event.offset_s - event.onset_s:>7.1f} {event.azimuth_deg:>7.0f} {elevation:>9} {event.score:>5.2f}  "
@@ -71,7 +74,9 @@ def _json(events: Iterable[StoredEvent]) -> Iterator[str]:
     for event in events:
         record = dict(zip(COLUMNS, _values(event), strict=True))
         ordered = {name: record[name] for name in ("class", *(name for name in COLUMNS[2:7]), "time")}
-        yield json.dumps(ordered | {name: record[name] for name in COLUMNS[7:] if record[name]}, ensure_ascii=False)
+        yield json.dumps(
+            ordered | {name: record[name] for name in COLUMNS[7:] if record[name] not in ("", None)}, ensure_ascii=False
+        )
 
 
 def _label_frames(events: Iterable[StoredEvent], numbers: dict[str, int], since_s: float | None) -> Iterator[str]:

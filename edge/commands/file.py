@@ -35,16 +35,15 @@ def run_file_command(args: argparse.Namespace) -> int:
 
     from edge.arrays.profile import load_array
     from edge.audio.sources import open_source
-    from edge.commands.introduction import introduce
-    from edge.nets.bundle import load_bundle
+    from edge.commands.introduction import chosen_bundle, introduce
     from edge.outputs.sinks import open_sink
     from edge.run_settings import RunSettings
     from edge.runtime.pipeline import build_pipeline, build_system, run
 
     settings = with_options(RunSettings(), args)
     check_stems(args.files, args.out)
-    bundle = load_bundle(settings.model)
     array = load_array(settings.array)
+    bundle = chosen_bundle(settings, array)
     pipeline = build_pipeline(bundle, array, build_system(bundle, settings.threads, array=array))
     args.out.mkdir(parents=True, exist_ok=True)
     for path in args.files:

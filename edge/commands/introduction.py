@@ -1,6 +1,6 @@
-"""A source, an array, a model and sinks -> the line that says what a command listens to.
+"""Settings -> the model of a command; a source, an array, a model and sinks -> the line that says what it listens to.
 
-The line is logged, and `edge/cli.py` has it shown on stderr even without `--verbose`.
+Lines are logged, and `edge/cli.py` has them shown on stderr even without `--verbose`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,24 @@ from collections.abc import Sequence
 
 from edge.arrays.profile import ArrayProfile
 from edge.audio.sources import Source
-from edge.nets.bundle import Bundle
+from edge.nets.bundle import Bundle, load_bundle
+from edge.run_settings import DEFAULT_MODEL, RunSettings
 
 log = logging.getLogger(__name__)
+
+
+def chosen_bundle(settings: RunSettings, array: ArrayProfile) -> Bundle:
+    """Load the model that the settings name, or else one that was trained for the array, and log such a choice.
+
+    Raises:
+        ValueError: There is no such model, or it is damaged.
+    """
+    name = settings.model_for(array)
+    bundle = load_bundle(name)
+    if settings.model is None and name != DEFAULT_MODEL:
+        trained = ", ".join(bundle.manifest.arrays)
+        log.info("array %s: using %s instead of %s, as it was trained for %s", array.name, name, DEFAULT_MODEL, trained)
+    return bundle
 
 
 def introduce(source: Source, array: ArrayProfile, bundle: Bundle, outputs: Sequence[str], latency_s: float) -> None:

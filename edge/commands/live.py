@@ -11,18 +11,19 @@ from edge.arrays.profile import ArrayProfile, load_array
 from edge.audio.sources import Source, open_source
 from edge.audio.stream_time import StreamTime
 from edge.audio.tap import tapped
-from edge.commands.introduction import introduce
+from edge.commands.introduction import chosen_bundle, introduce
 from edge.commands.page import shown_pages
 from edge.commands.reloader import Reloader
 from edge.events.records import When
 from edge.events.surroundings import surroundings_of
 from edge.events.unknown import DELAY_LABELS, names_of_events
-from edge.nets.bundle import Bundle, load_bundle
+from edge.nets.bundle import Bundle
+from edge.nets.fitting import fitting_bundles
 from edge.outputs.clips import Clips, HeardBy
 from edge.outputs.device_info import DeviceInfo
 from edge.outputs.metrics import published_metrics
 from edge.outputs.mqtt import MqttSink
-from edge.outputs.rules import RuleSink
+from edge.outputs.rules import RuleSink, check_rules
 from edge.outputs.sinks import SinkSettings, open_sink
 from edge.run_settings import RunSettings
 from edge.runtime.budget import BudgetSettings
@@ -59,9 +60,9 @@ def listen(
     """
     if settings.source is None:
         raise ValueError("got no source, wanted mic, -, a file or demo")
-    bundle = load_bundle(settings.model)
     array = load_array(settings.array)
-    _warn_of_other_arrays(settings.model, bundle, array)
+    bundle = chosen_bundle(settings, array)
+    _warn_of_other_arrays(bundle, array)
     clock = StageClock(settings.budget.step_ms)
     with _naming(config):
         system = build_system(bundle, settings.threads, settings.system, array=array, clock=clock)
@@ -137,17 +138,19 @@ def _naming(config: Path | None) -> Iterator[None]:
         raise ValueError(f"{config}: {error}") from None
 
 
-def _warn_of_other_arrays(model: str, bundle: Bundle, array: ArrayProfile) -> None:
-    """Log a warning if the model was not trained for arrays like this one."""
+def _warn_of_other_arrays(bundle: Bundle, array: ArrayProfile) -> None:
+    """Log a warning if the model was not trained for arrays like this one, and name those that were."""
     if array.heard_as(bundle.manifest.arrays):
         return
     trained, flat = ", ".join(bundle.manifest.arrays), " is flat and" if array.planar else ""
+    others = fitting_bundles(array)
     log.warning(
-        "%s was trained for %s: array %s%s sounds different, so it finds fewer sources, and less accurately",
-        model,
+        "%s was trained for %s: array %s%s sounds different, so it finds fewer sources, and less accurately%s",
+        bundle.manifest.name,
         trained,
         array.name,
         flat,
+        f"; for such arrays there is --model {' or '.join(others)}" if others else "",
     )
 
 
@@ -189,6 +192,7 @@ def _open_sinks(
         monitor.sinks[spec] = sink = open_sink(spec, when, sink_settings, device)
         stack.callback(sink.close)
     if settings.rule:
+        check_rules(settings.rule, device.class_names, device.sectors)
         publish = next((sink.publish for sink in monitor.sinks.values() if isinstance(sink, MqttSink)), None)
         monitor.sinks["rules"] = rules = RuleSink(settings.rule, when, settings.quiet, publish)
         stack.callback(rules.close)

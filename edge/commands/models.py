@@ -1,4 +1,4 @@
-"""`seld-edge models`: the bundles that come with the package -> one line each."""
+"""`seld-edge models`: the bundles that come with the package -> one line each, and which of them fits which array."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def add_models_parser(subparsers: Subparsers) -> None:
 
 def run_models_command(args: argparse.Namespace) -> int:
     """Print the list; returns 0."""
+    from edge.arrays.profile import load_array, shipped_arrays
     from edge.nets import bundle
+    from edge.nets.fitting import fitting_bundles
     from edge.run_settings import DEFAULT_MODEL
 
     for name, folder in bundle.shipped_bundles().items():
@@ -30,4 +32,6 @@ def run_models_command(args: argparse.Namespace) -> int:
             f"arrays {', '.join(manifest.arrays)}; "
             f"{len(manifest.class_names)} classes: {', '.join(manifest.class_names)}"
         )
+    for name in shipped_arrays():
+        print(f"array {name}: {', '.join(fitting_bundles(load_array(name))) or 'none was trained for it'}")
     return 0

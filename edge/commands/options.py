@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add `--model` and `--threads`."""
-    parser.add_argument("--model", metavar="NAME|DIR", help="bundle to run (default: the one that `models` marks)")
+    parser.add_argument("--model", metavar="NAME|DIR", help="bundle to run (default: one trained for the array)")
     parser.add_argument("--threads", type=int, help="threads of the TFLite interpreter (default: 1)")
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from edge.events.assignment import assign
 from edge.events.per_class import ClassSettings, thresholds_of
 from edge.events.surroundings import Surroundings
 from edge.geometry import angle_between_units_deg, azimuth_elevation_deg
@@ -246,9 +246,9 @@ class Decoder:
         overlap = np.minimum(np.array([track.probability for track in self._tracks])[:, None], activity).sum(axis=-1)
         cost = angle + self._settings.unlike_class_deg * (1.0 - overlap.clip(0.0, 1.0))
         cost[angle > self._settings.join_deg] = 1e6
-        for row, column in zip(*linear_sum_assignment(cost), strict=True):
+        for row, column in assign(cost):
             if angle[row, column] <= self._settings.join_deg:
-                matched[row] = int(column)
+                matched[row] = column
         return matched
 
     def _follow(self, track: _Track, label: int, activity: FloatArray, direction: FloatArray) -> None:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from edge.events.surroundings import Surroundings
+from edge.frontend.least_squares import non_negative
 from edge.frontend.loudness import Heard, level_db
 from edge.geometry import angle_between_deg, azimuth_elevation_deg
 from edge.types import Event, EventUpdate, FloatArray, Item, LiveFrame, TrackFrames
@@ -293,5 +293,6 @@ def is_explained(vector: NDArray[np.float64], classed: NDArray[np.float64], apar
     """
     if not len(classed):
         return False
-    _, missed = nnls(classed.T, vector / np.linalg.norm(vector))
+    wanted = vector / np.linalg.norm(vector)
+    missed = np.linalg.norm(wanted - non_negative(classed.T, wanted) @ classed)
     return bool(missed <= np.sin(np.deg2rad(apart_deg)))

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import nnls
 
+from edge.frontend.least_squares import non_negative
 from edge.frontend.quantities import POWER_FLOOR, power
 from edge.frontend.stft import StftSettings
 from edge.types import ComplexArray
@@ -29,9 +29,8 @@ class Heard(NamedTuple):
     """What a label frame sounds like as a whole."""
 
     power: float  # A-weighted; 1 is a sine of full scale at 1 kHz
-    vector: NDArray[np.float64] | None = (
-        None  # (3,) x, y, z toward the sound, 1 long for a single plane wave, else less
-    )
+    # (3,) x, y, z toward the sound, 1 long for a single plane wave, else less; None where it is not wanted
+    vector: NDArray[np.float64] | None = None
 
 
 class Loudness:
@@ -100,7 +99,7 @@ def bin_weights(stft: StftSettings) -> NDArray[np.float64]:
     tones_hz = np.geomspace(*_TONES_HZ, _TONES)
     leaked = _powers_of_tones(stft, tones_hz) / _as_power(a_weighting_db(tones_hz))[:, None]
     low = frequencies_hz < _FITTED_HZ
-    curve[low], _ = nnls(leaked[:, low], 1.0 - leaked[:, ~low] @ curve[~low])
+    curve[low] = non_negative(leaked[:, low], 1.0 - leaked[:, ~low] @ curve[~low])
     return curve * _scale(stft)
 
 

@@ -270,6 +270,7 @@ def _row(event: Event, onset: datetime) -> Row:
         None if event.elevation_deg is None else round(float(event.elevation_deg), 2),
         round(float(event.score), 3),
         event.sector or "",
+        level_db=None if event.level_db is None else round(event.level_db, 1),
     )
 
 

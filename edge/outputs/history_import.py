@@ -133,7 +133,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 def _row(record: dict[str, Any]) -> Row:
     """A record as a row. Raises ValueError where a field is missing or makes no sense."""
-    elevation_deg = record.get("elevation_deg")
+    elevation_deg, level_db = record.get("elevation_deg"), record.get("level_db")
     return Row(
         _time_s(record.get("time")),
         _text(record, "class"),
@@ -143,6 +143,7 @@ def _row(record: dict[str, Any]) -> Row:
         None if elevation_deg is None else _number(record, "elevation_deg", -90.0, 90.0),
         _number(record, "score", 0.0, 1.0),
         _text(record, "sector") if record.get("sector") else "",
+        level_db=None if level_db is None else _number(record, "level_db", -200.0, 300.0),
     )
 
 

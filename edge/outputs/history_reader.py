@@ -49,6 +49,7 @@ class StoredEvent:
     score: float
     sector: str  # '' without one
     clip: str  # name of its file, which may have been deleted since; '' without one
+    level_db: float | None  # A-weighted level of an event without a class; None for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,15 @@ class Wanted:
 
 
 EVERYTHING = Wanted()
-_COLUMNS = ", ".join({"name": "class"}.get(item.name, item.name) for item in fields(StoredEvent))
 
 
 class History:
     """An open history, for one thread. `open_history` makes one."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, version: int) -> None:
         self._connection = connection
+        names = {"name": "class"} | ({} if version >= 2 else {"level_db": "NULL"})
+        self._columns = ", ".join(names.get(item.name, item.name) for item in fields(StoredEvent))
 
     def events(self, wanted: Wanted = EVERYTHING, limit: int | None = None) -> Iterator[StoredEvent]:
         """Yield events in the order of time.
@@ -95,7 +97,7 @@ class History:
         left = limit
         while left is None or left > 0:
             rows = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM events WHERE {condition} AND (time_s, id) > (?, ?)"
+                f"SELECT {self._columns} FROM events WHERE {condition} AND (time_s, id) > (?, ?)"
                 " ORDER BY time_s, id LIMIT ?",
                 (*values, *after, _CHUNK if left is None else min(left, _CHUNK)),
             ).fetchall()
@@ -206,14 +208,15 @@ def open_history(path: str | Path) -> Iterator[History]:
     if not path.is_file():
         raise ValueError(f"{path}: got no history there, wanted the database of the sink history:")
     try:
-        with contextlib.closing(_connected(path)) as connection:
-            yield History(connection)
+        connection, version = _connected(path)
+        with contextlib.closing(connection):
+            yield History(connection, version)
     except DATABASE_ERRORS as error:
         raise ValueError(f"{path}: not readable as a history: {error}") from None
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    """Connect read-only.
+def _connected(path: Path) -> tuple[sqlite3.Connection, int]:
+    """Connect read-only; returns the version of the database, too.
 
     A write-ahead log has an index in a file beside it, which the last writer removes. A reader who may not make it
     again reads the database as one that nobody changes, which is true then.
@@ -228,15 +231,16 @@ def _connected(path: Path) -> sqlite3.Connection:
         return _checked(f"{address}&immutable=1", path)
 
 
-def _checked(address: str, path: Path) -> sqlite3.Connection:
+def _checked(address: str, path: Path) -> tuple[sqlite3.Connection, int]:
     connection = sqlite3.connect(address, timeout=BUSY_S, uri=True, check_same_thread=False)
     try:
-        if checked_version(connection, path) == 0:
+        version = checked_version(connection, path)
+        if version == 0:
             raise ValueError(f"{path}: got an empty database, wanted a history")
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, version
 
 
 def _condition(wanted: Wanted, clock: str) -> tuple[str, list[float | str]]:

@@ -73,6 +73,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TRIGGER counted AFTER INSERT ON events BEGIN {_counting("NEW.", "+")} END;
     CREATE TRIGGER uncounted AFTER DELETE ON events BEGIN {_counting("OLD.", "-")} END;
     """,
+    "ALTER TABLE events ADD COLUMN level_db REAL;",  # NULL for an event with a class
 )
 """SQL that brings a database from each version to the next one; that of a new file is 0."""
 
@@ -89,6 +90,7 @@ class Row(NamedTuple):
     score: float
     sector: str = ""
     clip: str = ""
+    level_db: float | None = None
 
 
 def open_store(path: Path) -> sqlite3.Connection:
@@ -157,8 +159,8 @@ def insert(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     One that is there already is left out: where a disk refuses to flush a commit, the commit may be on it all the same.
     """
     connection.executemany(
-        "INSERT INTO events (time_s, class, onset_s, offset_s, azimuth_deg, elevation_deg, score, sector, clip)"
-        " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE NOT EXISTS (SELECT 1 FROM events"
+        "INSERT INTO events (time_s, class, onset_s, offset_s, azimuth_deg, elevation_deg, score, sector, clip,"
+        " level_db) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 WHERE NOT EXISTS (SELECT 1 FROM events"
         " WHERE time_s = ?1 AND class = ?2 AND onset_s = ?3 AND azimuth_deg = ?5)",
         rows,
     )

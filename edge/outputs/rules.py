@@ -88,6 +88,25 @@ def within(hours: Sequence[str], now: time) -> bool:
     return begin <= now < end if begin <= end else now >= begin or now < end
 
 
+def check_rules(rules: Sequence[RuleSettings], class_names: Sequence[str], sectors: Sequence[str]) -> None:
+    """Check that rules name what there is.
+
+    Args:
+        rules: Conditions and actions.
+        class_names: Names that events may have.
+        sectors: Parts of the room from which events come.
+
+    Raises:
+        ValueError: A rule names a class or a sector that is never heard.
+    """
+    for rule in rules:
+        for key, named, known in (("classes", rule.classes, class_names), ("sectors", rule.sectors, sectors)):
+            for name in named:
+                if name not in known:
+                    wanted = ", ".join(known) or f"no {key}: there are none"
+                    raise ValueError(f"rule {rule.name!r}: {key}: got {name!r}, wanted {wanted}")
+
+
 class RuleSink:
     """Acts by rules. `emit` never waits for an action."""
 

@@ -60,7 +60,7 @@ class Stored:
         return path if path.is_file() and not path.is_symlink() else None
 
     def _record(self, event: StoredEvent) -> Record:
-        return {
+        record: Record = {
             "class": event.name,
             "onset_s": event.onset_s,
             "offset_s": event.offset_s,
@@ -72,6 +72,7 @@ class Stored:
             "clip": event.clip if event.clip and self.clip(event.clip) else None,
             "at_s": event.time_s,
         }
+        return record if event.level_db is None else record | {"level_db": event.level_db}
 
 
 def _wanted(query: Query) -> Wanted:

@@ -10,6 +10,7 @@ from bench import peers, report
 from bench.boards import read_references, result_of
 from bench.command import add_bench_parser
 from bench.fresh import StartUp, start_up
+from bench.page import lines as page_lines
 from bench.peers import main as peers_main
 from edge.cli import main
 
@@ -79,6 +80,19 @@ def test_json_has_what_was_asked_for_besides(bench, tiny_bundle):
     assert found["boards"] == []  # predictions are of one thread
 
 
+def test_what_pages_cost(bench, monkeypatch):
+    pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+    monkeypatch.setattr("bench.page.TURNS", 1)
+    found = json.loads(bench("--json", "--page", 2))["page"]
+    assert [each["pages"] for each in found["costs"]] == [0, 1, 2]
+    assert found["costs"][0]["messages_per_page"] == 0.0 < min(each["messages_per_page"] for each in found["costs"][1:])
+    assert found["costs"][0]["page_ms"] < found["costs"][1]["page_ms"] < found["costs"][1]["step_ms"]
+    assert [each["name"] for each in found["memory"]] == ["loop", "server of the page"]
+    assert all(each["rss_mb"] > each["pss_mb"] > 5.0 for each in found["memory"])
+    text = list(page_lines(found))
+    assert [line.split()[0] for line in text[1:4]] == ["0", "1", "2"] and "bound: 170" in text[-1]
+
+
 def test_text_says_what_is_a_prediction(bench, tmp_path):
     out = bench("--peers", "--realtime", 0.4, "--busy", 1, "--soak", 0.001, "--plot", tmp_path / "a.png").splitlines()
     boards = [line for line in out if "Raspberry Pi" in line]
@@ -125,6 +139,7 @@ def test_a_run_on_a_board_is_no_prediction(bench, monkeypatch):
         (("--realtime", 1, "--busy", -1), "got --busy -1, wanted at least 0"),
         (("--busy", 1), "got --busy, wanted --realtime with it"),
         (("--step-ms", 1), "got --step-ms, wanted --realtime with it"),
+        (("--page", 0), "got --page 0, wanted 1 to 100"),
         (("--soak", -1), r"got --soak -1, wanted at least 0\.001"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from convert.losses import (
+    ColocLosses,
     EtriLosses,
     binary_cross_entropy,
     direction_loss,
@@ -74,6 +75,27 @@ def test_frames_are_averaged_within_a_pair_and_pairs_by_their_share(power: float
     weights = np.array([0.75, 0.25]) ** power
     expected = weights @ [0.2, 0.8] / weights.sum()
     assert loss(frames, predicted, power) == pytest.approx(expected, abs=2e-5)
+
+
+def test_as_printed_the_sum_over_pairs_is_divided_by_six() -> None:
+    """Section 3.1: 2 / (N (N + 1)) = 1 / 6 of the sum over pairs of the mean of each; five pairs occur here."""
+    frames = [
+        frame([X], 0),
+        frame([X, Y], 0),
+        frame([X, Y], 1),
+        frame([X, Y, Z], 0),
+        frame([X, Y, Z], 2),
+        frame([X], 0),
+    ]
+    predicted = [(0.9, 0, 0), (0, 0.6, 0), (0, 0.8, 0), (0, 0, 0.5), (0, 0, 0.3), (0.7, 0, 0)]
+    means = [(0.1 + 0.3) / 2, 0.4, 0.2, 0.5, 0.7]  # k, r: 1, 0; 2, 0; 2, 1; 3, 0; 3, 2
+    assert sum(means) == pytest.approx(2.0)
+    target, answer = tf.constant(np.stack(frames)[None]), tf.constant([predicted])
+    printed = float(set_localizer_loss(SLOTS, fixed_pairs=True)(target, answer))
+    assert printed == pytest.approx(2.0 / 6, abs=2e-5)
+    assert loss(frames, predicted) == pytest.approx(2.0 / 5, abs=2e-5)
+    with pytest.raises(ValueError, match=r"got pair_power 0.5 with fixed_pairs, wanted 0"):
+        ColocLosses(pair_power=0.5, fixed_pairs=True)
 
 
 def test_power_one_is_the_plain_mean_over_frames() -> None:

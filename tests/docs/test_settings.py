@@ -7,6 +7,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 import pytest
 
 from docs import generate_settings as generator
+from edge.arrays.profile import load_array
 from edge.events.decoder import DecodeSettings
 from edge.run_settings import RunSettings, read_settings
 from edge.systems import SYSTEMS
@@ -66,7 +67,7 @@ def test_the_example_does_not_change_the_shipped_model():
     from edge.runtime.pipeline import build_system, decode_settings
 
     read = read_settings(generator.EXAMPLE)
-    bundle = load_bundle(read.model)
+    bundle = load_bundle(read.model_for(load_array("foa")))
     assert decode_settings(bundle, read.decode) == bundle.manifest.decode
     assert build_system(bundle, overrides=read.system).settings == build_system(bundle).settings
 

@@ -44,7 +44,7 @@ def build_crnn(sizes: CrnnSizes, outputs: int, activation: str, name: str, deplo
     for number in (1, 2):
         x = conv_block(x, sizes.filters[number], pools[number], sizes.dropout, f"block{number + 1}", deployed)
     x = layers.Reshape((sizes.labels, -1))(x)
-    x = gated_bidirectional_gru(x, sizes.gru_units, "gru", deployed)
+    x = gated_bidirectional_gru(x, sizes.gru_units, "gru", deployed, sizes.random_look_ahead)
     x = layers.Dense(sizes.dense_units, name="dense")(x)
     x = layers.Dense(outputs, activation=activation, dtype="float32", name="output")(x)
     return keras.Model({"features": features, "embedding": embedding}, {"output": x}, name=name)

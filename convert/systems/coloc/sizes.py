@@ -22,6 +22,7 @@ class CrnnSizes:
     dense_units: int = 96
     dropout: float = 0.05
     condition_units: int = 128  # causal nets only: values of a label frame behind the layer where the condition enters
+    random_look_ahead: bool = True  # train the recurrence for streaming; without, it always sees the whole window
 
     @property
     def labels(self) -> int:

@@ -44,7 +44,9 @@ def trainable(stage: str, recipe: Recipe, nets: KerasNets) -> keras.Model:
 
 def loss(stage: str, recipe: Recipe, classes: int) -> Loss:
     """The loss of a stage (sections 3.1 and 3.2)."""
-    return set_localizer_loss(SLOTS, recipe.losses.pair_power) if stage == "localizer" else focal_cross_entropy
+    if stage == "classifier":
+        return focal_cross_entropy
+    return set_localizer_loss(SLOTS, recipe.losses.pair_power, recipe.losses.fixed_pairs)
 
 
 def batches(stage: str, data: TrainingData) -> BatchFunction:

@@ -65,6 +65,8 @@ def fusion_windows(recipe: Recipe, nets: Mapping[str, keras.Model], cache: Featu
         "rotated_share": settings.rotated_share,
         "hearings": settings.hearings,
     }
+    if settings.volume != (1.0, 1.0):
+        described["volume"] = list(settings.volume)
     index = cache.folder / _INDEX
     if not index.is_file() or json.loads(index.read_text()) != described:
         if not cache.recordings:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.data.augment import Augmentation, change_level, mask_stripes, random_equalizer_db, rotate_foa, stretch_time
+from convert.data.augment import (
+    Augmentation,
+    change_level,
+    draw_level_db,
+    mask_stripes,
+    random_equalizer_db,
+    rotate_foa,
+    stretch_time,
+)
 from convert.data.features import device_features
 from edge.frontend.maps import FEATURES, FeatureExtractor, FeatureSettings
 from edge.frontend.quantities import FLOOR_DB
@@ -193,3 +201,19 @@ def test_the_length_of_an_event_follows_the_speed(speed: float) -> None:
 def test_invalid_speeds_are_errors(speed: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match=r"got speed .*, wanted two numbers above 0, the lower one first"):
         Augmentation(speed=speed)
+
+
+def test_the_volume_is_a_factor_that_is_drawn_uniformly():
+    """CoLoC, section 3.6: a factor of 0.5 to 1.5, so that half of the draws are louder; in dB it would be 37 %."""
+    rng, settings = np.random.default_rng(0), Augmentation(level_db=(0.0, 0.0), volume=(0.5, 1.5))
+    factors = 10 ** (np.array([draw_level_db(settings, rng) for _ in range(4000)]) / 20)
+    assert np.histogram(factors, 4, (0.5, 1.5))[0] == pytest.approx([1000] * 4, abs=100)
+    assert np.all((factors >= 0.5) & (factors <= 1.5))
+    with pytest.raises(ValueError, match=r"got volume \(0.0, 1.0\), wanted two numbers above 0"):
+        Augmentation(volume=(0.0, 1.0))
+
+
+def test_without_a_volume_the_level_draws_once():
+    settings, ours, numpys = Augmentation(level_db=(-15.0, 10.0)), np.random.default_rng(1), np.random.default_rng(1)
+    assert draw_level_db(settings, ours) == numpys.uniform(-15.0, 10.0)
+    assert ours.random() == numpys.random()

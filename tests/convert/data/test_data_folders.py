@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from convert.data.build_cache import build_cache
+from convert.data.cache import INDEX, TRACKS
 from convert.data.corpora import CORPORA
 from convert.data.folders import choose_classes, find_data, read_arrays, read_sources
 from edge.arrays.profile import load_array
@@ -91,8 +92,12 @@ def test_corpora_contribute_the_splits_asked_for(corpus: Path) -> None:
         (["{own}@nan"], "got weight nan in"),
         (["{own}@1", "{own}"], "got weights for 1 of 2 folders, wanted them for all or for none"),
         (["starss99={corpus}"], "got data set 'starss99', wanted one of"),
-        (["starss23:stereo={corpus}"], "got audio 'stereo', wanted one of foa, mic"),
-        ([""], r"data: got '', wanted \[CORPUS\[:mic\]=\]DIR\[@WEIGHT\]"),
+        (
+            ["starss23:stereo={corpus}"],
+            r"got 'stereo', wanted a part of starss23 that is there \(dev, dev-test, .*\) or",
+        ),
+        (["starss23:foa:mic={corpus}"], "got formats foa, mic in .*, wanted one of foa, mic, both"),
+        ([""], r"data: got '', wanted \[CORPUS\[:foa\|mic\|both\]\[:SPLIT...\]=\]DIR"),
         (["{own}@half"], "own@half: got no scenes.json"),
     ],
 )
@@ -203,3 +208,27 @@ def test_arrays_are_sorted_by_their_share(tmp_path: Path) -> None:
     weighted = [f"{folder}@{weight}" for folder, weight in zip(folders, (0.2, 0.5, 0.3), strict=True)]
     assert read_arrays(find_data(weighted, ["train"])) == ("foa", "em32_tetra", "open_tetra")
     assert read_arrays(find_data([str(folders[2])], ["train"])) == ("em32_tetra",)
+
+
+@pytest.mark.parametrize(("array", "elevation_deg"), [("seeed_4mic", 0.0), ("em32_tetra", 30.0)])
+def test_a_flat_array_learns_no_elevation(tmp_path: Path, array: str, elevation_deg: float) -> None:
+    folder = scenes(tmp_path / "scenes", array=array)
+    write_annotations(folder / "a.csv", [Label(0, 0, 0, 20, 30)])
+    data = find_data([str(folder)], ())
+    (label,) = data[0].recordings[0].labels(("door", "bell"))
+    assert (label.azimuth_deg, label.elevation_deg) == (20.0, elevation_deg)
+
+    def build() -> bool:
+        """Whether the height of the event is in the cache."""
+        return bool(
+            build_cache(data, ("door", "bell"), tmp_path / "cache", StftSettings(), FeatureSettings()).tracks[0, 0, 2]
+        )
+
+    assert build() == (elevation_deg > 0)
+    index = json.loads((tmp_path / "cache" / INDEX).read_text())
+    if index["described"].pop("azimuth_only", False):  # an older one
+        (tmp_path / "cache" / INDEX).write_text(json.dumps(index))
+        np.lib.format.open_memmap(tmp_path / "cache" / TRACKS, "r+")[0, 0, 2] = 0.5
+        assert not build()
+    else:
+        assert array == "em32_tetra"

@@ -196,3 +196,11 @@ def test_the_gated_gru_hides_the_future_in_training_alone() -> None:
     trained = [ops.convert_to_numpy(net(x, training=True)) for _ in range(2)]
     assert np.abs(trained[0] - asked[0]).max() > 1e-3
     assert np.abs(trained[0] - trained[1]).max() > 1e-3
+
+
+def test_without_a_random_look_ahead_it_hears_the_whole_window_in_training_too() -> None:
+    inputs = keras.Input((20, 5))
+    net = keras.Model(inputs, gated_bidirectional_gru(inputs, 3, "gru", random_look_ahead=False))
+    x = np.random.default_rng(0).normal(size=(8, 20, 5)).astype(np.float32)
+    asked, trained = (ops.convert_to_numpy(net(x, training=training)) for training in (False, True))
+    np.testing.assert_array_equal(asked, trained)

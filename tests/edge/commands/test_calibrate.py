@@ -67,6 +67,15 @@ def test_bad_options(seld, words, message):
     refused(seld("calibrate", "--array", "foa", *words), message)
 
 
+def test_ctrl_c_at_the_prompt_ends_it_without_a_traceback(seld, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edge.device.check.record", interrupted)
+    code, out, err = seld("calibrate", "--array", "foa")
+    assert (code, err) == (130, "") and "clap three times from the front" in out
+
+
 def test_a_fit_that_is_not_sure_is_not_written(seld, recordings, tmp_path, caplog):
     """Claps from front and back alone do not tell left from right."""
     front, back = recordings[:4], recordings[8:12]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from edge.arrays.profile import load_array
+from edge.arrays.profile import load_array, shipped_arrays
 from edge.audio.microphone import CaptureQueue
 from edge.audio.pacing import paced
 from edge.audio.wav import write_wav
@@ -23,6 +23,7 @@ from edge.geometry import unit_vector
 from edge.nets.bundle import shipped_bundles
 from edge.scoring.annotations import read_annotations
 from tests.edge.command_line import HIGH, LOW, events, is_about, refused
+from tests.edge.nets.bundles import changed
 
 
 def test_run_prints_events_as_json_lines(seld, wav):
@@ -260,7 +261,50 @@ def test_models_lists_what_is_shipped(seld, monkeypatch, tiny_bundle):
     monkeypatch.setattr("edge.nets.bundle.shipped_bundles", lambda: {"tiny": tiny_bundle})
     code, out, err = seld("models")
     assert (code, err) == (0, "")
-    assert re.fullmatch(r"tiny: coloc, int8, \d+ kB, arrays foa; 2 classes: low, high\n", out)
+    listed, *arrays = out.splitlines()
+    assert re.fullmatch(r"tiny: coloc, int8, \d+ kB, arrays foa; 2 classes: low, high", listed)
+    assert {"array foa: tiny", "array foa_fuma: tiny", "array xvf3800: none was trained for it"} <= set(arrays)
+    assert len(arrays) == len(shipped_arrays())
+
+
+@pytest.fixture
+def shipped_flat(monkeypatch, tmp_path, tiny_bundle):
+    """The tiny bundle takes the place of the usual one, and there is another one for flat arrays."""
+    flat = shutil.copytree(tiny_bundle, tmp_path / "flat")
+    changed(flat, name="tiny-flat", arrays=["respeaker_usb4", "planar"])
+    shipped = {"a-flat": flat, "coloc-edge": tiny_bundle, "z-flat": flat}
+    monkeypatch.setattr("edge.nets.bundle.shipped_bundles", lambda: shipped)
+
+
+@pytest.fixture
+def silence(tmp_path):
+    """A file of a microphone array with six channels."""
+    wavfile.write(tmp_path / "silence.wav", 16000, np.zeros((16000, 6), np.int16))
+    return tmp_path / "silence.wav"
+
+
+@pytest.mark.parametrize("array", ["respeaker_usb4", "xvf3800"])
+def test_a_run_takes_the_model_that_was_trained_for_the_array(seld, shipped_flat, silence, caplog, array):
+    for command in (("run", "--sink", "null", "--source", silence), ("file", silence, "--out", silence.parent)):
+        caplog.clear()
+        assert seld(*command, "--array", array, model=None) == (0, "", "")
+        said = f"array {array}: using a-flat instead of coloc-edge, as it was trained for respeaker_usb4, planar"
+        assert said in caplog.messages
+        assert "model tiny-flat" in caplog.text and "sounds different" not in caplog.text
+
+
+def test_a_named_model_is_taken_whatever_the_array(seld, shipped_flat, silence, caplog):
+    run = ("run", "--sink", "null", "--source", silence, "--array", "xvf3800")
+    assert seld(*run, model="coloc-edge") == (0, "", "")
+    assert "instead of" not in caplog.text
+    assert "finds fewer sources, and less accurately; for such arrays there is --model a-flat or z-flat" in caplog.text
+
+
+def test_the_usual_model_is_taken_where_it_fits_or_none_does(seld, shipped_flat, wav, caplog):
+    assert seld("run", "--source", wav, "--sink", "null", model=None) == (0, "", "")
+    assert "model tiny, 2 classes" in caplog.text and "instead of" not in caplog.text
+    assert seld("run", "--source", wav, "--sink", "null", "--array", "open_tetra", model=None) == (0, "", "")
+    assert "instead of" not in caplog.text and "open_tetra sounds different, so it finds fewer" in caplog.text
 
 
 def test_an_unchecked_bundle_says_so_in_the_list_and_in_a_run(seld, wav, tmp_path, monkeypatch, tiny_bundle, caplog):

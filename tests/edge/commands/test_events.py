@@ -31,7 +31,7 @@ def database(tmp_path, now_s):
             Row(now_s - 7200, "door", 10.0, 11.0, -90.0, -20.4, 0.8, "street"),
             Row(now_s - 1800, "telephone", 5410.0, 5410.3, 46.68, None, 0.961, "", "a.flac"),
             Row(now_s - 1799.9, "door", 5410.1, 5410.3, 10.0, 0.0, 0.5),
-            Row(now_s - 60, "door", 7150.0, 7152.0, 180.0, 5.0, 0.7, "street"),
+            Row(now_s - 60, "door", 7150.0, 7152.0, 180.0, 5.0, 0.7, "street", level_db=0.0),
         ],
     )
     connection.close()
@@ -48,7 +48,7 @@ def test_a_table(seld, database):
     lines = listed(seld("events", "--database", database))
     assert len(lines) == 5 and lines[0].split()[:4] == ["time", "class", "seconds", "azimuth"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.250  door +1\.0 +-90 +-20  0\.80  street", lines[1])
-    assert lines[2].endswith("  a.flac") and "None" not in lines[2]
+    assert lines[2].endswith("  a.flac") and "None" not in lines[2] and lines[4].endswith("  street, 0 dB")
 
 
 def test_filters(seld, database, now_s):
@@ -69,6 +69,7 @@ def test_csv_and_json_have_the_same_fields(seld, database, now_s):
     assert [float(row["onset_s"]) for row in rows] == [record["onset_s"] for record in records]
     assert list(records[2]) == ["class", "onset_s", "offset_s", "azimuth_deg", "elevation_deg", "score", "time"]
     assert records[1]["clip"] == "a.flac" and records[0]["sector"] == "street"
+    assert [row["level_db"] for row in rows] == ["", "", "", "0.0"] and records[3]["level_db"] == 0.0
     assert datetime.fromisoformat(records[3]["time"]).timestamp() == now_s - 60
 
 

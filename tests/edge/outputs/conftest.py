@@ -50,10 +50,10 @@ def opened(tmp_path, quick):
     """A function that opens sinks, which are closed at the end of the test."""
     sinks = []
 
-    def open_mqtt(port, when=None, **settings):
+    def open_mqtt(port, when=None, device=DEVICE, **settings):
         defaults = {"host": "127.0.0.1", "prefix": "seld/pi", "client_id": "pi", "outbox": str(tmp_path / "outbox")}
         settings_of_test = MqttSettings(**defaults | {"port": port} | settings)
-        sinks.append(MqttSink(settings_of_test, when, DEVICE, live_text(LiveSettings(), when)))
+        sinks.append(MqttSink(settings_of_test, when, device, live_text(LiveSettings(), when)))
         return sinks[-1]
 
     yield open_mqtt

@@ -53,12 +53,33 @@ def matches(each, wanted):
 
 def test_an_event_comes_back_as_it_was(tmp_path):
     flat = Row(FIRST_S + 9, "door", 9.0, 9.5, -179.0, None, 0.5, "window", "a.flac")
-    stored(tmp_path / "h.db", [flat, row(FIRST_S + 1)]).close()
+    loud = Row(FIRST_S + 10, "unknown", 10.0, 11.0, 5.0, 0.0, 0.4, level_db=-31.5)
+    stored(tmp_path / "h.db", [flat, row(FIRST_S + 1), loud]).close()
     with open_history(tmp_path / "h.db") as history:
         assert list(history.events()) == [
-            StoredEvent(2, FIRST_S + 1, "bell", 1.0, 1.5, 30.0, -20.0, 0.9, "", ""),
-            StoredEvent(1, FIRST_S + 9, "door", 9.0, 9.5, -179.0, None, 0.5, "window", "a.flac"),
+            StoredEvent(2, FIRST_S + 1, "bell", 1.0, 1.5, 30.0, -20.0, 0.9, "", "", None),
+            StoredEvent(1, FIRST_S + 9, "door", 9.0, 9.5, -179.0, None, 0.5, "window", "a.flac", None),
+            StoredEvent(3, FIRST_S + 10, "unknown", 10.0, 11.0, 5.0, 0.0, 0.4, "", "", -31.5),
         ]
+
+
+def test_a_history_of_the_first_version_is_read_and_then_taken_over(tmp_path, monkeypatch):
+    """Its events have no level."""
+    with monkeypatch.context() as before:
+        before.setattr(history_store, "MIGRATIONS", MIGRATIONS[:1])
+        connection = open_store(tmp_path / "h.db")
+    connection.execute(
+        "INSERT INTO events (time_s, class, onset_s, offset_s, azimuth_deg, elevation_deg, score, sector, clip)"
+        " VALUES (?, 'bell', 1.0, 1.5, 30.0, -20.0, 0.9, '', '')",
+        (FIRST_S + 1,),
+    )
+    connection.close()
+    old = StoredEvent(1, FIRST_S + 1, "bell", 1.0, 1.5, 30.0, -20.0, 0.9, "", "", None)
+    with open_history(tmp_path / "h.db") as history:
+        assert list(history.events()) == [old]
+    stored(tmp_path / "h.db", [row(FIRST_S + 2)._replace(level_db=-3.0)]).close()
+    with open_history(tmp_path / "h.db") as history:
+        assert [event.level_db for event in history.events()] == [None, -3.0]
 
 
 ROWS = spread(300)

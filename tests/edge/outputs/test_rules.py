@@ -10,7 +10,7 @@ import pytest
 
 from edge.outputs import actions, rules
 from edge.outputs.actions import text_of
-from edge.outputs.rules import QuietSettings, RuleSettings, RuleSink, within
+from edge.outputs.rules import QuietSettings, RuleSettings, RuleSink, check_rules, within
 from edge.types import Event, EventUpdate, LiveFrame
 from tests.edge.mqtt_broker import eventually
 
@@ -247,3 +247,17 @@ def test_a_topic_needs_the_sink_of_mqtt():
 
 def test_logging_names_no_secret():
     assert actions._without_secrets("tgram://bot:secret@host/token") == "tgram://host/..."
+
+
+@pytest.mark.parametrize(
+    ("conditions", "sectors", "message"),
+    [
+        ({"classes": ("bel",)}, ("door",), r"^rule 'knock': classes: got 'bel', wanted bell, dog$"),
+        ({"sectors": ("dor",)}, ("door",), r"^rule 'knock': sectors: got 'dor', wanted door$"),
+        ({"sectors": ("door",)}, (), r"^rule 'knock': sectors: got 'door', wanted no sectors: there are none$"),
+    ],
+)
+def test_a_rule_about_what_is_never_heard_is_refused(conditions, sectors, message):
+    check_rules([rule(classes=("bell",), sectors=("door",))], ("bell", "dog"), ("door",))
+    with pytest.raises(ValueError, match=message):
+        check_rules([rule(**conditions)], ("bell", "dog"), sectors)

@@ -101,9 +101,10 @@ def test_what_is_heard_is_shown(page, browser):
     assert "51 °C" in visit.page.locator("#figures").inner_text()
 
     page.event(phase="end", id=7, **{"class": "speech"}, azimuth_deg=60.0, sector="door")
-    page.event(phase="end", id=8)
+    page.event(phase="end", id=8, level_db=-31.4)
     visit.wait("document.querySelectorAll('#events tr').length === 2 && !document.querySelector('circle.dot')")
     assert visit.page.locator("#no-events").is_hidden()
+    assert visit.page.locator("#events tr").first.locator("td").nth(1).inner_text().split() == ["bell", "-31", "dB"]
 
     visit.page.select_option("#by-class", "bell")
     visit.wait(ONLY, "bell")

@@ -45,6 +45,14 @@ def test_the_latest_come_first(stored):
     assert [record["clip"] for record in stored.events(Query("bell"))] == ["b.flac", None]
 
 
+def test_a_sound_without_a_class_has_its_level(tmp_path, recent):
+    connection = open_store(tmp_path / "history.db")
+    insert(connection, [row("bell", NOON_S), row("unknown", NOON_S + 1.0)._replace(level_db=-42.0)])
+    connection.close()
+    records = Stored(tmp_path / "history.db", None, recent).events(Query())
+    assert [record.get("level_db", "none") for record in records] == [-42.0, "none"]
+
+
 def test_what_is_not_stored_yet_is_among_them_once(stored, recent):
     recent.add(RECORD | {"class": "bell", "onset_s": 10.0, "azimuth_deg": 30.0})  # is stored
     recent.add(RECORD | {"class": "bell", "onset_s": 98.0})

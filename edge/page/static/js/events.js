@@ -77,6 +77,7 @@ function liveRow(event) {
 function row(record, now) {
   const colour = classColour(state.about.classes.indexOf(record.class));
   const sound = html("span", { class: "sound" }, spot(colour), spoken(record.class));
+  if (record.level_db !== undefined) sound.append(html("span", { class: "quiet" }, ` ${Math.round(record.level_db)} dB`));
   if (now) sound.append(html("span", { class: "tag" }, "now"));
   const arrow = svg("svg", { class: "arrow", viewBox: "-8 -8 16 16", "aria-hidden": "true" });
   arrow.append(svg("path", { d: "M0 6V-6M-4 -2L0 -6L4 -2", transform: `rotate(${-record.azimuth_deg})` }));
