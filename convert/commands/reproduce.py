@@ -81,6 +81,7 @@ def _reproduce(args: argparse.Namespace, command: Command) -> int:
     from convert.reproduction.paper import read_paper
     from convert.reproduction.report import table_text
     from convert.reproduction.steps import figures, score_row, train_model
+    from edge.files import write_atomically
 
     paper = read_paper(args.paper)
     tables = _chosen(paper, args.table)
@@ -105,7 +106,7 @@ def _reproduce(args: argparse.Namespace, command: Command) -> int:
         texts.append(table_text(table, ours))
         print(texts[-1], flush=True)
     heading = f"# {paper.title}\n\n{_conditions(plan, args.quick)}\n"
-    (args.out / TABLES_FILE).write_text("\n".join([heading, *texts]), encoding="utf-8")
+    write_atomically(args.out / TABLES_FILE, "\n".join([heading, *texts]))
     return 0
 
 
