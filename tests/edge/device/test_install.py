@@ -10,7 +10,7 @@ import pytest
 
 from edge.cli import main
 from edge.device.install import BACKOFF_PATH, SETTINGS_PATH, UNIT_PATH, carry_out, installation, removal, shipped
-from edge.run_settings import RunSettings
+from edge.run_settings import DEFAULT_MODEL, RunSettings
 from edge.settings import build
 
 ANALYZE = shutil.which("systemd-analyze")
@@ -55,7 +55,7 @@ def test_every_setting_of_the_default_file_exists():
     offered = [SETTING.fullmatch(line) for line in text.splitlines()]
     assert sum(bool(found and found[1]) for found in offered) >= 6
     spelt_out = build(RunSettings, tomllib.loads("\n".join(found[2] for found in offered if found)), "config.toml")
-    assert (spelt_out.model, spelt_out.threads, spelt_out.budget) == (RunSettings().model, 1, RunSettings().budget)
+    assert (spelt_out.model, spelt_out.threads, spelt_out.budget) == (DEFAULT_MODEL, 1, RunSettings().budget)
     assert spelt_out.metrics_minutes == RunSettings().metrics_minutes
 
 
