@@ -98,7 +98,7 @@ BAD_INPUT = {
     "train --data {scenes} --out {tmp}/out --start coloc-edge": "start: got classes ('baby_cry', ",
     "train --data {scenes}@0 --out {tmp}/out": "got weight 0 in ",
     "train --data starss99={scenes} --out {tmp}/out": "got data set 'starss99', wanted one of starss22",
-    "train --data starss23={scenes} --out {tmp}/out": "got no foa_dev/, wanted the layout of starss23",
+    "train --data starss23={scenes} --out {tmp}/out": "got no foa_dev/ and no foa/, wanted the layout of starss23",
     "train --data {tmp}/broken --out {tmp}/out": "scenes.json: got no JSON object",
     "train --data {scenes} --out {tmp}/out --jobs 0": "got 0 jobs, wanted at least 1",
     "train --data {scenes} --out {tmp}/out --jobs 1": "scene_00000.wav: got 20 label frames, wanted at least 50",

@@ -1,4 +1,7 @@
-"""Importing the rooms that nets are built on loads neither a microphone, nor MQTT, nor an extra of the device."""
+"""Importing the rooms that nets are built on loads neither a microphone, nor MQTT, nor an extra of the device.
+
+Nor `scipy.optimize`, which takes 24 MB.
+"""
 
 import subprocess
 import sys
@@ -11,9 +14,10 @@ LIGHT = """
 import sys
 import {modules}
 heavy = ("pyaudio", "paho", "soundfile", "prometheus_client", "tomlkit")
+single = ("edge.audio.microphone", "edge.audio.recorder", "scipy.optimize", {further})
 rooms = ("edge.outputs", "edge.runtime", "edge.device", "edge.commands", "edge.run_settings", "edge.api")
 loaded = [name for name in sys.modules if name.split(".")[0] in heavy or name.startswith(rooms)]
-loaded += [name for name in sys.modules if name in ("edge.audio.microphone", "edge.audio.recorder", {further})]
+loaded += [name for name in sys.modules if name in single]
 print(*loaded)
 """
 
@@ -29,9 +33,9 @@ def loaded(modules, further=""):
     "modules",
     [
         "edge.nets, edge.nets.bundle, edge.nets.interpreter, edge.nets.net",
-        "edge.frontend, edge.frontend.beams, edge.frontend.maps, edge.frontend.stft",
+        "edge.frontend, edge.frontend.beams, edge.frontend.loudness, edge.frontend.maps, edge.frontend.stft",
         "edge.arrays, edge.arrays.encoder, edge.arrays.profile",
-        "edge.events, edge.events.decoder, edge.events.records",
+        "edge.events, edge.events.decoder, edge.events.records, edge.events.unknown",
     ],
 )
 def test_rooms_before_the_loop_load_no_device_and_no_network(modules):
