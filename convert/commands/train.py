@@ -76,6 +76,11 @@ def add_train_parser(subparsers: Subparsers) -> None:
         help="processes for features, and for the batches of a GPU (default: %(default)s)",
     )
     parser.add_argument("--dask", metavar="tcp://HOST:PORT", help="a Dask scheduler whose workers compute the features")
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="tell hours of data, disk, memory and time, measured in a few steps, and stop",
+    )
     parser.add_argument("--threads", type=int, default=CORES, help="threads for training (default: %(default)s)")
     parser.set_defaults(run=run_train)
 
@@ -102,12 +107,15 @@ def run_train(args: argparse.Namespace) -> int:
     """
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # read when TensorFlow is imported
         os.environ[name] = str(args.threads)
-    _import_keras()
+    import_keras()
+    import numpy as np
+
     from convert.data.folders import DEV_SPLITS, TRAIN_SPLITS, choose_classes, find_data, read_arrays, read_sources
     from convert.evaluation.plots import CURVES, plot_curves
     from convert.systems import find_system
     from convert.training.recipes import changed, find_recipe, parse_changes
     from convert.training.run_json import RunFile, keep_recipe, write_run
+    from convert.training.schedule import in_steps
     from convert.training.train_stages import train_stages
     from convert.training.warm_start import adopt_statistics, start_classes
 
@@ -121,9 +129,14 @@ def run_train(args: argparse.Namespace) -> int:
     classes = choose_classes(data, known, args.classes.split(",") if args.classes else None)
     if known not in (None, classes) and "classifier" in stages:
         raise ValueError(f"start: got classes {known}, wanted {classes}, or --stage localizer")
+    if args.plan:
+        _tell_plan(recipe, stages, data, dev_data, classes, args.precision)
+        return 0
     cache, dev = _feature_caches(args, recipe, data, dev_data, classes)
-    changes.pop("training", None)  # each stage keeps its own
-    schedules = dict.fromkeys(stages, recipe.training)
+    for name in ("training", "stages"):
+        changes.pop(name, None)  # each stage keeps its own
+    lengths = np.diff(cache.first_labels).tolist()
+    schedules = {stage: in_steps(recipe.training_of(stage), lengths, recipe.sizes.labels) for stage in stages}
     write_run(args.out, RunFile(recipe.name, read_sources(data), schedules, changes, read_arrays(data)))
     keep_recipe(args.out, args.model)
     statistics = _start_of_statistics(warm_start, recipe)
@@ -146,11 +159,41 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
+def _tell_plan(
+    recipe: Recipe,
+    stages: Sequence[str],
+    data: Sequence[DataFolder],
+    dev_data: Sequence[DataFolder],
+    classes: Sequence[str],
+    precision: str | None,
+) -> None:
+    """Print what the features and each stage will take. Nothing is written."""
+    from convert.data.build_cache import feature_bytes
+    from convert.data.recordings import count_labels
+    from convert.training.forecast import forecast
+    from convert.training.schedule import in_steps
+
+    lengths, dev_lengths = (
+        [count_labels(each, classes, recipe.stft) for folder in folders for each in folder.recordings]
+        for folders in (data, dev_data)
+    )
+    labels = sum(lengths) + sum(dev_lengths)
+    hours, size = labels * recipe.stft.label_s / 3600, feature_bytes(labels, recipe.stft, recipe.features)
+    print(f"features: {hours:.2f} h of recordings, {size / 1e9:.2f} GB on the disk", flush=True)
+    accelerated = _set_precision(precision or recipe.training.precision)
+    for stage in stages:
+        training = in_steps(recipe.training_of(stage), lengths, recipe.sizes.labels)
+        print(forecast(stage, replace(recipe, training=training), len(classes), accelerated), flush=True)
+
+
 def _with_options(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     """The recipe with the schedule that options ask for."""
     given = {name: getattr(args, name) for name in ("steps", "batch_size", "dev_steps", "seed")}
     known = {name: value for name, value in given.items() if value is not None}
-    return replace(recipe, training=replace(recipe.training, **known))
+    if args.steps is not None:
+        known |= {"epochs": 0, "warmup_epochs": 0}
+    stages = {stage: {**own, **known} for stage, own in recipe.stages.items()}
+    return replace(recipe, training=replace(recipe.training, **known), stages=stages)
 
 
 def _warm_start(args: argparse.Namespace, system: TrainableSystem, stages: Sequence[str]) -> WarmStart:
@@ -190,10 +233,19 @@ def _feature_caches(
     """Feature caches of the training data and, if there are any, of the development data."""
     from convert.data.augment import sampled_labels
     from convert.data.build_cache import build_cache
+    from convert.systems import find_system
 
     def cached(name: str, folders: Sequence[DataFolder], least_labels: int) -> FeatureCache:
         return build_cache(
-            folders, classes, args.out / name, recipe.stft, recipe.features, args.jobs, least_labels, args.dask
+            folders,
+            classes,
+            args.out / name,
+            recipe.stft,
+            recipe.features,
+            args.jobs,
+            least_labels,
+            args.dask,
+            find_system(recipe.system).slots(recipe),
         )
 
     labels = recipe.sizes.labels
@@ -211,7 +263,7 @@ def _set_precision(asked: str) -> bool:
     return accelerated
 
 
-def _import_keras() -> None:
+def import_keras() -> None:
     """Import Keras and its backend without their messages. Raises ValueError with one line if one is not installed."""
     hide_tensorflow_logs()  # Keras imports it
     try:

@@ -73,7 +73,12 @@ def check_sampling(cache: FeatureCache, labels: int, settings: Augmentation) -> 
 
 
 def sample(
-    cache: FeatureCache, labels: int, settings: Augmentation, rng: np.random.Generator, wanted: slice = ALL_MAPS
+    cache: FeatureCache,
+    labels: int,
+    settings: Augmentation,
+    rng: np.random.Generator,
+    wanted: slice = ALL_MAPS,
+    hop_labels: int = 0,
 ) -> Chunk:
     """Draw a random run of label frames, time-stretched by a random speed from `settings.speed`.
 
@@ -83,12 +88,13 @@ def sample(
         settings: only `speed` is used here.
         rng: the source of randomness.
         wanted: which maps to take.
+        hop_labels: see `FeatureCache.sample`.
     """
     if settings.speed == (1.0, 1.0):
-        chunk = cache.sample(labels, rng)
+        chunk = cache.sample(labels, rng, hop_labels)
         return replace(chunk, maps=chunk.maps[..., wanted])
     speed = float(np.exp(rng.uniform(*np.log(settings.speed))))
-    chunk = cache.sample(math.ceil(labels * speed), rng)
+    chunk = cache.sample(math.ceil(labels * speed), rng, hop_labels)
     return Chunk(*stretch_time(chunk.maps[..., wanted], chunk.tracks, speed, labels), chunk.patterns)
 
 

@@ -21,6 +21,7 @@ from convert.data.cache import INDEX, MAPS, STATISTICS, TRACKS, FeatureCache, lo
 from convert.data.features import recording_arrays
 from convert.data.recordings import DataFolder, LabelledRecording, count_labels
 from convert.data.symmetry import symmetries
+from convert.data.tracks import SLOTS
 from convert.engine import compute_each
 from edge.files import write_atomically
 from edge.frontend.maps import FEATURES, FeatureSettings
@@ -38,6 +39,7 @@ def build_cache(
     jobs: int = 1,
     least_labels: int = 1,
     dask: str | None = None,
+    slots: int = SLOTS,
 ) -> FeatureCache:
     """Compute the features of all recordings, or take them from `cache` if it was built from the same.
 
@@ -52,6 +54,7 @@ def build_cache(
         jobs: number of processes.
         least_labels: the shortest recording that is accepted, in label frames.
         dask: address of a Dask scheduler whose workers compute instead, see `convert.engine`.
+        slots: most events at one time; further ones are left out of the labels.
 
     Raises:
         ValueError: wavs, labels or lengths do not fit, or the disk is too full. It is raised before the long part.
@@ -68,6 +71,8 @@ def build_cache(
     }
     if any(recording.array.planar for recording in recordings):
         described["azimuth_only"] = True  # caches of flat arrays that lack it are older, and have elevations
+    if slots != SLOTS:
+        described["slots"] = slots
     path = cache / INDEX
     index = json.loads(path.read_text()) if path.is_file() else {}
     known = index.get("described", {})
@@ -77,11 +82,10 @@ def build_cache(
         for recording, labels in zip(recordings, lengths, strict=True):
             if labels < least_labels:
                 raise ValueError(f"{recording.wav}: got {labels} label frames, wanted at least {least_labels}")
-        frame_size = features.bands * len(FEATURES[features.kind][1]) * np.dtype(np.float16).itemsize
-        size = sum(lengths) * stft.frames_per_label * frame_size
+        size = feature_bytes(sum(lengths), stft, features)
         check_free_space(cache / MAPS, size, f"the features of {sum(lengths) * stft.label_s / 3600:.2f} hours")
         path.unlink(missing_ok=True)  # without an index, a half-filled cache is never taken for a finished one
-        first_labels = _fill_cache(recordings, class_names, cache, stft, features, jobs, dask)
+        first_labels = _fill_cache(recordings, class_names, cache, stft, features, jobs, dask, slots)
         index = {"described": described, "first_labels": first_labels}
     drawn = {
         "chances": _chances(folders, index["first_labels"]),
@@ -90,6 +94,12 @@ def build_cache(
     if not path.is_file() or index != index | drawn:
         write_atomically(path, json.dumps(index | drawn))
     return replace(load_cache(cache), recordings=tuple(recordings))
+
+
+def feature_bytes(labels: int, stft: StftSettings, features: FeatureSettings) -> int:
+    """The size of the features of so many label frames in a cache."""
+    frame_size = features.bands * len(FEATURES[features.kind][1]) * np.dtype(np.float16).itemsize
+    return labels * stft.frames_per_label * frame_size
 
 
 def check_free_space(path: Path, size: int, what: str) -> None:
@@ -129,9 +139,10 @@ def _fill_cache(
     features: FeatureSettings,
     jobs: int,
     dask: str | None,
+    slots: int,
 ) -> list[int]:
     """Write maps, tracks and statistics, but not the index; return the first label of each recording, and the end."""
-    compute = partial(recording_arrays, class_names=class_names, stft=stft, features=features)
+    compute = partial(recording_arrays, class_names=class_names, stft=stft, features=features, slots=slots)
     total = np.zeros(1)
     square_sum = np.zeros(1)
     frames, first_labels, tracks = 0, [0], []

@@ -51,12 +51,18 @@ class FeatureCache:
     recordings: tuple[LabelledRecording, ...] = ()  # what the cache was made of, where that is known
     patterns: tuple[tuple[int, ...], ...] = ()  # `Chunk.patterns` of each recording; empty: all patterns for each
 
-    def sample(self, labels: int, rng: np.random.Generator) -> Chunk:
-        """Draw a random run of `labels` label frames from a random recording; every recording must be that long."""
+    def sample(self, labels: int, rng: np.random.Generator, hop_labels: int = 0) -> Chunk:
+        """Draw a random run of `labels` label frames from a random recording; every recording must be that long.
+
+        With `hop_labels` it begins at a multiple of that in the recording, otherwise anywhere.
+        """
         count = len(self.first_labels) - 1
         scene = int(rng.integers(count) if self.chances is None else rng.choice(count, p=self.chances))
         begin, end = self.first_labels[scene : scene + 2]
-        start = int(rng.integers(begin, end - labels + 1))
+        if hop_labels:
+            start = begin + hop_labels * int(rng.integers((end - begin - labels) // hop_labels + 1))
+        else:
+            start = int(rng.integers(begin, end - labels + 1))
         per_label = self.stft.frames_per_label
         maps = self.maps[start * per_label : (start + labels) * per_label].astype(np.float32)
         patterns = self.patterns[scene] if self.patterns else PATTERNS

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.recordings import LabelledRecording, read_samples
-from convert.data.tracks import label_tracks
+from convert.data.tracks import SLOTS, label_tracks
 from convert.scenes.capsules import encode
 from edge.frontend.maps import FeatureExtractor, FeatureSettings
 from edge.frontend.stft import Stft, StftSettings
@@ -64,7 +64,11 @@ def encode_recording(
 
 
 def recording_arrays(
-    recording: LabelledRecording, class_names: Sequence[str], stft: StftSettings, features: FeatureSettings
+    recording: LabelledRecording,
+    class_names: Sequence[str],
+    stft: StftSettings,
+    features: FeatureSettings,
+    slots: int = SLOTS,
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """Compute what a feature cache holds of one recording.
 
@@ -75,4 +79,4 @@ def recording_arrays(
     samples = encode_recording(samples, recording, stft.sample_rate_hz, features.microphones)
     maps = device_features(samples, stft, FeatureExtractor(features, stft)).astype(np.float16)
     labels = len(maps) // stft.frames_per_label
-    return maps, label_tracks(recording.labels(class_names), labels, len(class_names))
+    return maps, label_tracks(recording.labels(class_names), labels, len(class_names), slots)

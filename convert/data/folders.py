@@ -171,12 +171,12 @@ def read_arrays(folders: Sequence[DataFolder]) -> tuple[str, ...]:
 
 
 def _data_folder(word: str, splits: Sequence[str]) -> DataFolder:
-    rest, weight = _split_weight(word)
+    rest, weight = split_weight(word)
     data = parse_word(rest)
     return DataFolder(data.path, data.corpus, data.recordings(splits), weight)
 
 
-def _split_weight(word: str) -> tuple[str, float | None]:
+def split_weight(word: str) -> tuple[str, float | None]:
     """Split `WORD@WEIGHT` at its last @ if a number follows; otherwise the whole word has no weight."""
     rest, _, last = word.rpartition("@")
     try:

@@ -13,16 +13,17 @@ from edge.scoring.annotations import Label
 SLOTS = 3  # N, the largest number of simultaneous events (section 3.4)
 
 
-def label_tracks(labels: Sequence[Label], frames: int, empty_class: int) -> NDArray[np.float32]:
+def label_tracks(labels: Sequence[Label], frames: int, empty_class: int, slots: int = SLOTS) -> NDArray[np.float32]:
     """Turn labels into stacked-tracks; each pair of class and track number becomes one track before stacking.
 
     Args:
         labels: the labels of one recording, in any order. Labels at or after `frames` are ignored.
         frames: number of label frames.
         empty_class: the class that marks an empty cell, usually the number of classes.
+        slots: the largest number of simultaneous events; further ones are left out.
 
     Returns:
-        Stacked-tracks (SLOTS, frames, 4) of x, y, z, class.
+        Stacked-tracks (slots, frames, 4) of x, y, z, class.
     """
     rows: dict[tuple[int, int], NDArray[np.float32]] = {}
     for label in sorted(labels, key=lambda item: (item.frame, item.class_index, item.track)):
@@ -31,7 +32,7 @@ def label_tracks(labels: Sequence[Label], frames: int, empty_class: int) -> NDAr
             row[label.frame, :3] = unit_vector(label.azimuth_deg, label.elevation_deg)
             row[label.frame, 3] = label.class_index
     tracks = np.stack(list(rows.values())) if rows else np.zeros((0, frames, 4), np.float32)
-    return stack_tracks(tracks, SLOTS, empty_class)
+    return stack_tracks(tracks, slots, empty_class)
 
 
 def stack_tracks(tracks: NDArray[np.float32], slots: int, empty_class: int) -> NDArray[np.float32]:

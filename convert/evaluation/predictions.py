@@ -6,22 +6,25 @@ System, array encoder, STFT and decoder are built by `edge.runtime.pipeline`, so
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from convert.evaluation.both_formats import both_encoder, joined
 from edge.arrays.profile import ArrayProfile, load_array
 from edge.audio.sources import open_source
 from edge.events.decoder import DecodeSettings
+from edge.geometry import azimuth_elevation_deg
 from edge.nets.bundle import Bundle
 from edge.nets.net import Net
 from edge.runtime.pipeline import build_decoder, build_pipeline, build_system
 from edge.scoring.annotations import Label, label_of
 from edge.systems import System
-from edge.types import Event, EventUpdate, FloatArray, FrameRow, Item, Spectra, TrackFrames
+from edge.types import AudioBlock, Event, EventUpdate, FloatArray, FrameRow, Item, Spectra, TrackFrames
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ def predict(
     decode: Mapping[str, Any] | None = None,
     array: ArrayProfile | None = None,
     description: str = "evaluate",
+    microphones: Mapping[str, Path] | None = None,
 ) -> dict[str, Prediction]:
     """Run the device's loop over wav files.
 
@@ -92,6 +96,8 @@ def predict(
         decode: settings of the decoder that replace those of the bundle.
         array: the array that recorded the files; by default the first one of the bundle.
         description: label of the progress bar.
+        microphones: for wav files that hold FOA, the wav files of the capsules of `array`, by file name without suffix
+            (`convert.evaluation.both_formats`).
 
     Returns:
         A prediction for each wav file, by file name without suffix.
@@ -101,16 +107,21 @@ def predict(
     """
     profile = array or load_array(bundle.manifest.arrays[0])
     tap = _TrackTap(build_system(bundle, overrides=overrides, nets=nets, array=profile))
-    pipeline = build_pipeline(bundle, profile, tap, decode)
-    predictions = {}
     rate_hz = bundle.manifest.stft.sample_rate_hz
+    encode = both_encoder(profile, rate_hz, bundle.manifest.features.microphones) if microphones else None
+    pipeline = build_pipeline(bundle, profile, tap, decode, encode=encode)
+    predictions = {}
     for path in tqdm(wavs, desc=description, unit="scene", disable=None):
         pipeline.reset()
         items: list[Item] = []
         begins: list[Begin] = []
         heard_s = 0.0
-        with open_source(str(path), profile.channels, rate_hz) as source:
-            for block in source:
+        with ExitStack() as stack:
+            blocks: Iterable[AudioBlock] = stack.enter_context(open_source(str(path), profile.channels, rate_hz))
+            if microphones:
+                capsules = open_source(str(microphones[path.stem]), profile.channels, rate_hz)
+                blocks = joined(blocks, stack.enter_context(capsules))
+            for block in blocks:
                 heard_s = (block.start + len(block.samples)) / rate_hz
                 told = list(pipeline.push(block))
                 items += told
@@ -144,6 +155,36 @@ def decode_again(
     decoder = build_decoder(bundle, array or load_array(bundle.manifest.arrays[0]), settings)
     items = [*decoder.push(TrackFrames(prediction.activity, prediction.direction, 0)), *decoder.finish()]
     return _labels(items)
+
+
+def undecoded(prediction: Prediction, planar: bool = False) -> Prediction:
+    """Answers of the system as they are, frame by frame, as the papers score them: without tracking, without a decoder.
+
+    A slot says what is likeliest: one of the classes, or none of them, to which the rest of the probability belongs
+    (CoLoC, section 2.4: the classifier has a class for that). A slot of another system holds one class at most, which
+    counts from one half on.
+
+    Args:
+        prediction: what `predict` returned for a scene.
+        planar: whether the array is flat; all elevations are 0 then.
+
+    Returns:
+        The same with other rows.
+    """
+    kind, most = prediction.activity.argmax(axis=-1), prediction.activity.max(axis=-1)
+    found = (most > 0.0) & (most >= 1.0 - prediction.activity.sum(axis=-1))
+    azimuth_deg, elevation_deg = azimuth_elevation_deg(prediction.direction)
+    rows = [
+        Label(
+            int(frame),
+            int(kind[frame, slot]),
+            int(slot),
+            float(azimuth_deg[frame, slot]),
+            0.0 if planar else float(elevation_deg[frame, slot]),
+        )
+        for frame, slot in zip(*np.nonzero(found), strict=True)
+    ]
+    return replace(prediction, rows=rows)
 
 
 def _begins(items: Iterable[Item], heard_s: float) -> list[Begin]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convert.data.corpora import AUDIO
 from convert.data.folders import TEST_SPLITS, choose_classes, parse_word
-from convert.data.recordings import DataFolder
+from convert.data.recordings import DataFolder, LabelledRecording
 from convert.data.scene_folders import read_array, read_class_names, read_own_arrays, read_scenes_json
 from edge.arrays.profile import ArrayProfile, load_array
 from edge.nets.bundle import Bundle
@@ -18,7 +18,30 @@ from edge.scoring.annotations import Label
 def labelled_scenes(
     scenes: str | Path, class_names: Sequence[str], splits: Sequence[str] = TEST_SPLITS
 ) -> tuple[list[Path], dict[str, list[Label]]]:
-    """Read the labels of own scenes or of a corpus.
+    """Read the labels of own scenes or of a corpus, heard by one array.
+
+    Args:
+        scenes: as `scene_recordings` takes it.
+        class_names: the classes of the model.
+        splits: the splits to take from a corpus of which no part is named.
+
+    Returns:
+        The wav files, and the labels of each by file name without suffix.
+
+    Raises:
+        ValueError: as in `scene_recordings`, or both formats of a corpus are asked for.
+    """
+    word = parse_word(str(scenes))
+    if word.audio == "both":
+        raise ValueError(f"{word.path}: got both formats, wanted foa or mic: a scene is heard by one array")
+    recordings = scene_recordings(scenes, class_names, splits)
+    return [recording.wav for recording in recordings], recording_labels(recordings, class_names)
+
+
+def scene_recordings(
+    scenes: str | Path, class_names: Sequence[str], splits: Sequence[str] = TEST_SPLITS
+) -> tuple[LabelledRecording, ...]:
+    """Find the recordings of own scenes or of a corpus.
 
     Args:
         scenes: a folder, or an argument of the form `convert.data.folders.FORM`.
@@ -26,24 +49,24 @@ def labelled_scenes(
             those of other classes are left out, with a warning.
         splits: the splits to take from a corpus of which no part is named.
 
-    Returns:
-        The wav files, and the labels of each by file name without suffix.
-
     Raises:
-        ValueError: the folder holds no such scenes, has other classes, or a csv file is malformed.
+        ValueError: the folder holds no such scenes, has other classes, or two files have one name.
     """
     word, names = parse_word(str(scenes)), tuple(class_names)
     if word.corpus is None and read_class_names(word.path) != names:
         raise ValueError(f"{word.path}: got classes {read_class_names(word.path)}, wanted {names}")
-    if word.audio == "both":
-        raise ValueError(f"{word.path}: got both formats, wanted foa or mic: a scene is heard by one array")
     recordings = word.recordings(splits)
     if word.corpus is not None:
         choose_classes([DataFolder(word.path, word.corpus, recordings)], asked=names)
-    labels = {recording.wav.stem: recording.labels(names) for recording in recordings}
-    if len(labels) < len(recordings):
-        raise ValueError(f"{word.path}: got {len(recordings)} wav files of {len(labels)} names, wanted each name once")
-    return [recording.wav for recording in recordings], labels
+    stems = {recording.wav.stem for recording in recordings}
+    if len(stems) < len(recordings):
+        raise ValueError(f"{word.path}: got {len(recordings)} wav files of {len(stems)} names, wanted each name once")
+    return recordings
+
+
+def recording_labels(recordings: Sequence[LabelledRecording], class_names: Sequence[str]) -> dict[str, list[Label]]:
+    """The labels of recordings by file name without suffix. Raises ValueError if a csv file is malformed."""
+    return {recording.wav.stem: recording.labels(class_names) for recording in recordings}
 
 
 def heard_truth(truth: Mapping[str, Sequence[Label]], array: ArrayProfile) -> dict[str, list[Label]]:

@@ -19,6 +19,8 @@ UNCHECKED = (
     "was left out. It may find less than the trained nets do."
 )
 
+FLOATS = "Not int8 throughout: the recipe allows {} in float. These are slower, and may differ between processors."
+
 
 def write_card(
     folder: Path,
@@ -64,6 +66,7 @@ def write_card(
         f"{', '.join(manifest.class_names)}. Trained by `seld-convert train`; `seld-convert export` wrote this file.",
         "",
         *([UNCHECKED, ""] if manifest.unchecked else []),
+        *([FLOATS.format(", ".join(manifest.float_ops)), ""] if manifest.float_ops else []),
         "## Training",
         "",
         f"- sizes: `{asdict(recipe.sizes)}`",

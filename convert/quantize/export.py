@@ -54,7 +54,7 @@ def convert_nets(
     deployed = run.deployed_nets(models)
     flatbuffers: dict[str, dict[str, bytes]] = {precision: {} for precision in precisions}
     shared: dict[str, tuple[float, int]] = {}  # quantization of outputs that other nets take, by stage and tensor
-    checks = []
+    checks, allowed = [], run.recipe.conversion.float_ops
     for name, model in deployed.items():
         stage, examples = name.partition("_")[0], calibration[name]
         for tensor in (tensor.name for tensor in model.inputs if tensor.name.startswith(SHARED_PREFIX)):
@@ -65,12 +65,15 @@ def convert_nets(
                 flatbuffer = saved_to_tflite(folder, examples if precision == "int8" else None)
                 flatbuffers[precision][name] = flatbuffer
                 net = LiteRtNet(flatbuffer)
-                checks.append(check_net(name, precision, trained[name], net, held_out[name]))
+                checks.append(check_net(name, precision, trained[name], net, held_out[name], allowed))
                 print(checks[-1], flush=True)
                 if precision == "int8":
                     shared |= {stage + tensor: detail["quantization"] for tensor, detail in net.outputs.items()}
+    float_ops = tuple(sorted({name for check in checks for name in check.float_ops}))
+    manifests = {precision: run.manifest(precision) for precision in precisions}
+    manifests = {key: replace(each, float_ops=float_ops if key == "int8" else ()) for key, each in manifests.items()}
     bundles = {
-        precision: Bundle(run.manifest(precision), nets, run.cache.mean, run.cache.deviation)
+        precision: Bundle(manifests[precision], nets, run.cache.mean, run.cache.deviation)
         for precision, nets in flatbuffers.items()
     }
     return bundles, checks

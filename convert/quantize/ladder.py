@@ -9,7 +9,7 @@ must not have any float tensor. The whole system must find nearly the same direc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -35,18 +35,21 @@ class NetCheck:
     precision: str
     snr_db: float  # of the worst output
     float_tensors: int  # number of float tensors in the graph
+    allowed_tensors: int = 0  # those of them that belong to operations which the recipe allows in float
+    float_ops: tuple[str, ...] = ()  # these operations
 
     @property
     def passed(self) -> bool:
-        """Whether the outputs are close enough and an int8 net has no float tensors."""
-        integer_only = self.precision != "int8" or self.float_tensors == 0
+        """Whether the outputs are close enough and an int8 net has no float tensors but those that are allowed."""
+        integer_only = self.precision != "int8" or self.float_tensors == self.allowed_tensors
         return integer_only and self.snr_db >= LEAST_SNR_DB[self.precision]
 
     def __str__(self) -> str:
         verdict = "ok" if self.passed else "FAILED"
+        allowed = f", {self.allowed_tensors} allowed of {', '.join(self.float_ops)}" if self.float_ops else ""
         return (
             f"{verdict:<7}{self.name:<23}{self.precision:<9}SNR {self.snr_db:5.1f} dB "
-            f"(wanted {LEAST_SNR_DB[self.precision]:.0f}), {self.float_tensors} float tensors"
+            f"(wanted {LEAST_SNR_DB[self.precision]:.0f}), {self.float_tensors} float tensors{allowed}"
         )
 
 
@@ -67,7 +70,12 @@ def snr_db(reference: FloatArray, candidate: FloatArray) -> float:
 
 
 def check_net(
-    name: str, precision: str, reference: KerasNet, candidate: LiteRtNet, examples: Iterable[Mapping[str, FloatArray]]
+    name: str,
+    precision: str,
+    reference: KerasNet,
+    candidate: LiteRtNet,
+    examples: Iterable[Mapping[str, FloatArray]],
+    float_ops: Collection[str] = (),
 ) -> NetCheck:
     """Compare two nets on the same examples.
 
@@ -77,6 +85,7 @@ def check_net(
         reference: the Keras net.
         candidate: the converted net.
         examples: inputs and states by tensor name, without the batch axis. New states are compared like outputs.
+        float_ops: operations that an int8 net may compute in float.
     """
     pairs: dict[str, tuple[list[FloatArray], list[FloatArray]]] = {}
     for example in examples:
@@ -87,7 +96,8 @@ def check_net(
             right.append(got[output])
     worst = float(np.min([snr_db(np.stack(left), np.stack(right)) for left, right in pairs.values()]))  # keeps a NaN
     floats = sum(count for kind, count in candidate.tensor_types().items() if kind.startswith("float"))
-    return NetCheck(name, precision, worst, floats)
+    allowed = candidate.float_tensors_of(float_ops) if float_ops and precision == "int8" else (0, ())
+    return NetCheck(name, precision, worst, floats, *allowed)
 
 
 @dataclass(frozen=True, slots=True)

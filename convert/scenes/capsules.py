@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, sparse
 
 from edge.arrays.acoustics import Capsules, Complex128, array_spectra, capsule_spectra
 from edge.arrays.encoder import foa_encoder
@@ -85,21 +85,25 @@ class CapsuleArray:
     encoded: bool  # True: the channels are FOA (W, Y, Z, X in ACN/SN3D); False: those of the device
     board: Board = BARE
 
-    def __call__(self, directions: Array64) -> Array64:
+    def __call__(self, directions: Array64) -> FloatArray:
         """Compute the impulse responses (n, channels, taps) from the directions of unit vectors (n, 3)."""
-        axes, tables, reflected = _tables(self)
+        axes, tables = _tables(self)
+        capsules, rows, width = tables.shape
         places = np.arccos(np.clip(directions @ axes.T, -1, 1)) * ((_ANGLES - 1) / np.pi)  # (n, capsules)
-        lower = np.minimum(places.astype(int), _ANGLES - 2)
-        weights = (places - lower)[..., None, None]
-        responses = np.zeros((len(directions), 4 if self.encoded else self.profile.channels, tables.shape[3]))
-        for index, table in enumerate(tables):
-            below, above = table[lower[:, index]], table[lower[:, index] + 1]
-            channels = slice(None) if self.encoded else [self.profile.channel_map[index]]
-            responses[:, channels] += below + weights[:, index] * (above - below)
-            if self.board.reflection:
-                height = (self.board.reflection * directions[:, 2])[:, None, None]
-                below, above = reflected[index][lower[:, index]], reflected[index][lower[:, index] + 1]
-                responses[:, channels] += height * (below + weights[:, index] * (above - below))
+        lower = np.minimum(places.astype(np.int32), _ANGLES - 2)
+        weights = places - lower
+        shares = np.stack([1 - weights, weights], axis=2)
+        columns = np.stack([lower, lower + 1], axis=2) + rows * np.arange(capsules, dtype=np.int32)[:, None]
+        if self.board.reflection:
+            height = self.board.reflection * directions[:, 2, None, None]
+            shares = np.concatenate([shares, height * shares], axis=2)
+            columns = np.concatenate([columns, columns + np.int32(_ANGLES)], axis=2)
+        interpolate = _matrix(shares, columns, capsules * rows)
+        found = (interpolate @ tables.reshape(-1, width)).reshape(len(directions), capsules, -1)
+        if self.encoded:
+            return found.sum(axis=1).reshape(len(directions), 4, -1)
+        responses = np.zeros((len(directions), self.profile.channels, width), np.float32)
+        responses[:, self.profile.channel_map] = found
         return responses
 
 
@@ -192,11 +196,11 @@ def mismatched(capsules: Capsules, mismatch: Mismatch, seed: int | tuple[int, ..
 
 
 @lru_cache(maxsize=8)
-def _tables(array: CapsuleArray) -> tuple[Array64, Array64, Array64]:
-    """Compute the axes (capsules, 3), the response of each capsule by the angle to its axis, and what a board reflects.
+def _tables(array: CapsuleArray) -> tuple[Array64, FloatArray]:
+    """Compute the axes (capsules, 3) and the response of each capsule by the angle to its axis.
 
-    The responses are (capsules, _ANGLES, outputs, taps): one output for a capsule itself, four for its part of the FOA.
-    The last array is what a board that reflects all adds to them for sound from straight above.
+    The responses are (capsules, _ANGLES, outputs * taps): one output for a capsule itself, four for its part of the
+    FOA. With a board there are as many rows again: what a board that reflects all adds for sound from straight above.
     """
     nominal, rate_hz = array.profile.capsules, array.sample_rate_hz
     capsules = mismatched(nominal, array.mismatch, array.seed)
@@ -215,13 +219,22 @@ def _tables(array: CapsuleArray) -> tuple[Array64, Array64, Array64]:
     corner_hz = SPEED_OF_SOUND_M_S / (2 * np.pi * _BOARD_TO_RADIUS * capsules.radii_m.max())
     shelf = 1j * frequencies_hz / (corner_hz + 1j * frequencies_hz)  # waves longer than the board pass it
 
-    def table(response: Complex128) -> Array64:
+    def table(response: Complex128) -> FloatArray:
         taps = np.roll(fft.irfft(response * edge, size, axis=2), half, axis=2)[:, :, None, : 2 * half + 1]
-        if not array.encoded:
-            return taps
-        return _encode(taps, encoding_filters(nominal, rate_hz), round(_ENCODED_S * rate_hz))
+        if array.encoded:
+            taps = _encode(taps, encoding_filters(nominal, rate_hz), round(_ENCODED_S * rate_hz))
+        return taps.reshape(len(taps), _ANGLES, -1).astype(np.float32)
 
-    return capsules.axes, table(spectra), table(spectra * shelf) if array.board.reflection else np.empty(0)
+    if not array.board.reflection:
+        return capsules.axes, table(spectra)
+    return capsules.axes, np.concatenate([table(spectra), table(spectra * shelf)], axis=1)
+
+
+def _matrix(values: Array64, columns: NDArray[np.int32], width: int) -> sparse.csr_array:
+    """Build a sparse matrix (n * m, width) with the values (n, m, k) in these columns: k in each row."""
+    n, m, each = values.shape
+    starts = np.arange(0, n * m * each + 1, each, dtype=np.int32)
+    return sparse.csr_array((values.astype(np.float32).ravel(), columns.ravel(), starts), shape=(n * m, width))
 
 
 def _encode(tables: Array64, filters: FloatArray, half: int) -> Array64:

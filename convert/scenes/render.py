@@ -16,7 +16,7 @@ from convert.clips.library import ClipLibrary
 from convert.engine import compute_each
 from convert.scenes.capsules import Board, Mismatch, capsule_response
 from convert.scenes.planar import draw_planar
-from convert.scenes.rooms import foa_array
+from convert.scenes.rooms import ArrayResponse, foa_array
 from convert.scenes.scene import make_scene
 from convert.scenes.settings import ArraySettings, SceneSettings
 from convert.scenes.streams import Seed, random_stream
@@ -101,7 +101,8 @@ def _write_scenes(
 def _write_scene(
     library: ClipLibrary, settings: SceneSettings, seed: int, out: Path, array: ArrayProfile, index: int
 ) -> dict[str, Any]:
-    response, own = foa_array, {}
+    response: ArrayResponse = foa_array
+    own = {}
     if array != IDEAL:
         profile, board = _draw_array(array, settings.array, (seed, index))
         own = {} if profile is array else {"array": asdict(profile)}

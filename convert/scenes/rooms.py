@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pyroomacoustics as pra
@@ -23,7 +24,7 @@ from edge.geometry import SPEED_OF_SOUND_M_S, foa_gains
 from edge.types import FloatArray
 
 Array64 = NDArray[np.float64]
-ArrayResponse = Callable[[Array64], Array64]
+ArrayResponse = Callable[[Array64], NDArray[np.floating[Any]]]
 """Unit vectors (n, 3) toward the source -> impulse responses (n, channels, taps), taps = 1 for plain gains."""
 
 OCTAVES_HZ = 125.0 * 2.0 ** np.arange(7)
@@ -240,6 +241,9 @@ def late_response(
     time_s = np.arange(length) / sample_rate_hz
     fade = np.cos(np.pi / 2 * np.clip((room.early_s - time_s) / _FADE_S, 0, 1)).astype(np.float32)
     match = slice(*(int((room.early_s - _FADE_S - back_s) * sample_rate_hz) for back_s in (_MATCH_S, 0.0)))
+    half = _FILTER_TAPS // 2
+    padded = np.pad(early, ((half, half), (0, 0)))
+    stretch = padded[match.start : match.stop + 2 * half]  # filtered, this is the end of the early part
     middle_s = room.early_s - _FADE_S - _MATCH_S / 2
     size = fft.next_fast_len(length + _FILTER_TAPS, real=True)
     filters = octave_filters(sample_rate_hz)
@@ -247,7 +251,7 @@ def late_response(
     tail = np.zeros((length, noise.shape[1]), np.float32)
     for taps, response, rt60_s in zip(filters, _octave_spectra(sample_rate_hz, size), room.band_rt60_s, strict=True):
         band = fft.irfft(noise * response[:, None], size, axis=0)[:length]
-        wanted = np.mean(np.square(oaconvolve(early, taps[:, None], mode="same", axes=0)[match]))
+        wanted = np.mean(np.square(oaconvolve(stretch, taps[:, None], mode="valid", axes=0)))
         decay = np.exp(-np.log(1e3) / rt60_s * (time_s - middle_s)) * np.sqrt(wanted / np.mean(np.square(band)))
         tail += (decay.astype(np.float32) * fade)[:, None] * band
     return tail
@@ -337,7 +341,7 @@ def _octave_spectra(sample_rate_hz: int, size: int) -> NDArray[np.complex64]:
     return fft.rfft(octave_filters(sample_rate_hz), size, axis=1)
 
 
-def _arrivals(delays_samples: Array64, gains: Array64, response: Array64, length: int) -> FloatArray:
+def _arrivals(delays_samples: Array64, gains: Array64, response: NDArray[np.floating[Any]], length: int) -> FloatArray:
     """Add up the images before their octaves are filtered.
 
     Args:
@@ -356,7 +360,7 @@ def _arrivals(delays_samples: Array64, gains: Array64, response: Array64, length
     whole = np.floor(delays_samples).astype(np.int32)
     offsets = np.arange(taps + 2 * _SINC_HALF, dtype=np.int32)  # from _SINC_HALF samples before an arrival
     size = fft.next_fast_len(len(offsets), real=True)
-    sincs = _sincs((delays_samples - whole)[:, None] - (offsets[: 2 * _SINC_HALF + 1] - _SINC_HALF))
+    sincs = _sincs(delays_samples - whole)
     spectra = fft.rfft(response.astype(np.float32), size, axis=2) * fft.rfft(sincs, size, axis=1)[:, None]
     delayed = fft.irfft(spectra, size, axis=2)[..., : len(offsets)]  # each image, by less than a sample
     rows = (whole[:, None] + offsets).ravel()
@@ -369,10 +373,18 @@ def _arrivals(delays_samples: Array64, gains: Array64, response: Array64, length
     return summed
 
 
-def _sincs(distance_samples: Array64) -> FloatArray:
-    """Compute a windowed sinc at these distances from its middle."""
-    window = np.cos(np.pi / 2 * np.clip(distance_samples / (_SINC_HALF + 1), -1, 1)) ** 2
-    return (np.sinc(distance_samples) * window).astype(np.float32)
+def _sincs(fractions: Array64) -> FloatArray:
+    """Compute windowed sincs (n, 2 * _SINC_HALF + 1) that delay by _SINC_HALF samples and these fractions (n,) of one.
+
+    Sine and cosine of fraction and tap follow from those of the fraction alone, as the taps are whole numbers.
+    """
+    taps = np.arange(-_SINC_HALF, _SINC_HALF + 1)
+    distance = fractions[:, None] - taps
+    turn, quarter = np.pi / (_SINC_HALF + 1), fractions[:, None] * np.pi / (_SINC_HALF + 1)
+    window = 0.5 + 0.5 * (np.cos(quarter) * np.cos(turn * taps) + np.sin(quarter) * np.sin(turn * taps))
+    with np.errstate(invalid="ignore"):
+        sincs = np.sin(np.pi * np.minimum(fractions, 1 - fractions))[:, None] * (-1.0) ** taps / (np.pi * distance)
+    return (np.where(distance == 0, 1.0, sincs) * window).astype(np.float32)
 
 
 def _fractional_delays(delays_samples: Array64, length: int) -> sparse.csr_matrix:
@@ -380,7 +392,7 @@ def _fractional_delays(delays_samples: Array64, length: int) -> sparse.csr_matri
     whole = np.floor(delays_samples).astype(int)
     offsets = np.arange(-_SINC_HALF, _SINC_HALF + 1)
     rows = whole[:, None] + offsets
-    values = _sincs(rows - delays_samples[:, None])
+    values = _sincs(delays_samples - whole)
     columns = np.broadcast_to(np.arange(len(whole))[:, None], rows.shape)
     inside = (rows >= 0) & (rows < length)
     return sparse.csr_matrix((values[inside], (rows[inside], columns[inside])), shape=(length, len(whole)))
@@ -389,7 +401,7 @@ def _fractional_delays(delays_samples: Array64, length: int) -> sparse.csr_matri
 @lru_cache(maxsize=8)
 def _diffuse_mixing(array: ArrayResponse) -> NDArray[np.complex128]:
     """Compute factors (bins, channels, channels) that turn independent noises into an isotropic field at the array."""
-    responses = array(sphere_grid(_DIFFUSE_POINTS))
+    responses = array(sphere_grid(_DIFFUSE_POINTS)).astype(np.float64)
     taps = responses.shape[2]
     spectra = fft.rfft(responses, 4 * taps, axis=2) if taps > 1 else responses
     covariance = np.einsum("pif,pjf->fij", spectra, spectra.conj()) / _DIFFUSE_POINTS

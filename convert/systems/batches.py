@@ -33,11 +33,13 @@ class Sampling:
     labels: int  # label frames of a chunk
     batch_size: int
     seed: int
+    hop_labels: int = 0  # chunks begin at multiples of this in a recording; 0: anywhere
 
 
 def training_sampling(recipe: Recipe, seed: int) -> Sampling:
     """The sampling that a recipe asks for in training."""
-    return Sampling(recipe.augmentation, recipe.sizes.labels, recipe.training.batch_size, seed)
+    training = recipe.training
+    return Sampling(recipe.augmentation, recipe.sizes.labels, training.batch_size, seed, training.hop_labels)
 
 
 def calibration_sampling(recipe: Recipe, count: int, seed: int) -> Sampling:
@@ -79,7 +81,7 @@ def _batch(example: Example, cache: FeatureCache, sampling: Sampling, maps: slic
     inputs: dict[str, FloatArray] = {}
     targets = np.empty(0, np.float32)
     for index in range(sampling.batch_size):
-        chunk = sample(cache, sampling.labels, sampling.augmentation, rng, maps)
+        chunk = sample(cache, sampling.labels, sampling.augmentation, rng, maps, sampling.hop_labels)
         values, target = example(augmented(chunk, cache, sampling.augmentation, rng, maps), rng)
         if not inputs:
             inputs = {name: np.empty((sampling.batch_size, *value.shape), np.float32) for name, value in values.items()}

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import keras
 
 from convert.data.cache import FeatureCache
+from convert.data.tracks import SLOTS
 from convert.layers.blocks import fold_norms
 from convert.losses import Loss
 from convert.systems.batches import BatchFunction
@@ -51,6 +52,11 @@ def recipe_settings(recipe: Recipe, cache: FeatureCache) -> dict[str, Any]:
     return dict(recipe.device)
 
 
+def usual_slots(recipe: Recipe) -> int:
+    """Most events at one time in the labels, where the recipe does not say otherwise."""
+    return SLOTS
+
+
 def windows_only(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The modes of a system that has one."""
     return {"window": {}}
@@ -84,6 +90,8 @@ class TrainableSystem:
     """Recipe, trained nets -> every net of the bundle, in Keras."""
     bundle_settings: Callable[[Recipe, FeatureCache], dict[str, Any]] = recipe_settings
     """Recipe, training data -> settings of the device's system for the bundle."""
+    slots: Callable[[Recipe], int] = usual_slots
+    """Recipe -> most events at one time in the labels that it learns from."""
     make_live: Callable[[KerasNets], None] = keep_weights
     """Change nets with random weights so that they find something everywhere: benchmarks then measure full load."""
     importers: Mapping[str, Callable[[keras.Model, Recipe, Path], None]] = field(default_factory=dict)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from convert.data.augment import Augmentation
 from edge.events.decoder import DecodeSettings
 from edge.frontend.maps import FeatureSettings
 from edge.frontend.stft import StftSettings
+from edge.settings import build
 
 OPTIMIZER_NAMES = ("adam", "adamw", "ranger")
-SCHEDULES = ("cosine", "linear", "constant")
+SCHEDULES = ("cosine", "linear", "constant", "plateau")
 PRECISIONS = ("fastest", "float32", "mixed_bfloat16")
 
 
@@ -33,6 +34,11 @@ class TrainSettings:
     optimizer: str = "adam"  # one of `OPTIMIZER_NAMES`
     cycles: int = 1  # of the schedule; with more than one, the weights at the end of each are kept
     precision: str = "fastest"  # of the computation, one of `PRECISIONS`; fastest: mixed_bfloat16 where there is a GPU
+    epochs: int = 0  # passes over the windows of the training data, which set steps and dev_steps; 0: steps count
+    warmup_epochs: int = 0  # instead of warmup_steps, where epochs count
+    hold_steps: int = 0  # at the highest rate, between warm-up and decay
+    hop_labels: int = 0  # windows of the training begin at multiples of this in a recording; 0: anywhere
+    patience: int = 3  # schedule "plateau": scores without a lower loss on development data until the rate is halved
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZER_NAMES:
@@ -46,6 +52,13 @@ class TrainSettings:
                 f"got clip_norm {self.clip_norm}, average_momentum {self.average_momentum} and warmup_steps "
                 f"{self.warmup_steps}, wanted 0 or more, the momentum below 1"
             )
+        if min(self.epochs, self.warmup_epochs, self.hold_steps, self.hop_labels) < 0 or self.patience < 1:
+            raise ValueError(
+                f"got epochs {self.epochs}, warmup_epochs {self.warmup_epochs}, hold_steps {self.hold_steps}, "
+                f"hop_labels {self.hop_labels}, patience {self.patience}, wanted 0 or more, patience 1 or more"
+            )
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"got warmup_epochs {self.warmup_epochs}, wanted at most the {self.epochs} epochs")
         if not 1 <= self.cycles <= max(self.steps, 1):
             raise ValueError(f"got cycles {self.cycles}, wanted 1 to {self.steps}, as many as there are steps")
         least = min(self.steps, self.batch_size, self.checkpoint_steps, self.dev_steps)
@@ -54,6 +67,13 @@ class TrainSettings:
                 f"got steps {self.steps}, batch_size {self.batch_size}, checkpoint_steps {self.checkpoint_steps}, "
                 f"dev_steps {self.dev_steps}, seed {self.seed}, wanted at least 1, 1, 1, 1 and 0"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionSettings:
+    """What the conversion to int8 may leave."""
+
+    float_ops: tuple[str, ...] = ()  # TFLite operations that int8 nets may compute in float, such as NEG of layer norms
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +90,13 @@ class Recipe:
     stft: StftSettings = field(default_factory=StftSettings)
     device: Mapping[str, Any] = field(default_factory=dict)  # settings of the device's system, for the bundle
     decode: DecodeSettings = field(default_factory=DecodeSettings)
+    conversion: ConversionSettings = field(default_factory=ConversionSettings)
+    stages: Mapping[str, Any] = field(default_factory=dict)  # by stage, settings of `training` that it has otherwise
+
+    def training_of(self, stage: str) -> TrainSettings:
+        """How a stage is trained. Raises ValueError for unknown settings or wrong values."""
+        own = self.stages.get(stage, {})
+        return build(TrainSettings, asdict(self.training) | dict(own), f"{self.name}: stages: {stage}")
 
     def __post_init__(self) -> None:
         if self.features.bands != self.sizes.bands:

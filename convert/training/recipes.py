@@ -11,7 +11,7 @@ from typing import Any
 
 from convert.data.augment import Augmentation
 from convert.systems import find_system
-from convert.systems.recipe import Recipe, TrainSettings
+from convert.systems.recipe import ConversionSettings, Recipe, TrainSettings
 from edge.events.decoder import DecodeSettings
 from edge.frontend.maps import FeatureSettings
 from edge.frontend.stft import StftSettings
@@ -46,6 +46,8 @@ def read_recipe(path: Path) -> Recipe:
         "stft": StftSettings,
         "device": dict,
         "decode": DecodeSettings,
+        "conversion": ConversionSettings,
+        "stages": dict,
     }
     values: dict[str, Any] = {}
     for key, kind in kinds.items():
@@ -56,8 +58,14 @@ def read_recipe(path: Path) -> Recipe:
     unknown = sorted(table.keys() - {"name", "system"})
     if unknown:
         raise ValueError(f"{path}: got unknown key {unknown[0]!r}, wanted one of name, system, {', '.join(kinds)}")
+    for stage in values["stages"]:
+        if stage not in system.stages:
+            raise ValueError(f"{path}: stages: got {stage!r}, wanted one of {', '.join(system.stages)}")
     try:
-        return Recipe(name=table["name"], system=table["system"], **values)
+        recipe = Recipe(name=table["name"], system=table["system"], **values)
+        for stage in recipe.stages:
+            recipe.training_of(stage)
+        return recipe
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -107,7 +115,7 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
             raise ValueError(f"{recipe.name}: {key}: got {value!r}, wanted {key}.NAME")
         now = known[key]
         if isinstance(now, Mapping):
-            values[key] = {**now, **value}
+            values[key] = {**now, **(_by_stage(now, value) if key == "stages" else value)}
         else:
             values[key] = build(type(now), asdict(now) | dict(value), f"{recipe.name}: {key}")
     return replace(recipe, **values)
@@ -116,3 +124,8 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 def _changeable(recipe: Recipe) -> dict[str, Any]:
     values = {item.name: getattr(recipe, item.name) for item in fields(recipe)}
     return {name: value for name, value in values.items() if is_dataclass(value) or isinstance(value, Mapping)}
+
+
+def _by_stage(now: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of the stages in `new`, with what they have of `now`."""
+    return {stage: {**now.get(stage, {}), **own} for stage, own in new.items()}

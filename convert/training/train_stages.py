@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from convert.data.cache import FeatureCache
 from convert.systems import find_system
 from convert.systems.interface import KerasNets, TrainingData
 from convert.systems.recipe import Recipe
+from convert.training.schedule import in_steps
 from convert.training.task import training_task
 from convert.training.trainer import fit
 from convert.training.warm_start import RANDOM_WEIGHTS, WarmStart
@@ -55,13 +57,15 @@ def train_stages(
         trained_here = weights_path(folder, stage).is_file()
         return load_stage(stage, recipe, classes, folder if trained_here else warm_start.start or folder)
 
+    lengths = np.diff(cache.first_labels).tolist()
     for stage in stages:
+        settings = in_steps(recipe.training_of(stage), lengths, recipe.sizes.labels)
         keras.utils.set_random_seed(recipe.training.seed)
         nets = begin_stage(stage, recipe, classes, warm_start)
         seed = recipe.training.seed * len(system.stages) + system.stages.index(stage)
-        data = TrainingData(recipe, cache, seed, trained_nets, jobs)
+        data = TrainingData(replace(recipe, training=settings), cache, seed, trained_nets, jobs)
         task = training_task(system, stage, nets, data, dev)
-        fit(task, replace(recipe.training, seed=seed), folder, stage, on_scores, workers)
+        fit(task, replace(settings, seed=seed), folder, stage, on_scores, workers)
         for net in nets:
             net.save_weights(weights_path(folder, net.name))
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from convert.systems.recipe import TrainSettings
 from convert.training.checkpoint import restore_checkpoint, save_checkpoint
-from convert.training.csv_log import add_row
+from convert.training.csv_log import add_row, read_log
 from convert.training.prefetch import prefetched
 from convert.training.ranger import Ranger
 from convert.training.schedule import cycle_ends, learning_rate
@@ -26,6 +26,7 @@ OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
     "adamw": keras.optimizers.AdamW,
     "ranger": Ranger,
 }
+DEV_LOSS = "dev_loss"
 SHOWN_LOSSES = 50  # the loss beside the progress bar is the mean of as many steps
 
 
@@ -51,8 +52,10 @@ def fit(
         workers: Processes that make batches; with 1 a thread makes them (`convert.training.prefetch`).
 
     Raises:
-        ValueError: The checkpoint is that of another net.
+        ValueError: The checkpoint is that of another net, or the schedule needs development data.
     """
+    if settings.schedule == "plateau" and task.score is None:
+        raise ValueError(f"{name}: got no development data, wanted some (--dev) for the schedule 'plateau'")
     folder.mkdir(parents=True, exist_ok=True)
     trainer = _Trainer(task, settings, folder, name)
     for step, (inputs, target) in trainer.steps(workers):
@@ -68,6 +71,16 @@ def fit(
     trainer.finish()
 
 
+def make_optimizer(settings: TrainSettings) -> keras.optimizers.Optimizer:
+    """The optimizer of a schedule, with a moving average of the weights."""
+    return OPTIMIZERS[settings.optimizer](
+        settings.learning_rate,
+        clipnorm=settings.clip_norm or None,
+        use_ema=True,
+        ema_momentum=settings.average_momentum,
+    )
+
+
 class _Trainer:
     """A model in training, and what was measured since the last row of its log."""
 
@@ -75,17 +88,14 @@ class _Trainer:
         self._model, self._task, self._settings = task.model, task, settings
         self._folder, self._name = folder, name
         self._checkpoint = folder / f"{name}.npz"
-        optimizer = OPTIMIZERS[settings.optimizer](
-            settings.learning_rate,
-            clipnorm=settings.clip_norm or None,
-            use_ema=True,
-            ema_momentum=settings.average_momentum,
-        )
+        optimizer = make_optimizer(settings)
         optimizer.build(self._model.trainable_variables)
         self._model.compile(optimizer, task.loss)
         self._first = restore_checkpoint(self._model, self._checkpoint)
         self._snapshot_steps = cycle_ends(settings) if settings.cycles > 1 else ()
         self._scores: dict[str, str] = {}
+        rows = [row for row in read_log(folder / f"{name}.csv") if int(row["step"]) <= self._first]
+        self._dev_losses = [float(row[DEV_LOSS]) for row in rows if row.get(DEV_LOSS)]
         self.begin_row()
 
     def steps(self, workers: int) -> Iterator[tuple[int, tuple[dict[str, np.ndarray], np.ndarray]]]:
@@ -96,7 +106,7 @@ class _Trainer:
 
     def train(self, step: int, inputs: dict[str, np.ndarray], target: np.ndarray) -> None:
         """One step on one batch."""
-        self._model.optimizer.learning_rate = learning_rate(step, self._settings)
+        self._model.optimizer.learning_rate = learning_rate(step, self._settings, self._dev_losses)
         self._losses.append(float(self._model.train_on_batch(inputs, target)))
         loss = {"loss": f"{np.mean(self._losses[-SHOWN_LOSSES:]):.4f}"}
         self._progress.set_postfix(loss | self._scores, refresh=False)
@@ -114,7 +124,7 @@ class _Trainer:
         row = {
             "step": str(done),
             "loss": f"{np.mean(self._losses):.5f}",
-            "learning_rate": f"{learning_rate(done - 1, self._settings):.3g}",
+            "learning_rate": f"{learning_rate(done - 1, self._settings, self._dev_losses):.3g}",
             "steps_per_s": f"{speed:.3f}",
         }
         if self._task.score is not None and scored:
@@ -122,6 +132,8 @@ class _Trainer:
                 scores = self._task.score(self._model)
             self._scores = {key: f"{value:.4f}" for key, value in scores.items() if np.isfinite(value)}
             row |= self._scores
+            if DEV_LOSS in self._scores:
+                self._dev_losses.append(float(self._scores[DEV_LOSS]))  # as the log has it, for one who goes on
         add_row(self._folder / f"{self._name}.csv", row)
         save_checkpoint(self._model, done, self._checkpoint)
         if self._progress.disable:  # stderr is no terminal

@@ -68,11 +68,12 @@ class Manifest:
     arrays: tuple[str, ...] = ("foa",)  # arrays of the training scenes, the most frequent first
     scores: Mapping[str, Any] = field(default_factory=dict)  # measured when the bundle was exported
     unchecked: bool = False  # whether a check of the conversion to int8 failed or was left out
+    float_ops: tuple[str, ...] = ()  # operations that the int8 nets compute in float all the same, slower
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise ValueError(f"got format {self.format}, wanted {FORMAT}")
-        for name in (self.name, *self.class_names, *self.arrays):
+        for name in (self.name, *self.class_names, *self.arrays, *self.float_ops):
             if not name.isprintable():
                 raise ValueError(f"got name {name!r}, wanted printable characters")
 
@@ -260,6 +261,8 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
     }
     if not bundle.manifest.unchecked:
         del table["unchecked"]  # only unchecked bundles have the key, so other readers of manifests need not know it
+    if not bundle.manifest.float_ops:
+        del table["float_ops"]  # likewise
     write_atomically(folder / MANIFEST, json.dumps(table, indent=1) + "\n")
 
 

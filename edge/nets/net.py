@@ -9,7 +9,7 @@ the next: a `Past` holds it. `shared_*` is an output of one net and an input of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -191,6 +191,26 @@ class LiteRtNet:
             name = np.dtype(detail["dtype"]).name
             counts[name] = counts.get(name, 0) + 1
         return counts
+
+    def float_tensors_of(self, operations: Collection[str]) -> tuple[int, tuple[str, ...]]:
+        """Find the float tensors that certain operations take or give, for the audit of a quantised net.
+
+        Args:
+            operations: Names of TFLite operations, such as NEG.
+
+        Returns:
+            Their number, and those of the operations that have any, sorted.
+        """
+        details = self._interpreter.get_tensor_details()
+        floats = {each["index"] for each in details if np.issubdtype(each["dtype"], np.floating)}
+        tensors: set[int] = set()
+        names: set[str] = set()
+        for each in self._interpreter._get_ops_details():
+            own = floats.intersection([*each["inputs"], *each["outputs"]])
+            if own and each["op_name"] in operations:
+                tensors |= own
+                names.add(each["op_name"])
+        return len(tensors), tuple(sorted(names))
 
     def _check_state(self, name: str) -> None:
         detail, out = self.inputs[name], self.outputs.get(name)

@@ -65,9 +65,11 @@ def read_mono(path: Path, start_s: float = 0.0, stop_s: float | None = None) -> 
 def _read(path: Path, start_s: float, stop_s: float | None) -> tuple[FloatArray, int]:
     with _opened(path) as file:
         start = min(file.frames, round(start_s * file.samplerate))
-        frames = -1 if stop_s is None else round((stop_s - start_s) * file.samplerate)
-        if start:  # GSM has no seek, and its files are short: they are never cut
+        frames = file.frames - start if stop_s is None else round((stop_s - start_s) * file.samplerate)
+        if file.seekable():
             file.seek(start)
+        else:  # GSM
+            file.read(start)
         return file.read(frames, dtype="float32", always_2d=True).mean(axis=1), int(file.samplerate)
 
 

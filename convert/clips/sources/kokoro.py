@@ -44,7 +44,7 @@ LANGUAGES = {
 }  # fmt: skip
 SECOND_LANGUAGES = ("es", "fr", "it", "pt")  # that English voices speak at times; the others speak English
 SPEAKERS_OF_A_SEX = 66
-CLIPS_OF_A_SPEAKER = 8
+CLIPS_OF_A_SPEAKER = 4
 SHORTEST_TEXT, LONGEST_TEXT = 20, 78  # letters, about 1 and 6 s
 NAME = "kokoro"
 LICENCE = "Apache-2.0"

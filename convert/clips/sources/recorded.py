@@ -133,6 +133,7 @@ def _jobs(package: RecordedPackage, folders: Mapping[str, Path]) -> Sequence[Cli
     licence_of = _licence_reader(package, folder / (package.notice or f"usr/share/doc/{package.name}/copyright"))
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     jobs: list[ClipJob] = []
+    named: set[tuple[str, str]] = set()  # class and name of the clips of each file
     for sounds in package.sounds:
         groups = _files_by_group(sounds, paths)
         if not groups:
@@ -143,7 +144,11 @@ def _jobs(package: RecordedPackage, folders: Mapping[str, Path]) -> Sequence[Cli
                 class_name = _sex_of([root / file for file in _spread(files, _PITCH_FILES)]) or ""
             if class_name:
                 for file in _spread(files, sounds.most):
-                    jobs += _jobs_of_file(package, sounds, class_name, group, root, file, licence_of)
+                    name = _name_of(file)
+                    if (class_name, name) in named:  # as splash.ogg beside splash.wav
+                        name = _plain(file)
+                    named.add((class_name, name))
+                    jobs += _jobs_of_file(package, sounds, class_name, group, root, file, name, licence_of)
     return jobs
 
 
@@ -176,6 +181,7 @@ def _jobs_of_file(
     group: str,
     root: Path,
     file: str,
+    name: str,
     licence_of: Callable[[str], FileLicence],
 ) -> list[ClipJob]:
     path = root / file
@@ -183,12 +189,9 @@ def _jobs_of_file(
     match = re.fullmatch(sounds.match, file)
     origin = match.expand(sounds.origin) if match and sounds.origin else f"{package.upstream}/{file}".lstrip("/")
     said = licence_of(origin)
-    stem = _plain(file.rpartition(".")[0])
-    if not file.isascii():
-        stem += f"-{sha256(file.encode()).hexdigest()[:8]}"
     return [
         ClipJob(
-            name=stem if len(parts) == 1 else f"{stem}-{index}",
+            name=name if len(parts) == 1 else f"{name}-{index}",
             class_name=class_name,
             group=group,
             licence=said.licence,
@@ -197,6 +200,11 @@ def _jobs_of_file(
         )
         for index, part in enumerate(parts)
     ]
+
+
+def _name_of(file: str) -> str:
+    name = _plain(file.rpartition(".")[0])
+    return name if file.isascii() else f"{name}-{sha256(file.encode()).hexdigest()[:8]}"
 
 
 def _parts(path: Path, sounds: Sounds) -> list[tuple[float, float | None]]:

@@ -11,6 +11,8 @@ what the text cites are reconstructed:
   with ReLU, without groups and with the norm behind the convolution, where a batch norm folds;
 * the full-band LSTM has no sum around it, as the text says; the narrow-band attention has one, as every transformer and
   SepReformer, from which its down- and up-sampling come, have;
+* the rows of Table 1 above the last are IPDnet as its authors have it, and with the frequency convolutions; which of
+  them has PConv is not said: here the last alone (`doa_partial_convs`);
 * head: IPDnet's three convolutions with two average pools, of which the first takes what is left of the frames of a
   label. IPDnet answers in every band; here a dense layer on all bands that are left takes the place of the third
   convolution, since x, y, z have no frequency. One more before it makes D_DoA features of each label.
@@ -38,10 +40,12 @@ def build_doa(sizes: TwoStepSizes, deployed: bool = False) -> keras.Model:
     x = features
     for number, (filters, pool) in enumerate(zip(sizes.doa_filters, sizes.doa_pools, strict=True), 1):
         x = conv_block(x, filters, pool, sizes.dropout, f"stem{number}", deployed)
+    narrow = narrow_band if sizes.doa_attention else narrow_recurrence
     for number in range(1, sizes.doa_blocks + 1):
-        x = partial_conv(x, f"input{number}", deployed)
-        x = full_band(x, sizes, f"full{number}", deployed)
-        x = narrow_band(x, sizes, f"narrow{number}", deployed)
+        if sizes.doa_partial_convs:
+            x = partial_conv(x, f"input{number}", deployed)
+        x = _told(full_band(x, sizes, f"full{number}", deployed), features, sizes, f"full{number}")
+        x = _told(narrow(x, sizes, f"narrow{number}", deployed), features, sizes, f"narrow{number}")
     x = _head(x, sizes, deployed)
     output = layers.Dense(3 * sizes.tracks, activation="tanh", dtype="float32", name="output")(x)
     return keras.Model({"features": features}, {"output": output, "hidden": x}, name="doa")
@@ -55,14 +59,16 @@ def partial_conv(x: keras.KerasTensor, name: str, deployed: bool = False) -> ker
 
 
 def full_band(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool = False) -> keras.KerasTensor:
-    """A bidirectional LSTM along the bands of each frame, between convolutions along them: (t, f, c) -> same."""
+    """A bidirectional LSTM along the bands of each frame, between convolutions along them: (t, f, c) -> (t, f, d)."""
     frames, bands, width = x.shape[1:]
-    x = _frequency_conv(x, sizes, f"{name}_before", deployed)
+    units = sizes.doa_filters[-1] // 2
+    if sizes.doa_frequency_convs:
+        x = _frequency_conv(x, sizes, f"{name}_before", deployed)
     x = ops.reshape(x, (-1, bands, width))
-    x = BidirectionalLSTM(width // 2, name=f"{name}_lstm")(x)
-    x = ops.reshape(x, (-1, frames, bands, width))
+    x = BidirectionalLSTM(units, name=f"{name}_lstm")(x)
+    x = ops.reshape(x, (-1, frames, bands, 2 * units))
     x = x if deployed else layers.Dropout(sizes.dropout, name=f"{name}_dropout")(x)
-    return _frequency_conv(x, sizes, f"{name}_after", deployed)
+    return _frequency_conv(x, sizes, f"{name}_after", deployed) if sizes.doa_frequency_convs else x
 
 
 def narrow_band(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool = False) -> keras.KerasTensor:
@@ -73,6 +79,26 @@ def narrow_band(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: 
     branch = branch if deployed else layers.Dropout(sizes.dropout, name=f"{name}_dropout")(branch)
     branch = layers.UpSampling2D((frames, 1), name=f"{name}_up")(branch) if frames > 1 else branch
     return added(x, branch, sizes.norm, name)
+
+
+def narrow_recurrence(
+    x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool = False
+) -> keras.KerasTensor:
+    """The narrow band of IPDnet, an LSTM along the frames of each band: (t, f, c) -> (t, f, d)."""
+    frames, bands, width = x.shape[1:]
+    x = ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, frames, width))
+    x = layers.LSTM(sizes.doa_filters[-1], return_sequences=True, unroll=deployed, name=f"{name}_lstm")(x)
+    x = ops.transpose(ops.reshape(x, (-1, bands, frames, sizes.doa_filters[-1])), (0, 2, 1, 3))
+    return x if deployed else layers.Dropout(sizes.dropout, name=f"{name}_dropout")(x)
+
+
+def _told(x: keras.KerasTensor, features: keras.KerasTensor, sizes: TwoStepSizes, name: str) -> keras.KerasTensor:
+    """(t, f, c) -> the same or, without partial convolutions, with the features of these frames and bands behind it."""
+    if sizes.doa_partial_convs:
+        return x
+    pool = features.shape[1] // x.shape[1], features.shape[2] // x.shape[2]
+    features = layers.AveragePooling2D(pool, name=f"{name}_features")(features) if pool != (1, 1) else features
+    return layers.Concatenate()([x, features])
 
 
 def _frequency_conv(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool) -> keras.KerasTensor:

@@ -17,7 +17,7 @@ import numpy as np
 from convert.data.augment import Augmentation, draw_level_db, rotate_samples
 from convert.data.features import encode_recording
 from convert.data.recordings import LabelledRecording, read_samples
-from convert.data.tracks import SLOTS, label_tracks
+from convert.data.tracks import label_tracks
 from convert.systems.recipe import Recipe
 from convert.systems.two_step.sizes import TwoStepSizes
 from edge.frontend.maps import MICROPHONES, FeatureExtractor
@@ -54,7 +54,7 @@ def window_type(sizes: TwoStepSizes) -> np.dtype[Any]:
             ("beams", np.float16, (sizes.frames, sizes.bands, sizes.tracks)),
             ("doa", np.float16, (sizes.labels, sizes.doa_hidden)),
             ("sed", np.float16, (sizes.labels, sizes.sed_hidden)),
-            ("tracks", np.float32, (SLOTS, sizes.labels, 4)),
+            ("tracks", np.float32, (sizes.slots, sizes.labels, 4)),
             ("recording", np.int32),
         ]
     )
@@ -115,20 +115,20 @@ def filled_windows(
 
 def _heard(hearing: Hearing, recipe: Recipe) -> tuple[FloatArray, FloatArray]:
     """FOA and microphones (n, 8) of a hearing, and its stacked-tracks (slots, labels, 4)."""
-    samples, tracks = _varied(hearing, recipe.stft, recipe.augmentation, recipe.sizes.labels)
+    samples, tracks = _varied(hearing, recipe.stft, recipe.augmentation, recipe.sizes)
     return encode_recording(samples, hearing.recording, recipe.stft.sample_rate_hz, microphones=True), tracks
 
 
 def _varied(
-    hearing: Hearing, stft: StftSettings, settings: Augmentation, window_labels: int
+    hearing: Hearing, stft: StftSettings, settings: Augmentation, sizes: TwoStepSizes
 ) -> tuple[FloatArray, FloatArray]:
     """Channels (n, channels), stacked-tracks (slots, labels, 4)."""
     recording, rng, classes = hearing.recording, np.random.default_rng(hearing.seed), hearing.class_names
     samples = read_samples(recording, stft.sample_rate_hz)
     labels = len(samples) // stft.label_samples
-    tracks = label_tracks(recording.labels(classes), labels, len(classes))
+    tracks = label_tracks(recording.labels(classes), labels, len(classes), sizes.slots)
     samples = samples * np.float32(10.0 ** (draw_level_db(settings, rng) / 20.0))
     if recording.array.kind == "foa" and rng.random() < settings.rotated_share:
         samples, tracks[..., :3] = rotate_samples(samples, tracks[..., :3], int(rng.integers(16)))
-    first = int(rng.integers(min(window_labels, labels - window_labels + 1)))
+    first = int(rng.integers(min(sizes.labels, labels - sizes.labels + 1)))
     return samples[first * stft.label_samples :], tracks[:, first:]

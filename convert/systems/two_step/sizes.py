@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from convert.data.tracks import SLOTS
 from convert.layers.attention import NORMS
 
 ACTIVATIONS = ("relu6", "relu", "gelu")
@@ -51,6 +52,9 @@ class TwoStepSizes:
     doa_head_filters: int = 128
     doa_head_pools: tuple[int, int] = (2, 2)  # of frequency
     doa_hidden: int = 48  # D_DoA
+    doa_frequency_convs: bool = True  # around the full-band recurrence (Table 1: "+ spectral conv")
+    doa_attention: bool = True  # in the narrow band (Table 1: "+ temporal MHSA"); otherwise the LSTM of IPDnet
+    doa_partial_convs: bool = True  # before each pair; otherwise features are concatenated behind each, as in IPDnet
 
     sed_filters: tuple[int, ...] = (16, 32, 64, 96, 128)
     sed_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 2), (1, 2), (1, 2), (1, 4))  # one for each convolution
@@ -166,6 +170,11 @@ class TwoStepSizes:
     def labels(self) -> int:
         """Label frames in a window."""
         return self.frames // self.frames_per_label
+
+    @property
+    def slots(self) -> int:
+        """Most events at one time in the labels: one for each track."""
+        return max(SLOTS, self.tracks)
 
     @property
     def sed_tracks(self) -> int:

@@ -111,6 +111,7 @@ TWO_STEP = TrainableSystem(
     scores=stage_scores,
     examples=examples,
     net_settings=net_settings,
+    slots=lambda recipe: recipe.sizes.slots,
     make_live=make_live,
     importers={"sed": import_checkpoint},
 )

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import shutil
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,20 @@ def test_a_build_that_was_stopped_goes_on(tmp_path):
     assert len(made) == 5  # nothing to do
     build_library([source("tiny", *jobs)], tmp_path / "b")
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_what_a_killed_build_had_unpacked_is_removed(tmp_path):
+    (tmp_path / ".unpacked-1" / "usr").mkdir(parents=True)
+    build_library([source("tiny", job("a", 300))], tmp_path)
+    assert not (tmp_path / ".unpacked-1").exists()
+
+
+def test_a_killed_process_is_no_fault_of_its_source(tmp_path):
+    def jobs(folders):
+        raise BrokenProcessPool
+
+    with pytest.raises(BrokenProcessPool):
+        build_library([ClipSource("tiny", (), jobs), source("next", job("a", 300))], tmp_path)
 
 
 def test_another_version_of_a_source_is_made_anew(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -252,3 +253,19 @@ def test_a_broken_run_file_is_one_line(
     (tmp_path / "run" / "run.json").write_text(json.dumps({"model": 3}))
     assert train(f"--data {scenes_folder}") == 2
     assert "run.json: got something else" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_plan_tells_what_it_will_take_and_writes_nothing(
+    train: Callable[[str], int], scenes_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two scenes of 2 s hold 3 windows of 0.6 s each: an epoch of batches of 4 has 2 steps."""
+    options = f"--data {scenes_folder} --stage localizer --plan"
+    assert train(f"{options} --set training.epochs=5") == 0
+    features, stage = capsys.readouterr().out.splitlines()
+    assert features == "features: 0.00 h of recordings, 0.00 GB on the disk"
+    assert re.fullmatch(
+        r"localizer: 0\.00 M parameters, 10 steps of 4, about 0\.0 h here \(\d+\.\d\d s a step\) "
+        r"and 0\.0 GB for nets and batch",
+        stage,
+    )
+    assert not (tmp_path / "run").exists()

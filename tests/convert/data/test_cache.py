@@ -313,6 +313,22 @@ def labels_of(cache: FeatureCache, rng: np.random.Generator) -> int:
     return int(marked.sample(6, rng).tracks[0, 0, 0])
 
 
+def test_chunks_begin_at_multiples_of_a_hop(make_cache: Callable) -> None:
+    """Scenes of 30 and of 25 label frames hold windows of 10 at 0, 7 and 14 each; the second begins at 30."""
+    cache = make_cache(np.zeros((3, 55, 4)), (0, 30, 55))
+    rng = np.random.default_rng(0)
+    begins = {int(cache.sample(10, rng, hop_labels=7).maps[0, 0, 0]) // 5 for _ in range(200)}
+    assert begins == {0, 7, 14, 30, 37, 44}
+
+
+def test_events_beyond_the_slots_are_kept_if_asked_for(scenes_folder: Path, tmp_path: Path) -> None:
+    data = find_data([str(scenes_folder)], ())
+    usual, more = (build_cache(data, NAMES, tmp_path / str(slots), STFT, FEATURES, slots=slots) for slots in (3, 6))
+    assert (len(usual.tracks), len(more.tracks)) == (3, 6)
+    np.testing.assert_array_equal(more.tracks[:3], usual.tracks)
+    assert "slots" not in json.loads((tmp_path / "3" / "cache.json").read_text())["described"]
+
+
 def test_without_weights_the_draw_of_scenes_is_unchanged(make_cache: Callable) -> None:
     """A resumed training sees the same batches as one without interruption."""
     tracks = np.zeros((3, 40, 4), np.float32)

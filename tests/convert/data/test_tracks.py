@@ -94,3 +94,9 @@ def test_no_labels_are_silence() -> None:
 def test_a_fourth_source_is_dropped() -> None:
     labels = [Label(0, index, 0, 10.0 * index, 0.0) for index in range(4)]
     np.testing.assert_array_equal(label_tracks(labels, 1, 6)[:, 0, 3], [0, 1, 2])
+
+
+def test_as_many_events_as_asked_for() -> None:
+    labels = [Label(0, number, 0, 10 * number, 0) for number in range(8)]
+    assert label_tracks(labels, 1, 9)[:, 0, 3].tolist() == [0, 1, 2]
+    assert label_tracks(labels, 1, 9, 6)[:, 0, 3].tolist() == [0, 1, 2, 3, 4, 5]

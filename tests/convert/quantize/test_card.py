@@ -40,8 +40,9 @@ def write(
     curves: bool = True,
     scores: dict[str, Any] = SCORES,
     log: str = "log of the {stage}",
+    float_ops: tuple[str, ...] = (),
 ) -> str:
-    manifest = Manifest(1, "small", "coloc", "int8", ("bell", "dog"), "", {}, scores=scores)
+    manifest = Manifest(1, "small", "coloc", "int8", ("bell", "dog"), "", {}, scores=scores, float_ops=float_ops)
     run = folder / "run"
     for path in (run, folder / "out"):
         path.mkdir()
@@ -137,3 +138,9 @@ def test_it_shows_the_curves_where_there_are_any(card: str, tmp_path: Path) -> N
 def test_it_promises_scores_where_the_curves_have_some(tmp_path: Path) -> None:
     card = write(tmp_path, log="step,loss,dev_loss\n1,0.5,0.6\n")
     assert "![Loss and scores on development data over the steps](training-curves.png)" in card
+
+
+def test_it_says_which_operations_are_in_float(card: str, tmp_path: Path) -> None:
+    assert "in float" not in card
+    (tmp_path / "floats").mkdir()
+    assert "the recipe allows NEG, SPLIT in float" in write(tmp_path / "floats", float_ops=("NEG", "SPLIT"))

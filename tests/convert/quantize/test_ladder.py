@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import edge.nets.net
 from convert.evaluation.predictions import Prediction
+from convert.layers.attention import normed
 from convert.quantize.converter import to_tflite
 from convert.quantize.keras_net import KerasNet, computed
 from convert.quantize.ladder import (
@@ -204,6 +205,22 @@ def test_float_tensors_fail_at_any_snr(mixer: keras.Model) -> None:
     assert as_int8.snr_db == as_float.snr_db > 60
     assert as_int8.float_tensors == as_float.float_tensors > 0
     assert not as_int8.passed
+
+
+def test_floats_of_allowed_operations_pass() -> None:
+    """A layer norm leaves one operation in float, and nothing else."""
+    x = keras.Input((8, 16), name="x")
+    dense = keras.layers.Dense(16)
+    model = keras.Model({"x": x}, {"y": dense(normed(keras.layers.Dense(16)(x), "layer", "a"))})
+    examples = [{"x": np.random.default_rng(seed).normal(size=(8, 16)).astype(np.float32)} for seed in range(20)]
+    net, trained = LiteRtNet(to_tflite(model, examples)), KerasNet(model)
+    strict, other, allowed = (
+        check_net("net", "int8", trained, net, examples, names) for names in ((), ("SPLIT",), ("NEG", "SPLIT"))
+    )
+    assert (strict.float_tensors, strict.passed, other.passed, other.float_ops) == (2, False, False, ())
+    assert (allowed.allowed_tensors, allowed.float_ops, allowed.passed) == (2, ("NEG",), True)
+    assert str(allowed).endswith("2 float tensors, 2 allowed of NEG")
+    assert not replace(allowed, float_tensors=3).passed  # one of another operation
 
 
 def test_float_ends_around_an_int8_graph_fail(mixer: keras.Model, monkeypatch: pytest.MonkeyPatch) -> None:

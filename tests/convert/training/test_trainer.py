@@ -284,3 +284,20 @@ def test_the_schedule_is_followed(tmp_path: Path, warmup_steps: int) -> None:
     after = trained(tmp_path, replace(SETTINGS, steps=1, warmup_steps=warmup_steps, average_momentum=0.0))
     moved = np.abs(after[0] - before[0])  # the first kernel
     assert moved.max() == pytest.approx(SETTINGS.learning_rate / warmup_steps, rel=0.02)
+
+
+def test_the_rate_is_halved_where_development_data_say_so(tmp_path: Path) -> None:
+    """Also by a training that goes on: it knows the losses before from the log."""
+    settings = TrainSettings(
+        steps=6, batch_size=4, warmup_steps=0, learning_rate=0.5, checkpoint_steps=1, dev_steps=1, schedule="plateau",
+        patience=2,
+    )  # fmt: skip
+
+    def flat(model: keras.Model) -> dict[str, float]:
+        return {"dev_loss": 0.25}
+
+    trained(tmp_path, replace(settings, steps=4), score=flat)
+    trained(tmp_path, settings, score=flat)
+    assert [float(row["learning_rate"]) for row in rows(tmp_path)] == [0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
+    with pytest.raises(ValueError, match=r"net: got no development data, wanted some \(--dev\)"):
+        trained(tmp_path / "without", settings)

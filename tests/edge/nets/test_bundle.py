@@ -177,6 +177,14 @@ def test_nets_run_with_the_threads_asked_for(tiny_bundle):
     assert_array_equal(one(direction=x)["embedding"], two(direction=x)["embedding"])
 
 
+def test_operations_in_float_are_named_where_there_are_any(folder, tmp_path):
+    bundle = load_bundle(str(folder))
+    for name, operations in (("int8", ()), ("floats", ("NEG", "SPLIT"))):
+        write_bundle(tmp_path / name, replace(bundle, manifest=replace(bundle.manifest, float_ops=operations)))
+        assert load_bundle(str(tmp_path / name)).manifest.float_ops == operations
+        assert ("float_ops" in json.loads((tmp_path / name / MANIFEST).read_text())) == bool(operations)
+
+
 def test_an_unchecked_bundle_is_told_when_it_is_loaded(folder, tmp_path, caplog):
     bundle = load_bundle(str(folder))
     assert "unchecked" not in json.loads((folder / MANIFEST).read_text())  # as older manifests

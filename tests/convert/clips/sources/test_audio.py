@@ -39,6 +39,14 @@ def test_g722_is_decoded(tmp_path):
     assert np.max(np.abs(samples)) == pytest.approx(8000 / 32768, rel=0.1)
 
 
+def test_a_part_of_a_long_gsm_file_is_read_though_gsm_has_no_seek(tmp_path):
+    tone = np.sin(2 * np.pi * 400 * np.arange(16000) / 8000) * np.repeat([0.1, 0.5], 8000)
+    soundfile.write(tmp_path / "a.gsm", tone, 8000, format="RAW", subtype="GSM610")
+    whole, _ = read_mono(tmp_path / "a.gsm")
+    part, _ = read_mono(tmp_path / "a.gsm", 1.25, 1.75)
+    np.testing.assert_array_equal(part, whole[10000:14000])
+
+
 def test_gsm_without_a_header_is_read(tmp_path):
     tone = 0.5 * np.sin(2 * np.pi * 500 * np.arange(8000) / 8000)
     soundfile.write(tmp_path / "a.gsm", tone, 8000, format="RAW", subtype="GSM610")

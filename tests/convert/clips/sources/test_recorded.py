@@ -95,6 +95,13 @@ def test_a_table_becomes_clips_with_groups_licences_and_holders(tmp_path, monkey
 
 
 @needs_dpkg
+def test_files_that_differ_only_in_their_suffix_become_two_clips(tmp_path, monkeypatch):
+    members = {**MEMBERS, "usr/share/tiny/bells/gong.ogg": sound(250, form="OGG")}
+    jobs = source(tmp_path, monkeypatch, TABLE.replace("\\.wav", "\\..*"), members).jobs({"tiny": tmp_path / "tiny"})
+    assert {job.name for job in jobs} >= {"bells_gong", "bells_gong_wav"}
+
+
+@needs_dpkg
 def test_a_table_that_matches_nothing_is_an_error(tmp_path, monkeypatch):
     members = {name: data for name, data in MEMBERS.items() if "bells" not in name}
     with pytest.raises(ValueError, match="tiny: got no file that matches 'bells"):

@@ -207,3 +207,24 @@ def test_an_int8_net_has_no_float_tensor(unsettle: Unsettle) -> None:
     answers = [net(features=maps) for maps in x]
     for name in ("output", "hidden"):
         assert snr_db(outputs(trained, x, name), np.stack([answer[name] for answer in answers])) > 12.0
+
+
+@pytest.mark.parametrize("frequency_convs", [False, True])
+def test_the_rows_of_table_1_before_the_last(frequency_convs: bool) -> None:
+    """IPDnet concatenates its input behind each recurrence; its LSTM along time hears each band alone."""
+    row = {"doa_attention": False, "doa_partial_convs": False, "doa_frequency_convs": frequency_convs}
+    sizes = replace(AT_FRAME_RATE, **row)
+    net = build_doa(sizes)
+    assert net.output["output"].shape[1:] == (6, 9)
+    lstm = net.get_layer("narrow1_lstm")
+    assert lstm.input.shape[1:] == (30, 8 + 7) and lstm.units == 8
+    assert net.get_layer("head1_conv").kernel.shape[2] == 8 + 7
+    names = {layer.name.partition("1_")[2] for layer in net.layers if layer.name.startswith("full1_")}
+    assert ("before_conv" in names and "after_conv" in names) == frequency_convs
+    assert not [layer for layer in net.layers if layer.name.startswith("input1")]
+    band, other = (np.zeros((1, 30, 16, 7), np.float32) for _ in range(2))
+    hears = keras.Model(net.input, lstm.output)
+    other[:, 10:] = 1.0
+    before, after = (np.asarray(hears({"features": each}))[:, :10] for each in (band, other))
+    np.testing.assert_allclose(before[:, :8], after[:, :8], atol=1e-5)  # it runs forward: the stem alone looks ahead
+    assert build_doa(AT_FRAME_RATE).count_params() != net.count_params()
