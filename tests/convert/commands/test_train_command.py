@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from convert.cli import main
-from convert.data.cache import load_cache
+from convert.data.cache import STATISTICS, load_cache
 from convert.data.corpora import CORPORA
 from convert.systems.recipe import Recipe
 from convert.training import train_stages as train_stages_module
@@ -124,6 +125,21 @@ def test_what_nets_begin_with(
     assert [call.warm_start for call in seen] == [WarmStart(), WarmStart(teacher=trained_run)]
     assert train(f"--data {scenes_folder} --pretrained atst.npz") == 2
     assert "pretrained: got stages localizer, classifier, wanted one that takes" in capsys.readouterr().err
+
+
+def test_features_are_normalised_as_the_teacher_does_if_it_has_the_same(
+    train: Callable, seen: list[SimpleNamespace], trained_run: Path, scenes_folder: Path, tmp_path: Path
+) -> None:
+    teacher = shutil.copytree(trained_run, tmp_path / "teacher")
+    with np.load(teacher / "cache" / STATISTICS) as statistics:
+        usual = statistics["mean"]
+        np.savez(teacher / "cache" / STATISTICS, mean=usual + 1, deviation=statistics["deviation"])
+    assert train(f"--data {scenes_folder} --teacher {teacher}") == 0
+    np.testing.assert_array_equal(seen[-1].cache.mean, usual + 1)
+    (teacher / "run.json").write_text(json.dumps({"model": "two-step-edge", "sources": [], "training": {}}))
+    shutil.rmtree(tmp_path / "run")
+    assert train(f"--data {scenes_folder} --teacher {teacher}") == 0
+    np.testing.assert_array_equal(seen[-1].cache.mean, usual)
 
 
 def test_a_mix_of_scenes_and_a_corpus(
