@@ -50,7 +50,7 @@ def test_claps_are_asked_for_and_heard(tmp_path, plugin):
                     asked.append(int(found[1]))
                 elif "Enter begins" in line:
                     silent = len(asked) == 1
-                    sound = clapping(load_array("foa"), asked[-1], yaw_deg=30, count=2)
+                    sound = clapping(load_array("foa"), asked[-1], yaw_deg=30, count=2, snr_db=30)
                     put(
                         tmp_path / "claps.raw",
                         np.random.default_rng(0).normal(0, 1e-3, sound.shape) if silent else sound,
