@@ -135,6 +135,11 @@ def convolved(resized):
     return run
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of the shipped bundles take long, and come first, so that no process is left alone with them."""
+    items.sort(key=lambda item: item.path.name != "test_shipped_bundle.py")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Files that need the same trained run go to the same process, which trains it once."""

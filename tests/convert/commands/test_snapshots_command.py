@@ -42,7 +42,7 @@ def test_a_line_for_each_snapshot_and_each_ensemble(
         np.testing.assert_array_equal(left, right)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # trains in cycles, as test_trainer does
 def test_the_mean_of_the_weights_is_kept(cycled: Path, tiny_recipe: Recipe) -> None:
     assert main(["snapshots", "--run", str(cycled), "--stage", "localizer", "--keep-mean"]) == 0
     mean = average_snapshots([snapshot_path(cycled, "localizer", number) for number in (1, 2)])

@@ -255,6 +255,7 @@ def test_a_broken_run_file_is_one_line(
     assert "run.json: got something else" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.long  # compiles and measures steps
 def test_a_plan_tells_what_it_will_take_and_writes_nothing(
     train: Callable[[str], int], scenes_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -273,9 +273,12 @@ def converted(exported: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ladder, "MOST_F_LOST", 1.0)
 
 
+CAUSES = ("the system fails", "nothing is detected")
+
+
 @pytest.mark.parametrize(
     "cause",
-    ["a net fails", pytest.param("the system fails", marks=pytest.mark.long), "nothing is detected", "no scenes"],
+    ["a net fails", *(pytest.param(each, marks=pytest.mark.long) for each in CAUSES), "no scenes"],
 )
 def test_an_unchecked_bundle_says_so_wherever_it_is_used(
     cause: str,

@@ -1,7 +1,7 @@
-"""Training steps of small nets -> their losses, to compare backends: `... few_steps DIR coloc|etri`.
+"""Training steps of small nets -> their losses, to compare backends: `... few_steps DIR WHAT`.
 
-Prints the backend and JSON: for each stage of coloc the loss of both steps, or for stages and losses of etri those of
-eight steps and the sums of the first weights of both snapshots.
+Prints the backend and JSON: for a stage of coloc (localizer, classifier) the loss of both steps, or (etri) for stages
+and losses of etri those of eight steps and the sums of the first weights of both snapshots.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ ETRI_CHOICES = (  # each part of each loss once
 )
 
 
-def losses_of_coloc(folder: Path) -> dict[str, list[float]]:
-    """Train both stages for two steps without anything random but the batches."""
+def losses_of_coloc(chosen: str, folder: Path) -> dict[str, list[float]]:
+    """Train a stage for two steps without anything random but the batches."""
     blocks.RandomLookAhead.__init__.__defaults__ = (30, 1.0)  # nothing is cut
     sizes = CrnnSizes(frames=30, bands=32, filters=(4, 4, 4), gru_units=4, dense_units=4, dropout=0.0)
     rng = np.random.default_rng(0)
@@ -64,6 +64,8 @@ def losses_of_coloc(folder: Path) -> dict[str, list[float]]:
         ("localizer", build_localizer(sizes), set_localizer_loss(SLOTS, 0.5)),
         ("classifier", build_classifier(sizes, 2), focal_cross_entropy),
     ):
+        if stage != chosen:
+            continue
         model = build_trainable(build_encoder(sizes.labels, "encoder"), net)
         for variable in model.trainable_variables:
             if len(variable.shape) > 1:  # the others begin as constants
@@ -100,5 +102,6 @@ def losses_of_etri(folder: Path) -> dict[str, list[float]]:
 
 
 if __name__ == "__main__":
-    losses = {"coloc": losses_of_coloc, "etri": losses_of_etri}[sys.argv[2]]
-    print(keras.backend.backend(), json.dumps(losses(Path(sys.argv[1]))))
+    folder, what = Path(sys.argv[1]), sys.argv[2]
+    losses = losses_of_etri(folder) if what == "etri" else losses_of_coloc(what, folder)
+    print(keras.backend.backend(), json.dumps(losses))

@@ -129,6 +129,7 @@ def test_with_a_look_ahead_over_the_clip_the_first_answer_is_that_of_the_window(
     assert np.abs(first - wanted[1]).max() > 2e-4  # not that of another label
 
 
+@pytest.mark.long  # the test above is about the first answers
 def test_later_answers_are_those_of_the_window_too_if_states_are_carried(unsettle: Unsettle) -> None:
     """Each with a look-ahead to the end of the clip."""
     trained = trained_stage("localizer", 6, unsettle)

@@ -187,7 +187,7 @@ def test_log_lines_of_tensorflow_are_recognised(line: str) -> None:
     assert LOG_LINE.search(line)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # a bundle for benchmarks
 def test_with_random_weights_everything_sounds(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(etri_examples, "CALIBRATION_WINDOWS", 20)
     export_random(replace(recipe, device={**recipe.device, "post_sed": False}), tmp_path / "random")

@@ -192,7 +192,7 @@ def _weight(model: keras.Model, path: str) -> np.ndarray:
     return next(ops.convert_to_numpy(weight) for weight in model.trainable_weights if weight.path == path)
 
 
-@pytest.mark.long  # test_two_step_export converts all three
+@pytest.mark.long  # that of the fusion net has layers of both
 def test_an_int8_net_has_no_float_tensor(unsettle: Unsettle) -> None:
     trained, deployed = build_doa(TINY), build_doa(TINY, deployed=True)
     unsettle(trained, 0)

@@ -94,12 +94,14 @@ def run(recipe: Recipe, folder: Path) -> Run:
     return open_run(folder)
 
 
+@pytest.mark.long  # `reproduce --quick` trains and scores all stages in the default run
 def test_every_stage_is_trained_and_scored(run: Run) -> None:
     check_stages(
         run, TWO_STEP.stages, {"doa": "dev_found_percent", "sed": "dev_f_percent", "fusion": "dev_f20_percent"}
     )
 
 
+@pytest.mark.long  # `reproduce --quick` trains and scores all stages in the default run
 def test_the_fusion_net_learns_from_windows_of_the_devices_loop(run: Run) -> None:
     assert run.cache.folder is not None
     windows = load_windows(run.recipe, run.cache.folder)
@@ -110,7 +112,8 @@ def test_the_fusion_net_learns_from_windows_of_the_devices_loop(run: Run) -> Non
     assert active.any() and not active.all()
 
 
-@pytest.mark.parametrize("array", ["foa", pytest.param("em32_tetra", marks=pytest.mark.long)])
+@pytest.mark.long  # `reproduce --quick` trains and scores all stages in the default run
+@pytest.mark.parametrize("array", ["foa", "em32_tetra"])
 def test_windows_hold_what_the_devices_loop_gives_the_fusion_net(run: Run, array: str) -> None:
     profile, models = load_array(array), run.keras_nets()
     noise = np.random.default_rng(0).normal(0.0, 0.1, (60_000, 4)).astype(np.float32)
@@ -146,6 +149,7 @@ def test_processes_make_the_same_windows(run: Run, scenes_folder: Path) -> None:
         np.testing.assert_allclose(made[0][name].astype(float), made[1][name].astype(float), atol=2e-3)
 
 
+@pytest.mark.long  # `reproduce --quick` trains and scores all stages in the default run
 def test_windows_of_other_nets_are_made_anew_from_the_recordings(run: Run) -> None:
     nets = {name: net for name in STEP_1 for net in run.nets_of(name)}
     before = np.array(fusion_windows(run.recipe, nets, run.cache)[:2])
@@ -171,6 +175,7 @@ def test_features_and_beams_are_masked_alike(run: Run) -> None:
     np.testing.assert_array_equal(masked[0]["doa"], plain[0]["doa"])
 
 
+@pytest.mark.long  # `reproduce --quick` trains and scores all stages in the default run
 def test_deployed_nets_answer_as_the_trained_ones(run: Run) -> None:
     trained = run.keras_nets()
     deployed = run.deployed_nets(trained)
@@ -179,7 +184,7 @@ def test_deployed_nets_answer_as_the_trained_ones(run: Run) -> None:
         np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # `reproduce --quick` trains and scores all stages in the default run
 def test_a_bundle_is_exported_and_runs_the_same_for_any_block_size(
     recipe: Recipe, folder: Path, scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

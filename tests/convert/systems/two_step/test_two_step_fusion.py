@@ -232,7 +232,6 @@ def test_every_weight_learns(unsettle: Unsettle) -> None:
     assert not [weight.path for weight, old in before if np.array_equal(ops.convert_to_numpy(weight), old)]
 
 
-@pytest.mark.long  # test_two_step_export converts all three
 def test_an_int8_net_has_no_float_tensor(unsettle: Unsettle) -> None:
     trained, deployed = build(), build(deployed=True)
     unsettle(trained, 0)

@@ -173,7 +173,7 @@ def test_a_deployed_net_with_folded_norms_is_the_trained_one(norm: str, depth: i
     )
 
 
-@pytest.mark.long  # test_two_step_export converts all three
+@pytest.mark.long  # that of the fusion net has layers of both
 def test_an_int8_net_has_no_float_tensor(unsettle: Unsettle) -> None:
     sizes = replace(TINY, frames=15)
     trained, deployed = build_sed(sizes, CLASSES), build_sed(sizes, CLASSES, deployed=True)
