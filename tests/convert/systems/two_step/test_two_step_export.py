@@ -159,6 +159,7 @@ def test_windows_of_other_nets_are_made_anew_from_the_recordings(run: Run) -> No
         fusion_windows(run.recipe, nets, run.cache)  # which an opened run has not
 
 
+@pytest.mark.long  # needs the trained run
 def test_features_and_beams_are_masked_alike(run: Run) -> None:
     assert run.cache.folder is not None
     windows = load_windows(run.recipe, run.cache.folder)
