@@ -25,7 +25,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         ValueError: the file cannot be read or parsed, is not a regular file, or has more than MOST_TOML_BYTES; one line
             that begins with its path.
     """
-    text = read_bounded_text(path, MOST_TOML_BYTES)
+    return parse_toml(read_bounded_text(path, MOST_TOML_BYTES), path)
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """Parse the text of a TOML file as a table.
+
+    Raises:
+        ValueError: it is not valid; one line that begins with the path.
+    """
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:

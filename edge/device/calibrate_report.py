@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from edge.device.system_files import array_setting
 from edge.device.text_edits import TomlValue, with_toml_value
 from edge.files import read_bounded_text
 from edge.run_settings import RunSettings
-from edge.settings import MOST_TOML_BYTES, build
+from edge.settings import MOST_TOML_BYTES, build, parse_toml
 
 _SIDES = {0: "the front", 90: "the left", 180: "the back", 270: "the right"}
 _MOST_FITS = 3  # that are listed
@@ -75,7 +74,7 @@ def settings_text(path: Path, calibration: Calibration, array: str) -> tuple[str
         ValueError: the file is not one of settings, cannot be edited, or has the array pitched.
     """
     present = read_bounded_text(path, MOST_TOML_BYTES) if path.exists() else ""
-    pitch_deg = build(RunSettings, _table(present, path), str(path)).mount.pitch_deg
+    pitch_deg = build(RunSettings, parse_toml(present, path), str(path)).mount.pitch_deg
     if pitch_deg:
         raise ValueError(f"{path}: got pitch_deg {pitch_deg:g} in [mount], wanted 0: a pitched array is not fitted")
     wanted = _edited(
@@ -87,7 +86,7 @@ def settings_text(path: Path, calibration: Calibration, array: str) -> tuple[str
         },
         path,
     )
-    build(RunSettings, _table(wanted, path), str(path))
+    build(RunSettings, parse_toml(wanted, path), str(path))
     return present, wanted
 
 
@@ -113,7 +112,7 @@ def profile_text(source: Path, target: Path, calibration: Calibration, profile: 
     if calibration.capsule_gain_db(profile) != profile.capsule_gain_db:
         values["capsule_gain_db"] = list(calibration.capsule_gain_db(profile))
     wanted = _edited(read_bounded_text(source, MOST_TOML_BYTES), values, source)
-    build(ArrayProfile, _table(wanted, target), str(target))
+    build(ArrayProfile, parse_toml(wanted, target), str(target))
     return present, wanted
 
 
@@ -166,10 +165,3 @@ def _edited(text: str, values: dict[str, TomlValue], path: Path) -> str:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     return text
-
-
-def _table(text: str, path: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid TOML: {error}".replace("\n", " ")) from None

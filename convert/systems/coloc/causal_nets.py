@@ -34,7 +34,7 @@ def build_causal_crnn(
     features = keras.Input((sizes.frames, sizes.bands, sizes.maps), name="features")
     embedding = keras.Input((sizes.labels, ENCODER_CHANNELS), name="embedding")
     x = layers.ZeroPadding2D(((0, look_ahead * sizes.frames_per_label), (0, 0)))(features)
-    for number, pool in enumerate(pools(sizes)):
+    for number, pool in enumerate(sizes.pools):
         block = f"block{number + 1}"
         x = conv_block(x, sizes.filters[number], pool, sizes.dropout, block, deployed, causal=True)
     x = layers.Reshape((sizes.labels, x.shape[2] * x.shape[3]))(x[:, look_ahead:])
@@ -46,11 +46,6 @@ def build_causal_crnn(
     x = layers.Dense(sizes.dense_units, name="dense")(x)
     x = layers.Dense(outputs, activation=activation, dtype="float32", name="output")(x)
     return keras.Model({"features": features, "embedding": embedding}, {"output": x}, name=name)
-
-
-def pools(sizes: CrnnSizes) -> list[tuple[int, int]]:
-    """The pooling (time, frequency) of each block: a label frame is one row from the first block on."""
-    return list(zip((sizes.frames_per_label, 1, 1), sizes.frequency_pools, strict=True))
 
 
 def conditioned(rows: keras.KerasTensor, embedding: keras.KerasTensor, units: int) -> keras.KerasTensor:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers, ops
 
 from convert.layers.blocks import folded_weights
-from convert.systems.coloc.causal_nets import conditioned, pools
+from convert.systems.coloc.causal_nets import conditioned
 from convert.systems.coloc.nets import ENCODER_CHANNELS
 from convert.systems.coloc.sizes import CrnnSizes
 from convert.systems.coloc.step_nets import convolved, unrolled
@@ -30,7 +30,7 @@ def build_trunk(sizes: CrnnSizes, trained: keras.Model) -> keras.Model:
     """
     x = features = keras.Input((sizes.frames_per_label, sizes.bands, sizes.maps), name="features")
     inputs, outputs = {"features": features}, {}
-    for number, (state, pool) in enumerate(zip(("first", "second", "third"), pools(sizes), strict=True)):
+    for number, (state, pool) in enumerate(zip(("first", "second", "third"), sizes.pools, strict=True)):
         before = keras.Input((2, *x.shape[2:]), name=f"state_{state}")
         x = layers.Concatenate(axis=1)([before, x])
         inputs[before.name], outputs[before.name] = before, x[:, -2:]
@@ -45,9 +45,7 @@ def build_trunk(sizes: CrnnSizes, trained: keras.Model) -> keras.Model:
 def build_pass(sizes: CrnnSizes, trained: keras.Model) -> keras.Model:
     """Condition and recurrence: `shared_labels` and `embedding` (1, c) of a label frame -> `output` (1, outputs)."""
     last = trained.get_layer("output")
-    bands = sizes.bands
-    for pool in sizes.frequency_pools:
-        bands //= pool
+    bands = sizes.pooled_bands
     shared = keras.Input((1, bands, sizes.filters[2]), name="shared_labels")
     embedding = keras.Input((1, ENCODER_CHANNELS), name="embedding")
     inputs, after = {"shared_labels": shared, "embedding": embedding}, {}

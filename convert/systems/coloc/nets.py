@@ -38,11 +38,9 @@ def build_crnn(sizes: CrnnSizes, outputs: int, activation: str, name: str, deplo
     """
     features = keras.Input((sizes.frames, sizes.bands, sizes.maps), name="features")
     embedding = keras.Input((sizes.labels, ENCODER_CHANNELS), name="embedding")
-    time_pools = (sizes.frames_per_label, 1, 1)
-    pools = list(zip(time_pools, sizes.frequency_pools, strict=True))
-    x = conditioned_conv_block(features, embedding, sizes.filters[0], pools[0], sizes.dropout, "block1", deployed)
+    x = conditioned_conv_block(features, embedding, sizes.filters[0], sizes.pools[0], sizes.dropout, "block1", deployed)
     for number in (1, 2):
-        x = conv_block(x, sizes.filters[number], pools[number], sizes.dropout, f"block{number + 1}", deployed)
+        x = conv_block(x, sizes.filters[number], sizes.pools[number], sizes.dropout, f"block{number + 1}", deployed)
     x = layers.Reshape((sizes.labels, -1))(x)
     x = gated_bidirectional_gru(x, sizes.gru_units, "gru", deployed, sizes.random_look_ahead)
     x = layers.Dense(sizes.dense_units, name="dense")(x)

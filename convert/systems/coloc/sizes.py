@@ -28,3 +28,16 @@ class CrnnSizes:
     def labels(self) -> int:
         """Label frames in a window."""
         return self.frames // self.frames_per_label
+
+    @property
+    def pools(self) -> list[tuple[int, int]]:
+        """The pooling (time, frequency) of each block: a label frame is one row from the first block on."""
+        return list(zip((self.frames_per_label, 1, 1), self.frequency_pools, strict=True))
+
+    @property
+    def pooled_bands(self) -> int:
+        """Bands behind the last block."""
+        bands = self.bands
+        for pool in self.frequency_pools:
+            bands //= pool
+        return bands

@@ -107,9 +107,7 @@ def build_recurrence(
         name: Of the model.
     """
     labels, hops, units = look_ahead + 1, min(LONGEST_HOP, look_ahead + 1), sizes.gru_units
-    bands = sizes.bands
-    for pool in sizes.frequency_pools:
-        bands //= pool
+    bands = sizes.pooled_bands
     shared = keras.Input((labels, bands, sizes.filters[2]), name="shared_labels")
     inputs, after = {"shared_labels": shared}, {}
     rows = layers.Reshape((labels, bands * sizes.filters[2]))(shared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,8 @@ from edge.systems.coloc.causal import ColocCausal
 from edge.systems.coloc.settings import ColocSettings
 from edge.systems.coloc.window import ColocWindow
 from edge.systems.label_stepper import LabelStepper
-from edge.types import AudioBlock, FeatureFrames, Spectra, TrackFrames
+from edge.types import AudioBlock, Spectra, TrackFrames
+from tests.convert.systems.coloc.clip_maps import Clip
 
 Unsettle = Callable[[keras.Model, int], None]
 CLASSES, BANDS, LABEL_SAMPLES = 3, 8, 2400
@@ -65,25 +66,6 @@ def keras_nets(look_ahead: int, unsettle: Unsettle) -> dict[str, Net]:
     windows = {net.name: net for net in trained}
     models = windows | COLOC.device_nets(recipe, windows)
     return {name: KerasNet(model) for name, model in models.items()}
-
-
-class Clip:
-    """In place of the features of spectra: maps by label frame; zeros where there is nothing to hear."""
-
-    look_ahead_labels, channels = 0, 4
-
-    def __init__(self, maps: np.ndarray) -> None:
-        self._maps = maps
-
-    def push(self, spectra: Spectra) -> Iterator[FeatureFrames]:
-        maps = self._maps[spectra.start // 5] if spectra.bins.any() else np.zeros_like(self._maps[0])
-        yield FeatureFrames(maps, spectra.start)
-
-    def finish(self) -> Iterator[FeatureFrames]:
-        return iter(())
-
-    def reset(self) -> None:
-        """There is no past."""
 
 
 def loop_over(kind: type, unsettle: Unsettle, maps: np.ndarray, look_ahead: int, **changes: object) -> object:

@@ -30,7 +30,8 @@ from edge.systems.coloc.settings import ColocSettings
 from edge.systems.coloc.streaming import ColocStreaming
 from edge.systems.coloc.window import ColocWindow
 from edge.systems.label_stepper import LabelStepper
-from edge.types import AudioBlock, FeatureFrames, Spectra
+from edge.types import AudioBlock, Spectra
+from tests.convert.systems.coloc.clip_maps import Clip
 from tests.paths import ROOT
 
 Unsettle = Callable[[keras.Model, int], None]
@@ -181,25 +182,6 @@ def test_an_answer_sees_as_far_ahead_as_it_says_and_no_further(unsettle: Unsettl
     with_impulse = told.copy()
     with_impulse[changed] *= -1.0
     assert first_changed(maps, with_impulse) == soonest
-
-
-class Clip:
-    """In place of the features of spectra: maps by label frame; zeros where there is nothing to hear."""
-
-    look_ahead_labels, channels = 0, 4
-
-    def __init__(self, maps: np.ndarray) -> None:
-        self._maps = maps
-
-    def push(self, spectra: Spectra) -> Iterator[FeatureFrames]:
-        maps = self._maps[spectra.start // 5] if spectra.bins.any() else np.zeros_like(self._maps[0])
-        yield FeatureFrames(maps, spectra.start)
-
-    def finish(self) -> Iterator[FeatureFrames]:
-        return iter(())
-
-    def reset(self) -> None:
-        """There is no past."""
 
 
 def answers_of(system: ColocStreaming | ColocWindow, labels: int) -> Iterator[np.ndarray]:
