@@ -1,7 +1,8 @@
-"""A disk that is full."""
+"""A disk that is full, and the files of a folder that are open."""
 
 import resource
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -13,3 +14,14 @@ def full_disk(size=0):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def open_files(folder):
+    """The number of descriptors of a folder and of what is in it: other threads open and close what is theirs."""
+    paths = []
+    for fd in Path("/proc/self/fd").iterdir():
+        try:
+            paths.append(fd.readlink())
+        except FileNotFoundError:  # closed since it was listed, like the listing itself
+            continue
+    return sum(path.is_relative_to(folder) for path in paths)

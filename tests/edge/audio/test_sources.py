@@ -4,7 +4,6 @@ import logging
 import os
 import threading
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from edge.audio.resample import Resampler
 from edge.audio.sources import RawFormat, open_source, resample_blocks
 from edge.audio.wav import write_wav
 from edge.types import AudioBlock
+from tests.edge.disk import open_files
 
 
 def noise(n, channels=4):
@@ -59,12 +59,10 @@ def test_wav_at_another_rate(tmp_path, rate_hz):
 
 def test_wav_is_closed_when_left_early(tmp_path):
     write_wav(tmp_path / "a.wav", noise(10000), 24000)
-    descriptors = Path("/proc/self/fd")
-    before = len(list(descriptors.iterdir()))
     with open_source(str(tmp_path / "a.wav"), 4, 24000) as source:
         next(iter(source))
-        assert len(list(descriptors.iterdir())) == before + 1
-    assert len(list(descriptors.iterdir())) == before
+        assert open_files(tmp_path) == 1
+    assert open_files(tmp_path) == 0
 
 
 def test_wav_with_the_wrong_channels_or_rate(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from edge.outputs import outbox as outbox_module
 from edge.outputs.outbox import Outbox
 from edge.outputs.outbox_lines import Entry
-from tests.edge.disk import full_disk
+from tests.edge.disk import full_disk, open_files
 from tests.edge.outputs.outbox_files import segments, texts
 
 
@@ -61,11 +61,10 @@ def test_too_few_descriptors_at_the_start_cut_off_nothing(tmp_path, monkeypatch)
     for text in ("one", "two"):
         outbox.append(text)
     outbox.close()
-    before = open_files()
     with monkeypatch.context() as broken:
         broken.setattr(Path, "open", failing(errno.EMFILE))
         outbox = Outbox(tmp_path, 10**6)
-        assert outbox.pending(0, 10) == [] and open_files() == before
+        assert outbox.pending(0, 10) == [] and open_files(tmp_path) == 0
     outbox.sync()
     assert texts(outbox) == ["one", "two"]
     outbox.close()
@@ -187,21 +186,16 @@ def test_no_fault_of_the_disk_is_raised_or_loses_a_line(tmp_path, failing):
         outbox.close()
 
 
-def open_files():
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def test_faults_leave_no_file_open(tmp_path, monkeypatch):
-    before = open_files()
     outbox = Outbox(tmp_path, 16 * 60)
     with monkeypatch.context() as broken:
         Faults(broken, 3, 10**6)
         for number in range(100):
             outbox.append(str(number))
             outbox.sync()
-        assert open_files() <= before + 3
+        assert open_files(tmp_path) <= 3
     outbox.close()
-    assert open_files() == before
+    assert open_files(tmp_path) == 0
 
 
 def test_a_flush_that_fails_is_tried_again(tmp_path, monkeypatch, caplog):
