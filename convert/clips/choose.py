@@ -22,7 +22,7 @@ def choose_sources(library: ClipLibrary, only: Sequence[str] = (), without: Sequ
     """
     sources = {clip.source for clip in library.clips}
     for pattern in (*only, *without):
-        if not _fits(pattern, sources):
+        if not fits(pattern, sources):
             known = ", ".join(sorted(sources)[:20]) + (", ..." if len(sources) > 20 else "")
             raise ValueError(f"got source {pattern!r}, wanted one of {known}")
     kept = {
@@ -36,5 +36,6 @@ def choose_sources(library: ClipLibrary, only: Sequence[str] = (), without: Sequ
     return replace(library, clips=tuple(clip for clip in library.clips if clip.source in kept))
 
 
-def _fits(pattern: str, sources: set[str]) -> bool:
+def fits(pattern: str, sources: set[str]) -> bool:
+    """Whether a pattern, with `*` and `?`, fits any of the sources."""
     return any(fnmatchcase(source, pattern) for source in sources)

@@ -34,6 +34,9 @@ def add_probe_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--split", help="of --clips and --train, use only this split: train or test")
     parser.add_argument("--test-split", help="of --test, use only this split: train or test")
     parser.add_argument(
+        "--held-back", metavar="NAMES", help="sources of --test to judge, of which nothing is learnt; * fits any text"
+    )
+    parser.add_argument(
         "--list", type=int, default=20, metavar="N", help="list so many suspected clips (default: %(default)s)"
     )
     parser.add_argument("--drop-to", type=Path, metavar="FILE", help="write the suspected clips, one path a line")
@@ -55,12 +58,15 @@ def run_probe(args: argparse.Namespace) -> int:
     """
     if [bool(args.clips), bool(args.train), bool(args.test)] not in ([True, False, False], [False, True, True]):
         raise ValueError("got other libraries, wanted either --clips, or --train and --test")
+    if args.held_back and args.clips:
+        raise ValueError("--held-back: got it with --clips, wanted --train and --test")
     if args.drop_to and not args.clips:
         raise ValueError("--drop-to: got it without --clips, wanted both")
     if args.clips:
         _print_within(_load(args.clips, args.split), args)
     else:
-        _print_between(_load(args.train, args.split), _load(args.test, args.test_split))
+        learnt, judged = _load(args.train, args.split), _load(args.test, args.test_split)
+        _print_between(*(_held_back(learnt, judged, args.held_back.split(",")) if args.held_back else (learnt, judged)))
     return 0
 
 
@@ -68,6 +74,16 @@ def _load(folders: list[Path], split: str | None) -> ClipLibrary:
     from convert.clips.library import load_clip_library, merge_libraries
 
     return merge_libraries([load_clip_library(folder, split) for folder in folders])
+
+
+def _held_back(learnt: ClipLibrary, judged: ClipLibrary, sources: list[str]) -> tuple[ClipLibrary, ClipLibrary]:
+    """The first library without some sources, and the second with them alone. The first need not have them."""
+    from convert.clips.choose import choose_sources, fits
+
+    known = {clip.source for clip in learnt.clips}
+    return choose_sources(learnt, without=[each for each in sources if fits(each, known)]), choose_sources(
+        judged, sources
+    )
 
 
 def _print_within(library: ClipLibrary, args: argparse.Namespace) -> None:

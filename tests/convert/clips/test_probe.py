@@ -93,6 +93,19 @@ def test_one_library_judges_another(tmp_path, capsys):
     assert "| music | 12 | 0.92 | bell 1 |" in out and "| mean | 36 | 0.972 | |" in out
 
 
+def test_sources_that_are_held_back_are_judged_and_not_learnt(tmp_path, capsys):
+    """Both libraries call the bells of the held-back source doors; only the judged one has another source of them."""
+    first, second = write_library(tmp_path / "a"), write_library(tmp_path / "b", sources=4, seed=1)
+    for table in (first / "clips.csv", second / "clips.csv"):
+        rows = table.read_text().splitlines()
+        table.write_text(
+            "\n".join(row.replace(",bell,bell", ",door,bell") if "source-1" in row else row for row in rows)
+        )
+    assert main(["probe", "--train", str(first), "--test", str(second), "--held-back", "source-1,source-3"]) == 0
+    out = capsys.readouterr().out
+    assert "| bell | 4 | 1.00 |" in out and "| door | 12 | 0.67 | bell 4 |" in out and "| music | 8 | 1.00 |" in out
+
+
 def test_the_command_lists_and_writes_what_it_suspects(tmp_path, capsys):
     folder, drop = write_library(tmp_path / "clips", sources=6, wrong="door/05.wav"), tmp_path / "drop.txt"
     assert main(["probe", "--clips", str(folder), "--suspicion", "1", "--drop-to", str(drop)]) == 0
