@@ -99,7 +99,8 @@ def test_etri_paper_is_what_the_paper_says() -> None:
     assert (sizes.convolutions, sizes.trellis_units, sizes.doae_masks) == (2, 256, False)
     assert sizes.trellis_dilations == (1, 1, 2, 4, 8)  # "dilations 1, 1, 2, 4, ..." (Bai 2019)
     assert (sizes.frames_per_label, stft.frames_per_label, sizes.dropout) == (10, 10, 0.05)  # labels every 100 ms
-    assert recipe.features == FeatureSettings("etri", 256, harmonic_labels=1)
+    # "hpss" (section 2), as librosa calls it: medians over 31 frames, so two label frames of 10 to look ahead
+    assert recipe.features == FeatureSettings("etri", 256, harmonic_labels=2, hpss="bins")
     assert (losses.sad, losses.sed, losses.doa, losses.masked) == ("soft_f", "soft_f", "sinusoidal", True)
     assert (losses.f_over, losses.sed_beta) == ("class", 1.0)
     # The text names Ranger and cosine restarts among its references, and a snapshot ensemble (section 7); batches, the
