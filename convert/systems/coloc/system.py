@@ -51,7 +51,8 @@ def loss(stage: str, recipe: Recipe, classes: int) -> Loss:
 
 def batches(stage: str, data: TrainingData) -> BatchFunction:
     """Batches of a stage by step number. Raises ValueError if a recording is shorter than a window."""
-    return batch_maker(stage, data.cache, training_sampling(data.recipe, data.seed))
+    sampling = training_sampling(data.recipe, data.seed)
+    return batch_maker(stage, data.cache, sampling, data.recipe.losses.most_known)
 
 
 def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:

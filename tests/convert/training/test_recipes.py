@@ -59,6 +59,7 @@ def test_coloc_paper_is_what_the_paper_says() -> None:
         clip_norm=0.0,
         average_momentum=0.0,
         precision="float32",
+        exact_shares=True,  # "every fourth audio-meta pair" (3.6), "half of the recordings from Synth dataset" (4.1)
         checkpoint_steps=200,
         dev_steps=1000,
     )
@@ -81,6 +82,7 @@ def test_coloc_paper_is_what_the_paper_says() -> None:
     assert {name: getattr(augmentation, name) for name in others} == dict.fromkeys(others, 0)
     assert (augmentation.speed, augmentation.hearings) == ((1.0, 1.0), 1)
     assert (recipe.losses.pair_power, recipe.losses.fixed_pairs) == (0.0, True)  # "2 / N(N+1)" (section 3.1)
+    assert recipe.losses.most_known == 1  # "from 0 to N - 2" (section 3.1)
     assert not sizes.random_look_ahead
     assert recipe.device == {"mode": "streaming", "look_ahead_labels": 5, "max_overlap": 3}  # "N = 3" (section 3.4)
     assert recipe.decode == DecodeSettings()  # the paper has no decoder
@@ -213,6 +215,7 @@ SINCE = {
     "symmetric_only": False,
     "volume": (1.0, 1.0),
     "fixed_pairs": False,
+    "most_known": 0,
     "random_look_ahead": True,
     "doa_frequency_convs": True,
     "doa_attention": True,
