@@ -30,12 +30,14 @@ batches = [({"x": rng.normal(size=(8, 5, 3)).astype("float32")}, (rng.random((8,
            for _ in range(6)]
 
 def trained(name, *lengths):
-    keras.utils.set_random_seed(1)
-    inputs = keras.Input((5, 3), name="x")
-    x = keras.layers.BatchNormalization()(keras.layers.Dense(4)(inputs))
     for steps in lengths:
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((5, 3), name="x")
+        x = keras.layers.BatchNormalization()(keras.layers.Dense(4)(inputs))
         net = keras.Model({"x": inputs}, keras.layers.Dense(2, "sigmoid")(x))
-        settings = TrainSettings(steps=steps, warmup_steps=0, learning_rate=0.1, checkpoint_steps=1, batch_size=8)
+        settings = TrainSettings(
+            steps=steps, warmup_steps=0, learning_rate=0.1, schedule="constant", checkpoint_steps=1, batch_size=8
+        )
         score = lambda model: {"dev": float(np.mean(model.predict_on_batch(batches[0][0])))}
         fit(TrainingTask(net, soft_f_loss(), batches.__getitem__, score), settings, Path(sys.argv[1]), name)
     rows = read_log(Path(sys.argv[1]) / f"{name}.csv")
@@ -44,7 +46,7 @@ def trained(name, *lengths):
 
 one = trained("one", 6)
 assert share_batches([8]) == 2
-print(json.dumps([one, trained("two", 6)]))
+print(json.dumps([one, trained("two", 3, 6)]))
 try:
     share_batches([8, 7])
 except ValueError as error:
@@ -53,7 +55,10 @@ except ValueError as error:
 
 
 def test_two_devices_find_what_one_finds(tmp_path: Path) -> None:
-    """The loss is no mean over chunks, and the net has a norm: both are those of the whole batch."""
+    """The loss is no mean over chunks, and the net has a norm: both are those of the whole batch.
+
+    The training on two goes on from a checkpoint in its middle.
+    """
     settings = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path)],
@@ -70,7 +75,7 @@ def test_two_devices_find_what_one_finds(tmp_path: Path) -> None:
     assert (one, two) == (1, 2)
     assert len(losses) == 6 and losses[0] > losses[-1] and scores
     assert shared_losses == pytest.approx(losses, rel=1e-4)
-    assert shared_scores == pytest.approx(scores, rel=1e-4)
+    assert shared_scores[-1] == pytest.approx(scores[-1], rel=1e-4)
     assert refused == "data-parallel: got a batch of 7, wanted a multiple of 2, the devices"
 
 
