@@ -11,6 +11,8 @@ import pytest
 
 from convert.data.augment import Augmentation
 from convert.systems import find_system
+from convert.systems.coloc.examples import streaming_settings
+from convert.systems.coloc.system import COLOC
 from convert.systems.recipe import TrainSettings
 from convert.systems.two_step.system import TWO_STEP
 from convert.training.recipes import RECIPES, changed, find_recipe, parse_changes, read_recipe
@@ -19,6 +21,7 @@ from edge.events.decoder import DecodeSettings
 from edge.frontend.maps import FeatureSettings
 from edge.frontend.stft import StftSettings
 from edge.nets.bundle import read_manifest
+from edge.systems.coloc.settings import ColocSettings
 from tests.paths import ROOT
 
 FOLDER = ROOT / "convert" / "recipes"
@@ -86,6 +89,19 @@ def test_coloc_paper_is_what_the_paper_says() -> None:
     assert not sizes.random_look_ahead
     assert recipe.device == {"mode": "streaming", "look_ahead_labels": 5, "max_overlap": 3}  # "N = 3" (section 3.4)
     assert recipe.decode == DecodeSettings()  # the paper has no decoder
+
+
+def test_coloc_paper_with_perturbed_windows_has_a_streaming_mode_too() -> None:
+    """As `seld-convert reproduce` trains it; without perturbation no mode changes any other setting."""
+    recipe = find_recipe("coloc-paper")
+    perturbed = changed(recipe, {"device": {"mode": "window", "perturbation_deg": 5.0}})
+    assert COLOC.modes(recipe.device) == {"streaming": {"mode": "streaming"}, "window": {"mode": "window"}}
+    for mode, settings in COLOC.modes(perturbed.device).items():
+        built = ColocSettings(**{**perturbed.device, **settings})
+        assert (built.mode, built.perturbation_deg) == (mode, 5.0 if mode == "window" else 0.0)
+    assert streaming_settings(perturbed) == ColocSettings(
+        **{**perturbed.device, **COLOC.modes(perturbed.device)["streaming"]}
+    )
 
 
 def test_etri_paper_is_what_the_paper_says() -> None:
