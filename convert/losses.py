@@ -10,6 +10,8 @@ from typing import TypeAlias
 import keras
 from keras import ops
 
+from convert.data.tracks import SLOTS
+
 EPSILON = 1e-7
 FAR = 1e3  # added to the distance to an event that is not to be named, so that another one is the nearest
 Tensor: TypeAlias = keras.KerasTensor
@@ -22,12 +24,15 @@ class ColocLosses:
 
     pair_power: float = 0.0  # see `set_localizer_loss`
     fixed_pairs: bool = False  # divide by N(N+1)/2, as the paper prints it, not by the weights of pairs that occur
+    most_known: int = 0  # r is drawn from 0 to this (section 3.1: N - 2); 0: to the most events of the chunk, below N
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.pair_power <= 1.0:
             raise ValueError(f"got pair_power {self.pair_power}, wanted 0 to 1")
         if self.fixed_pairs and self.pair_power:
             raise ValueError(f"got pair_power {self.pair_power} with fixed_pairs, wanted 0")
+        if not 0 <= self.most_known < SLOTS:
+            raise ValueError(f"got most_known {self.most_known}, wanted 0 to {SLOTS - 1}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,11 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
         "--keras-only", action="store_true", help="score the Keras nets of --run and nothing else; no bundle is needed"
     )
     parser.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="with --keras-only: average the answers of all snapshots of a training in cycles (etri)",
+    )
+    parser.add_argument(
         "--undecoded",
         action="store_true",
         help="score the answers of the system as they are, frame by frame, without the decoder: as the papers do",
@@ -111,6 +116,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
         for option, given in (("--float", args.float), ("--keras-only", args.keras_only), ("--step-1", args.step_1)):
             if given:
                 raise ValueError(f"{option}: got no --run, wanted the run of which nets are to be scored")
+    if args.ensemble and not args.keras_only:
+        raise ValueError("--ensemble: got no --keras-only, wanted it: a bundle states whether it is an ensemble")
     if args.step_1:
         return _evaluate_step_1(args)
     from convert.data.folders import parse_word
@@ -242,7 +249,7 @@ def _run(args: argparse.Namespace) -> Run:
     import_tensorflow()
     from convert.training.run_folder import open_run
 
-    return open_run(args.run_folder)
+    return open_run(args.run_folder, args.ensemble)
 
 
 def _rungs(bundle: Bundle, args: argparse.Namespace) -> Iterator[tuple[str, Mapping[str, Net] | None]]:
@@ -250,7 +257,7 @@ def _rungs(bundle: Bundle, args: argparse.Namespace) -> Iterator[tuple[str, Mapp
     if args.run_folder is not None:
         from convert.evaluation.matching_run import matching_run
 
-        run = matching_run(args.run_folder, bundle)
+        run = _run(args) if args.keras_only else matching_run(args.run_folder, bundle)
         from convert.quantize.converter import to_tflite
         from convert.quantize.keras_net import KerasNet
         from edge.nets.net import LiteRtNet

@@ -35,6 +35,11 @@ def add_export_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
     parser.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="ship all snapshots of a training in cycles; the device averages their answers (etri)",
+    )
+    parser.add_argument(
         "--unchecked",
         action="store_true",
         help="write the bundle even if a check fails, or without --scenes; the bundle says that it is unchecked",
@@ -53,6 +58,8 @@ def run_export(args: argparse.Namespace) -> int:
         raise ValueError("got --run without --scenes, wanted scenes for the ladder and the scores, or --unchecked")
     if args.run_folder is not None and args.set:
         raise ValueError("got --set with --run, wanted it with --random: a run has its own recipe")
+    if args.run_folder is None and args.ensemble:
+        raise ValueError("--ensemble: got no --run, wanted the run whose snapshots are to be exported")
     import_tensorflow()
     from convert.quantize.export import export, export_random
     from convert.training.recipes import changed, find_recipe, parse_changes
@@ -61,5 +68,5 @@ def run_export(args: argparse.Namespace) -> int:
     if args.random is not None:
         export_random(changed(find_recipe(args.random), parse_changes(args.set)), args.out)
     else:
-        export(open_run(args.run_folder), args.scenes, args.out, args.unchecked)
+        export(open_run(args.run_folder, args.ensemble), args.scenes, args.out, args.unchecked)
     return 0

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from convert.commands.evaluate import add_evaluate_parser
 from convert.commands.export import add_export_parser
-from convert.commands.train import CORES, add_set_option, add_train_parser, import_keras
+from convert.commands.train import CORES, add_data_parallel_option, add_set_option, add_train_parser, import_keras
 
 if TYPE_CHECKING:
     from convert.commands.options import Subparsers
@@ -56,6 +56,8 @@ def add_reproduce_parser(subparsers: Subparsers) -> None:
     add_set_option(parser)
     parser.add_argument("--jobs", type=int, default=CORES, help="processes for features (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=CORES, help="threads for training (default: %(default)s)")
+    parser.add_argument("--dask", metavar="tcp://HOST:PORT", help="a Dask scheduler whose workers compute the features")
+    add_data_parallel_option(parser)
     parser.set_defaults(run=run_reproduce)
 
 
@@ -145,9 +147,15 @@ def _plan(args: argparse.Namespace, paper: Paper) -> Plan:
         folders,
         args.out,
         (*(paper.quick if args.quick else ()), *args.set),
-        ("--jobs", str(args.jobs), "--threads", str(args.threads)),
+        _train_options(args),
         args.export,
     )
+
+
+def _train_options(args: argparse.Namespace) -> tuple[str, ...]:
+    """Options of `train` that say where it computes."""
+    dask = () if args.dask is None else ("--dask", args.dask)
+    return "--jobs", str(args.jobs), "--threads", str(args.threads), *dask, *["--data-parallel"] * args.data_parallel
 
 
 def _conditions(plan: Plan, quick: bool) -> str:

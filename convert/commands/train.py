@@ -76,6 +76,7 @@ def add_train_parser(subparsers: Subparsers) -> None:
         help="processes for features, and for the batches of a GPU (default: %(default)s)",
     )
     parser.add_argument("--dask", metavar="tcp://HOST:PORT", help="a Dask scheduler whose workers compute the features")
+    add_data_parallel_option(parser)
     parser.add_argument(
         "--plan",
         action="store_true",
@@ -83,6 +84,15 @@ def add_train_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--threads", type=int, default=CORES, help="threads for training (default: %(default)s)")
     parser.set_defaults(run=run_train)
+
+
+def add_data_parallel_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--data-parallel`."""
+    parser.add_argument(
+        "--data-parallel",
+        action="store_true",
+        help="divide each batch among all GPUs of this machine (KERAS_BACKEND=jax)",
+    )
 
 
 def add_set_option(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +123,7 @@ def run_train(args: argparse.Namespace) -> int:
     from convert.data.folders import DEV_SPLITS, TRAIN_SPLITS, choose_classes, find_data, read_arrays, read_sources
     from convert.evaluation.plots import CURVES, plot_curves
     from convert.systems import find_system
+    from convert.training.devices import share_batches
     from convert.training.recipes import changed, find_recipe, parse_changes
     from convert.training.run_json import RunFile, keep_recipe, write_run
     from convert.training.schedule import in_steps
@@ -145,6 +156,8 @@ def run_train(args: argparse.Namespace) -> int:
     if dev is not None:
         dev = replace(dev, mean=cache.mean, deviation=cache.deviation)
     accelerated = _set_precision(args.precision or recipe.training.precision)
+    if args.data_parallel:
+        share_batches(schedule.batch_size for schedule in schedules.values())
     train_stages(
         stages,
         recipe,

@@ -79,6 +79,7 @@ def sample(
     rng: np.random.Generator,
     wanted: slice = ALL_MAPS,
     hop_labels: int = 0,
+    place: float | None = None,
 ) -> Chunk:
     """Draw a random run of label frames, time-stretched by a random speed from `settings.speed`.
 
@@ -89,12 +90,13 @@ def sample(
         rng: the source of randomness.
         wanted: which maps to take.
         hop_labels: see `FeatureCache.sample`.
+        place: see `FeatureCache.sample`.
     """
     if settings.speed == (1.0, 1.0):
-        chunk = cache.sample(labels, rng, hop_labels)
+        chunk = cache.sample(labels, rng, hop_labels, place)
         return replace(chunk, maps=chunk.maps[..., wanted])
     speed = float(np.exp(rng.uniform(*np.log(settings.speed))))
-    chunk = cache.sample(math.ceil(labels * speed), rng, hop_labels)
+    chunk = cache.sample(math.ceil(labels * speed), rng, hop_labels, place)
     return Chunk(*stretch_time(chunk.maps[..., wanted], chunk.tracks, speed, labels), chunk.patterns)
 
 

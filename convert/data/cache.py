@@ -51,13 +51,22 @@ class FeatureCache:
     recordings: tuple[LabelledRecording, ...] = ()  # what the cache was made of, where that is known
     patterns: tuple[tuple[int, ...], ...] = ()  # `Chunk.patterns` of each recording; empty: all patterns for each
 
-    def sample(self, labels: int, rng: np.random.Generator, hop_labels: int = 0) -> Chunk:
+    def sample(self, labels: int, rng: np.random.Generator, hop_labels: int = 0, place: float | None = None) -> Chunk:
         """Draw a random run of `labels` label frames from a random recording; every recording must be that long.
 
-        With `hop_labels` it begins at a multiple of that in the recording, otherwise anywhere.
+        Args:
+            labels: its length.
+            rng: the source of randomness.
+            hop_labels: it begins at a multiple of this in the recording; 0: anywhere.
+            place: where the recording lies when all of them lie side by side between 0 and 1, each as wide as it is
+                probable. None: it is drawn.
         """
         count = len(self.first_labels) - 1
-        scene = int(rng.integers(count) if self.chances is None else rng.choice(count, p=self.chances))
+        if place is not None:
+            ends = np.arange(1, count) / count if self.chances is None else np.cumsum(self.chances)[:-1]
+            scene = int(np.searchsorted(ends, place, side="right"))
+        else:
+            scene = int(rng.integers(count) if self.chances is None else rng.choice(count, p=self.chances))
         begin, end = self.first_labels[scene : scene + 2]
         if hop_labels:
             start = begin + hop_labels * int(rng.integers((end - begin - labels) // hop_labels + 1))

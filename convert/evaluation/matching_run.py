@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,14 @@ import numpy as np
 
 from convert.tensorflow_import import import_tensorflow
 from edge.nets.bundle import Bundle
+from edge.systems.ensembles import member_name
 
 if TYPE_CHECKING:
     from convert.training.run_folder import Run
 
 
 def matching_run(folder: Path, bundle: Bundle) -> Run:
-    """Open the run that a bundle was exported from.
+    """Open the run that a bundle was exported from; its nets are an ensemble if those of the bundle are one.
 
     Args:
         folder: folder of the run.
@@ -40,4 +42,5 @@ def matching_run(folder: Path, bundle: Bundle) -> Run:
         raise ValueError(
             f"{folder}: got other feature statistics, wanted the run that {manifest.name!r} was exported from"
         )
-    return run
+    ensemble = any(member_name(stage, 2) in manifest.nets for stage in run.system.stages)
+    return replace(run, ensemble=ensemble)

@@ -6,7 +6,8 @@ as an uninterrupted one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -34,12 +35,20 @@ class Sampling:
     batch_size: int
     seed: int
     hop_labels: int = 0  # chunks begin at multiples of this in a recording; 0: anywhere
+    exact_shares: bool = False  # of the recordings and of the chunks that are turned, in each batch; else by chance
 
 
 def training_sampling(recipe: Recipe, seed: int) -> Sampling:
     """The sampling that a recipe asks for in training."""
     training = recipe.training
-    return Sampling(recipe.augmentation, recipe.sizes.labels, training.batch_size, seed, training.hop_labels)
+    return Sampling(
+        recipe.augmentation,
+        recipe.sizes.labels,
+        training.batch_size,
+        seed,
+        training.hop_labels,
+        training.exact_shares,
+    )
 
 
 def calibration_sampling(recipe: Recipe, count: int, seed: int) -> Sampling:
@@ -80,9 +89,9 @@ def _batch(example: Example, cache: FeatureCache, sampling: Sampling, maps: slic
     rng = np.random.default_rng([sampling.seed, step])
     inputs: dict[str, FloatArray] = {}
     targets = np.empty(0, np.float32)
-    for index in range(sampling.batch_size):
-        chunk = sample(cache, sampling.labels, sampling.augmentation, rng, maps, sampling.hop_labels)
-        values, target = example(augmented(chunk, cache, sampling.augmentation, rng, maps), rng)
+    for index, (place, augmentation) in enumerate(_drawn(sampling, rng)):
+        chunk = sample(cache, sampling.labels, augmentation, rng, maps, sampling.hop_labels, place)
+        values, target = example(augmented(chunk, cache, augmentation, rng, maps), rng)
         if not inputs:
             inputs = {name: np.empty((sampling.batch_size, *value.shape), np.float32) for name, value in values.items()}
             targets = np.empty((sampling.batch_size, *target.shape), np.float32)
@@ -90,3 +99,18 @@ def _batch(example: Example, cache: FeatureCache, sampling: Sampling, maps: slic
             inputs[name][index] = value
         targets[index] = target
     return inputs, targets
+
+
+def _drawn(sampling: Sampling, rng: np.random.Generator) -> Iterator[tuple[float | None, Augmentation]]:
+    """For each chunk of a batch, where its recording lies (`FeatureCache.sample`), and how it is varied.
+
+    With exact shares, the chunks come from as many equal parts of the data as there are, one from each, in a random
+    order; and of every 1 / `rotated_share` chunks the last one is turned.
+    """
+    size, usual = sampling.batch_size, sampling.augmentation
+    if not sampling.exact_shares:
+        yield from [(None, usual)] * size
+        return
+    for index, part in enumerate(rng.permutation(size)):
+        due = math.floor((index + 1) * usual.rotated_share) > math.floor(index * usual.rotated_share)
+        yield (part + rng.random()) / size, replace(usual, rotated_share=float(due))

@@ -16,6 +16,7 @@ from convert.losses import Loss
 from convert.systems.batches import BatchFunction
 from convert.systems.recipe import Recipe
 from edge.nets.net import Net
+from edge.systems.ensembles import net_of
 from edge.types import FloatArray
 
 KerasNets = tuple[keras.Model, ...]  # the nets of one stage
@@ -92,6 +93,7 @@ class TrainableSystem:
     """Recipe, training data -> settings of the device's system for the bundle."""
     slots: Callable[[Recipe], int] = usual_slots
     """Recipe -> most events at one time in the labels that it learns from."""
+    ensembles: bool = False  # whether the device averages the answers of several nets: see `edge.systems.ensembles`
     make_live: Callable[[KerasNets], None] = keep_weights
     """Change nets with random weights so that they find something everywhere: benchmarks then measure full load."""
     importers: Mapping[str, Callable[[keras.Model, Recipe, Path], None]] = field(default_factory=dict)
@@ -102,14 +104,16 @@ class TrainableSystem:
 
         Args:
             recipe: What the nets were built from.
-            nets: Every net of the bundle, by name; those that carry no stage's name are in that form already.
+            nets: Every net of the bundle, by name; those that carry no stage's name are in that form already. A stage
+                may have several, its ensemble.
             classes: Number of classes.
 
         Returns:
             As many nets, under the same names.
         """
         deployed = dict(nets)
-        for stage in (stage for stage in self.stages if stage in nets):
-            *_, deployed[stage] = self.build(stage, recipe, classes, deployed=True)
-            fold_norms(nets[stage], deployed[stage])
+        for name in nets:
+            if net_of(name) in self.stages:
+                *_, deployed[name] = self.build(net_of(name), recipe, classes, deployed=True)
+                fold_norms(nets[name], deployed[name])
         return deployed

@@ -38,6 +38,7 @@ class TrainSettings:
     warmup_epochs: int = 0  # instead of warmup_steps, where epochs count
     hold_steps: int = 0  # at the highest rate, between warm-up and decay
     hop_labels: int = 0  # windows of the training begin at multiples of this in a recording; 0: anywhere
+    exact_shares: bool = False  # each batch has the data's weights and `rotated_share` exactly, not by chance
     patience: int = 3  # schedule "plateau": scores without a lower loss on development data until the rate is halved
 
     def __post_init__(self) -> None:

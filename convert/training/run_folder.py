@@ -14,10 +14,12 @@ from convert.systems import find_system
 from convert.systems.interface import Examples, KerasNets, TrainableSystem
 from convert.systems.recipe import Recipe
 from convert.training.run_json import RunFile, read_run, run_recipe
+from convert.training.snapshots import load_snapshot, snapshot_path
 from convert.training.weights import load_stage, weights_path
 from edge.frontend.maps import FEATURES
 from edge.nets.bundle import FORMAT, Manifest
 from edge.nets.net import Net
+from edge.systems.ensembles import member_name
 
 RANDOM_CLASSES = 13
 RANDOM_LABELS = 200  # of each of two recordings
@@ -31,6 +33,7 @@ class Run:
     recipe: Recipe
     cache: FeatureCache
     file: RunFile
+    ensemble: bool = False  # whether stages that were trained in cycles answer by all their snapshots
 
     @property
     def system(self) -> TrainableSystem:
@@ -43,8 +46,8 @@ class Run:
 
     def keras_nets(self) -> dict[str, keras.Model]:
         """Every net of the bundle in Keras, by name. Raises ValueError if weights are missing or do not fit."""
-        nets = (net for stage in self.system.stages for net in self.nets_of(stage))
-        return self.system.device_nets(self.recipe, {net.name: net for net in nets})
+        nets = {net.name: net for stage in self.system.stages for net in self.nets_of(stage)}
+        return self.system.device_nets(self.recipe, nets | (self._snapshots() if self.ensemble else {}))
 
     def deployed_nets(self, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:
         """Nets of `keras_nets` in their form for the converter."""
@@ -78,14 +81,38 @@ class Run:
             arrays=self.file.arrays,
         )
 
+    def _snapshots(self) -> dict[str, keras.Model]:
+        """The snapshots of all stages that were trained in cycles, by the name of the member of an ensemble."""
+        found = {}
+        for stage, settings in self.file.training.items():
+            for number in range(1, settings.cycles + 1) if settings.cycles > 1 else ():
+                nets = self.nets_of(stage)
+                weights = load_snapshot(snapshot_path(self.folder, stage, number))
+                self.system.trainable(stage, self.recipe, nets).set_weights(weights)
+                found[member_name(stage, number)] = nets[-1]
+        return found
+
     @property
     def _classes(self) -> int:
         return len(self.cache.class_names)
 
 
-def open_run(folder: Path) -> Run:
-    """Open a run. Raises ValueError if the folder is none."""
-    return Run(folder, run_recipe(folder), load_cache(folder / "cache"), read_run(folder))
+def open_run(folder: Path, ensemble: bool = False) -> Run:
+    """Open a run.
+
+    Args:
+        folder: What `seld-convert train` wrote.
+        ensemble: The snapshots of each stage answer together, not the net that its training ended with.
+
+    Raises:
+        ValueError: The folder is no run, or one of which there is no ensemble.
+    """
+    run = Run(folder, run_recipe(folder), load_cache(folder / "cache"), read_run(folder), ensemble)
+    if ensemble and not run.system.ensembles:
+        raise ValueError(f"{folder}: got system {run.recipe.system}, wanted one that averages answers, such as etri")
+    if ensemble and all(settings.cycles == 1 for settings in run.file.training.values()):
+        raise ValueError(f"{folder}: got no stage that was trained in cycles, wanted one (training.cycles)")
+    return run
 
 
 def random_run(recipe: Recipe, folder: Path) -> Run:

@@ -19,20 +19,25 @@ _BANDS_PER_REACH = 16
 class Separator:
     """Harmonic-percussive separation of frames that have enough frames before and after them.
 
-    The median over frequency is an eighth of the bands wide, mirrored at both ends: on a mel scale to 12 kHz about
-    430 Hz at its lower end, near the 500 Hz of Driedger et al. (2014). As in librosa, the masks have power 2, are
-    applied to power, and the ends are mirrored.
+    Both medians are mirrored at the ends of the spectrum. By default the one over frequency is an eighth of the bands
+    wide, on a mel scale to 12 kHz about 430 Hz at its lower end, near the 500 Hz of Driedger et al. (2014), and the
+    masks have power 2 and are those of power, applied to power. As in librosa's `decompose.hpss`, they can be those of
+    magnitudes instead, applied to magnitudes: the two parts then do not add up in power.
     """
 
-    def __init__(self, bands: int, reach_frames: int) -> None:
+    def __init__(
+        self, bands: int, reach_frames: int, reach_bands: int | None = None, of_magnitudes: bool = False
+    ) -> None:
         """Set the sizes of the medians.
 
         Args:
             bands: Bands of the spectrogram.
             reach_frames: Frames before and after a frame over which its median is taken.
+            reach_bands: Bands below and above a band over which its median is taken; None for a sixteenth of all.
+            of_magnitudes: Separate magnitudes, not power.
         """
-        self._reach_frames = reach_frames
-        self._reach_bands = max(1, bands // _BANDS_PER_REACH)
+        self._reach_frames, self._of_magnitudes = reach_frames, of_magnitudes
+        self._reach_bands = max(1, bands // _BANDS_PER_REACH) if reach_bands is None else reach_bands
         self._mirrored = np.pad(np.arange(bands), self._reach_bands, mode="symmetric")
 
     def __call__(self, power: FloatArray) -> FloatArray:
@@ -42,7 +47,7 @@ class Separator:
             power: Power (frames + 2 reach_frames, bands).
 
         Returns:
-            Harmonic and percussive power (frames, 2, bands), whose sum is the power.
+            Harmonic and percussive power (frames, 2, bands), whose sum is the power unless magnitudes are separated.
         """
         middle = power[self._reach_frames : len(power) - self._reach_frames]
         harmonic = sliding_median(power, self._reach_frames)
@@ -50,6 +55,11 @@ class Separator:
         parts = np.stack([harmonic, percussive], axis=1)
         parts += POWER_FLOOR  # so that power below it in both medians is divided equally
         parts /= parts.max(axis=1, keepdims=True)  # squares of unscaled powers would leave the range of float32
+        if self._of_magnitudes:  # the squares of medians of magnitudes are the medians of power
+            parts /= parts.sum(axis=1, keepdims=True)
+            parts *= parts
+            parts *= middle[:, None]
+            return parts
         parts *= parts
         parts *= (middle / parts.sum(axis=1))[:, None]
         return parts

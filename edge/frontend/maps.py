@@ -30,6 +30,8 @@ from edge.types import ComplexArray, FeatureFrames, FloatArray, Spectra
 FOA_CHANNELS = MICROPHONES = 4
 MAX_BANDS = 8193
 MAX_HARMONIC_LABELS = 10
+HPSS = ("mel", "bins")
+LIBROSA_REACH = 15  # frames and bins to both sides: 31 of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class FeatureSettings:
     kind: str = "logmel_iv"  # a key of FEATURES
     bands: int = 64
     harmonic_labels: int = 1  # kind `etri`: half the width of the median over time, which is also the look-ahead
+    hpss: str = "mel"  # kind `etri`: what is separated, mel power; or the magnitudes of all bins, as librosa does it
 
     @property
     def microphones(self) -> bool:
@@ -61,6 +64,8 @@ class FeatureSettings:
             raise ValueError(f"got {self.bands} bands, wanted 1 to {MAX_BANDS}")
         if not 1 <= self.harmonic_labels <= MAX_HARMONIC_LABELS:
             raise ValueError(f"got harmonic_labels {self.harmonic_labels}, wanted 1 to {MAX_HARMONIC_LABELS}")
+        if self.hpss not in HPSS:
+            raise ValueError(f"got hpss {self.hpss!r}, wanted {' or '.join(HPSS)}")
 
 
 class Maps(Protocol):
@@ -285,7 +290,8 @@ class EtriMaps:
 
     The paper does not say which signals its "average" and "hpss" are computed from. Our reconstruction: the average is
     the mean of the four log-mel maps; the harmonic and percussive parts are those of the mean of the four mel power
-    spectrograms.
+    spectrograms. With `hpss = "bins"` they are the mel power of the parts that librosa's `decompose.hpss` finds in the
+    magnitudes of the mean of the four power spectrograms, by medians over 31 frames and 31 bins.
     """
 
     def __init__(self, settings: FeatureSettings, stft: StftSettings) -> None:
@@ -294,12 +300,28 @@ class EtriMaps:
         Args:
             settings: Bands and look-ahead of the maps.
             stft: Transform of the spectra.
+
+        Raises:
+            ValueError: The look-ahead is shorter than the median over time.
         """
         self.look_ahead_labels = settings.harmonic_labels
         self._mel = mel_bank(settings, stft)
-        self._separate = Separator(settings.bands, settings.harmonic_labels * stft.frames_per_label)
-        silence = np.zeros((stft.frames_per_label, 11, settings.bands), np.float32)  # of mean power and of sums
-        self._silence = [silence] * (2 * settings.harmonic_labels + 1)
+        self._of_bins = settings.hpss == "bins"
+        self._unused_frames = 0  # at both ends of the groups that are held, outside the median over time
+        frames, bands = settings.harmonic_labels * stft.frames_per_label, settings.bands
+        if self._of_bins:
+            self._unused_frames, bands = frames - LIBROSA_REACH, stft.bins
+            if self._unused_frames < 0:
+                raise ValueError(
+                    f"got harmonic_labels {settings.harmonic_labels} of {stft.frames_per_label} frames, wanted at "
+                    f"least {LIBROSA_REACH} frames for hpss 'bins'"
+                )
+            self._separate = Separator(bands, LIBROSA_REACH, LIBROSA_REACH, of_magnitudes=True)
+        else:
+            self._separate = Separator(bands, frames)
+        count = 2 * settings.harmonic_labels + 1
+        self._silence = [np.zeros((stft.frames_per_label, bands), np.float32)] * count  # to be separated
+        self._no_sums = [np.zeros((stft.frames_per_label, 10, settings.bands), np.float32)] * count
         self.reset()
 
     def __call__(self, bins: ComplexArray) -> FloatArray:
@@ -307,17 +329,20 @@ class EtriMaps:
         bin_power = power(bins)
         intensities = intensity(bins, bin_power), reactive_intensity(bins, bin_power)
         sums = self._mel(np.concatenate([bin_power, *intensities], axis=1))
-        mean_power = sums[:, :4].mean(axis=1, keepdims=True)
-        self._groups.append(np.concatenate([mean_power, sums], axis=1))
-        parts = self._separate(np.concatenate([group[:, 0] for group in self._groups]))
-        sums = self._groups[self.look_ahead_labels][:, 1:]
+        self._mixed.append((bin_power if self._of_bins else sums[:, :4]).mean(axis=1))
+        self._sums.append(sums)
+        mixed = np.concatenate(self._mixed)
+        parts = self._separate(mixed[self._unused_frames : len(mixed) - self._unused_frames])
+        parts = self._mel(parts) if self._of_bins else parts
+        sums = self._sums[self.look_ahead_labels]
         levels = decibel(np.concatenate([parts, sums[:, :4]], axis=1))
         mean_level = levels[:, 2:].mean(axis=1, keepdims=True)
         return np.ascontiguousarray(np.concatenate([mean_level, levels, sums[:, 4:]], axis=1).transpose(0, 2, 1))
 
     def reset(self) -> None:
         """Forget the past: silence precedes the next group."""
-        self._groups = deque(self._silence, len(self._silence))
+        self._mixed = deque(self._silence, len(self._silence))
+        self._sums = deque(self._no_sums, len(self._no_sums))
 
 
 def _logmel_iv(settings: FeatureSettings, stft: StftSettings) -> Maps:

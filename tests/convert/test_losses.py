@@ -98,6 +98,23 @@ def test_as_printed_the_sum_over_pairs_is_divided_by_six() -> None:
         ColocLosses(pair_power=0.5, fixed_pairs=True)
 
 
+def test_as_printed_with_all_pairs_that_its_own_draw_of_r_can_give() -> None:
+    """r is 0 or 1, k is 0 to 3: the means of seven pairs, two of them with nothing left to name, over N (N + 1) / 2."""
+    frames = [
+        *[frame(events, 0) for events in ([], [X], [X, Y], [X, Y, Z])],
+        *[frame(events, 1) for events in ([], [X], [X, Y], [X, Y, Z])],  # the first has less than the condition
+    ]
+    predicted = [(0, 0.3, 0), (0, 0, 0), (0, 0.5, 0), (0, 0, 0.9), (0.8, 0, 0), (0.7, 0, 0), X, (0, 0.6, 0)]
+    means = {(0, 0): 0.3, (1, 0): 1.0, (2, 0): 0.5, (3, 0): 0.1, (1, 1): 0.7, (2, 1): norm(1.0, 1.0), (3, 1): 0.4}
+    assert norm(1.0, 1.0) == pytest.approx(2 ** (2 / 3))  # 1.5874
+    target, answer = tf.constant(np.stack(frames)[None]), tf.constant([predicted])
+    printed = float(set_localizer_loss(SLOTS, fixed_pairs=True)(target, answer))
+    assert printed == pytest.approx(sum(means.values()) / 6, abs=2e-5) == pytest.approx(0.76457, abs=2e-5)
+    assert loss(frames, predicted) == pytest.approx(sum(means.values()) / 7, abs=2e-5)
+    with pytest.raises(ValueError, match=r"got most_known 3, wanted 0 to 2"):
+        ColocLosses(most_known=3)
+
+
 def test_power_one_is_the_plain_mean_over_frames() -> None:
     frames = [frame([X], 0), frame([X, Y], 1), frame([X], 1), frame([], 0), frame([X, Y, Z], 2), frame([Y], 0)]
     predicted = [(0.9, 0, 0), (0, 0.6, 0), (0.2, 0, 0), (0.3, 0, 0), (0, 0, 0.5), (0, 0.8, 0)]

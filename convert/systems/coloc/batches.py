@@ -15,7 +15,7 @@ from edge.types import FloatArray
 DECOY_DISTANCE_DEG = 40.0  # least angle between a decoy and any event
 
 
-def batch_maker(stage: str, cache: FeatureCache, sampling: Sampling) -> BatchFunction:
+def batch_maker(stage: str, cache: FeatureCache, sampling: Sampling, most_known: int = 0) -> BatchFunction:
     """A function from the step number to the batch of that step.
 
     Inputs of a batch are those of `nets.build_trainable`: `features`, `directions` and `weights`.
@@ -24,6 +24,7 @@ def batch_maker(stage: str, cache: FeatureCache, sampling: Sampling) -> BatchFun
         stage: `localizer` or `classifier`.
         cache: Where the chunks come from.
         sampling: How they are drawn and augmented.
+        most_known: Of the localizer, see `localizer_example`.
 
     Raises:
         ValueError: A recording of the cache is shorter than a chunk.
@@ -31,21 +32,23 @@ def batch_maker(stage: str, cache: FeatureCache, sampling: Sampling) -> BatchFun
     settings = sampling.augmentation
     example: Example = partial(_classifier_inputs, settings)
     if stage == "localizer":
-        example = partial(_localizer_inputs, settings.perturbation_deg)
+        example = partial(_localizer_inputs, settings.perturbation_deg, most_known)
     return batches_of(example, cache, sampling)
 
 
 def localizer_example(
-    tracks: FloatArray, perturbation_deg: float, rng: np.random.Generator
+    tracks: FloatArray, perturbation_deg: float, rng: np.random.Generator, most_known: int = 0
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The condition and the target of the localizer (section 3.1).
 
-    The number r of known events is drawn, up to the most that the chunk can ask for.
+    The number r of known events is drawn, up to the most that the chunk can ask for, or up to `most_known`.
 
     Args:
         tracks: Stacked-tracks (slots, labels, 4): x, y, z, class.
         perturbation_deg: How far the known directions are off (section 3.3).
         rng: What r and the perturbation are drawn from.
+        most_known: Greatest r, whatever the chunk has (the paper prints N - 2). 0: as many as the most events that it
+            has at one time, N - 1 at most.
 
     Returns:
         Directions of the condition (labels, slots, 3), their weights (labels, slots), and the target of
@@ -54,7 +57,7 @@ def localizer_example(
     slots, labels = tracks.shape[:2]
     occupied = np.any(tracks[..., :3] != 0, axis=-1)  # (slots, labels)
     active = occupied.sum(axis=0)
-    known = int(rng.integers(0, min(int(active.max()), slots - 1) + 1))
+    known = int(rng.integers(0, (most_known or min(int(active.max()), slots - 1)) + 1))
     directions = perturb_angles(tracks[..., :3], perturbation_deg, rng).transpose(1, 0, 2)
     complete = active >= known  # frames in which all of the condition is there; elsewhere the origin is encoded
     directions[:, known:] = 0.0
@@ -98,9 +101,9 @@ def classifier_example(
 
 
 def _localizer_inputs(
-    perturbation_deg: float, chunk: Chunk, rng: np.random.Generator
+    perturbation_deg: float, most_known: int, chunk: Chunk, rng: np.random.Generator
 ) -> tuple[dict[str, FloatArray], FloatArray]:
-    directions, weights, target = localizer_example(chunk.tracks, perturbation_deg, rng)
+    directions, weights, target = localizer_example(chunk.tracks, perturbation_deg, rng, most_known)
     return {"features": chunk.maps, "directions": directions, "weights": weights}, target
 
 

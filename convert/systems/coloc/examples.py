@@ -95,7 +95,7 @@ def step_examples(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], 
 
 
 def _streamed(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], threshold: float, seed: int) -> Examples:
-    settings = replace(device_settings(recipe), mode="streaming", max_overlap=SLOTS, threshold=threshold)
+    settings = replace(streaming_settings(recipe), max_overlap=SLOTS, threshold=threshold)
     names, loop = nets_and_loop(settings)
     recorders = {name: RecordingNet(nets[name]) for name in names}
     extractor = FeatureExtractor(recipe.features, recipe.stft, cache.mean, cache.deviation)
@@ -112,6 +112,11 @@ def _streamed(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], thre
         for maps in np.split(chunk.maps, labels):
             list(system.advance(maps))
     return {name: recorder.examples for name, recorder in recorders.items()}
+
+
+def streaming_settings(recipe: Recipe) -> ColocSettings:
+    """The settings of the device's system in streaming mode, in which directions are not perturbed."""
+    return replace(device_settings(recipe), mode="streaming", perturbation_deg=0.0)
 
 
 def device_settings(recipe: Recipe) -> ColocSettings:

@@ -22,7 +22,7 @@ from convert.systems.coloc.step_nets import build_steps
 from convert.systems.interface import KerasNets, TrainableSystem, TrainingData
 from convert.systems.recipe import Recipe
 from edge.settings import build as build_settings
-from edge.systems.coloc.settings import MODES, ColocSettings
+from edge.systems.coloc.settings import ColocSettings
 
 
 def build(stage: str, recipe: Recipe, classes: int, deployed: bool = False) -> KerasNets:
@@ -51,7 +51,8 @@ def loss(stage: str, recipe: Recipe, classes: int) -> Loss:
 
 def batches(stage: str, data: TrainingData) -> BatchFunction:
     """Batches of a stage by step number. Raises ValueError if a recording is shorter than a window."""
-    return batch_maker(stage, data.cache, training_sampling(data.recipe, data.seed))
+    sampling = training_sampling(data.recipe, data.seed)
+    return batch_maker(stage, data.cache, sampling, data.recipe.losses.most_known)
 
 
 def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:
@@ -62,9 +63,14 @@ def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:
 
 
 def modes(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Both modes; causal nets have no other than "streaming", as a window would answer the same, later."""
-    causal = build_settings(ColocSettings, settings, "settings").causal
-    return {mode: {"mode": mode} for mode in (("streaming",) if causal else MODES)}
+    """Both modes; causal nets have no other than "streaming", as a window would answer the same, later.
+
+    Directions are perturbed in windows alone.
+    """
+    built = build_settings(ColocSettings, settings, "settings")
+    unperturbed = {"perturbation_deg": 0.0} if built.perturbation_deg else {}
+    streaming: dict[str, dict[str, Any]] = {"streaming": {"mode": "streaming", **unperturbed}}
+    return streaming if built.causal else {**streaming, "window": {"mode": "window"}}
 
 
 def device_nets(recipe: Recipe, nets: Mapping[str, keras.Model]) -> dict[str, keras.Model]:

@@ -10,6 +10,7 @@ from convert.systems.etri.batches import batch_maker
 from convert.systems.interface import Examples
 from convert.systems.recipe import Recipe
 from edge.nets.net import Net
+from edge.systems.ensembles import net_of
 
 STAGES = ("sad", "sed", "doae")
 CALIBRATION_WINDOWS = 200
@@ -22,4 +23,4 @@ def examples(recipe: Recipe, cache: FeatureCache, nets: Mapping[str, Net], share
     for stage in STAGES:
         inputs, _ = batch_maker(stage, cache, calibration_sampling(recipe, count, seed))(0)
         result[stage] = [{"features": maps} for maps in inputs["features"]]
-    return result
+    return result | {name: result[net_of(name)] for name in nets}

@@ -81,5 +81,6 @@ ETRI = TrainableSystem(
     examples=examples,
     net_settings=net_settings,
     bundle_settings=bundle_settings,
+    ensembles=True,
     make_live=make_live,
 )

@@ -11,6 +11,7 @@ from edge.nets.net import Net
 from edge.settings import build
 from edge.stage_clock import StageClock
 from edge.systems.bundle_checks import Shapes, check_feature_kind, check_nets, check_shapes, described_tensors
+from edge.systems.ensembles import members
 from edge.systems.etri.settings import EtriSettings
 from edge.systems.etri.window import NETS, Etri
 from edge.systems.label_stepper import LabelStepper
@@ -34,11 +35,11 @@ def from_bundle(
 def _shapes(manifest: Manifest, labels: int) -> dict[str, Shapes]:
     """Shapes of the tensors of all nets. DOAE gives either angles of all classes or masks of them."""
     frames, bands, classes = labels * manifest.stft.frames_per_label, manifest.features.bands, len(manifest.class_names)
-    wanted: dict[str, Shapes] = {
-        name: {"features": [frames, bands, NETS[name].stop - NETS[name].start], "output": [labels, outputs]}
-        for name, outputs in (("sad", 1), ("sed", classes), ("doae", 2 * classes))
-    }
-    if "doae" in manifest.nets and "masks" in described_tensors(manifest, "doae"):
-        features = wanted["doae"]["features"]
-        wanted["doae"] = {"features": features, "masks": [frames // 2, bands // 2, classes]}
+    wanted: dict[str, Shapes] = {}
+    for name, outputs in (("sad", 1), ("sed", classes), ("doae", 2 * classes)):
+        features = [frames, bands, NETS[name].stop - NETS[name].start]
+        for member in members(name, manifest.nets):
+            wanted[member] = {"features": features, "output": [labels, outputs]}
+            if name == "doae" and member in manifest.nets and "masks" in described_tensors(manifest, member):
+                wanted[member] = {"features": features, "masks": [frames // 2, bands // 2, classes]}
     return wanted

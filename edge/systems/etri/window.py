@@ -4,6 +4,10 @@ Three nets look at windows of features: SAD says when anything sounds, SED which
 A net is asked only if the one before it found something, and one label frame after it: no step is longer than the
 longest net. A window without activity costs one net.
 
+Each of them may be an ensemble (`edge.systems.ensembles`), such as the snapshots of a training in cycles (section 7):
+its nets are asked one after the other, too. Their probabilities are averaged, and of directions the unit vectors:
+angles have no mean across 180 degrees.
+
 The paper leaves open what happens where windows overlap. Here the middle of each window is the answer (`Windower`): the
 gate, the classes and the directions of a label frame come from the same window, no two directions have to be averaged,
 and no label frame waits for a second window.
@@ -17,6 +21,7 @@ import numpy as np
 
 from edge.geometry import unit_vector
 from edge.nets.net import Net
+from edge.systems.ensembles import members
 from edge.systems.etri.masks import mask_directions
 from edge.systems.etri.post_processing import PostProcessing
 from edge.systems.etri.settings import EtriSettings
@@ -26,6 +31,7 @@ from edge.types import FloatArray, Spectra, TrackFrames
 
 SED_MAPS, DOAE_MAPS = slice(0, 3), slice(3, 13)  # of the features; SAD is given what SED is given
 NETS = {"sad": SED_MAPS, "sed": SED_MAPS, "doae": DOAE_MAPS}
+_LEAST_LENGTH = np.float32(1e-9)
 
 Answers = tuple[FloatArray, FloatArray, FloatArray]
 """SAD (labels,), SED (labels, classes) and unit vectors (labels, classes, 3), zero where nothing is known."""
@@ -46,7 +52,7 @@ class Etri:
         """Begin a stream with label frame 0.
 
         Args:
-            nets: At least those named by `NETS`.
+            nets: At least those named by `NETS`, each alone or with the further members of its ensemble.
             stepper: Computes the maps.
             class_names: Of the classes that SED and DOAE know, in their order.
             settings: Of the system.
@@ -54,7 +60,7 @@ class Etri:
         self.settings, self.clock = settings, stepper.clock
         self._hops = doubled_hops(settings.hop_labels, settings.window_labels)
         self.levels = tuple(f"windows every {hop * stepper.label_s:.1f} s" for hop in self._hops)
-        self._nets = {name: nets[name] for name in NETS}
+        self._nets = {name: [nets[member] for member in members(name, nets)] for name in NETS}
         self._classes = len(class_names)
         self._slots = min(settings.max_overlap, self._classes)
         self._stepper = stepper
@@ -66,7 +72,8 @@ class Etri:
     @property
     def latency_s(self) -> float:
         """Longest time from a sound to the answer about it at the present level, without computing time."""
-        waits = self._stepper.look_ahead_labels, self._windower.delay_labels, len(NETS) - 1, self._post.delay_labels
+        steps = sum(len(ensemble) for ensemble in self._nets.values())
+        waits = self._stepper.look_ahead_labels, self._windower.delay_labels, steps - 1, self._post.delay_labels
         return sum(waits) * self._stepper.label_s
 
     def set_level(self, index: int) -> None:
@@ -112,7 +119,7 @@ class Etri:
             yield from self._tracks(*self._post.push(*answers))
 
     def _ask(self, maps: FloatArray, part: slice) -> Generator[None, None, Answers]:
-        """Ask the three nets about a window, one in each step.
+        """Ask the nets about a window, one in each step. Steps of nets that need not be asked pass all the same.
 
         Args:
             maps: Of the window (frames, bands, maps).
@@ -121,30 +128,39 @@ class Etri:
         Returns:
             The answers about `part`, as a generator's return value.
         """
-        sad = self._answer("sad", maps)["output"][part, 0]
+        sad = _mean_output((yield from self._answers("sad", maps)))[part, 0]
         sed = np.zeros((len(sad), self._classes), np.float32)
         direction = np.zeros((*sed.shape, 3), np.float32)
         yield
-        if np.any(sad > self.settings.sad_threshold):
-            sed = self._answer("sed", maps)["output"][part]
+        answers = yield from self._answers("sed", maps, bool(np.any(sad > self.settings.sad_threshold)))
+        if answers:
+            sed = _mean_output(answers)[part]
         yield
-        if np.any(sed > self.settings.sed_threshold):
-            direction = self._directions(maps)[part]
+        answers = yield from self._answers("doae", maps, bool(np.any(sed > self.settings.sed_threshold)))
+        if answers:
+            direction = _mean_direction([self._directions(answer, maps) for answer in answers])[part]
         return sad, sed, direction
 
-    def _directions(self, maps: FloatArray) -> FloatArray:
+    def _directions(self, answer: Mapping[str, FloatArray], maps: FloatArray) -> FloatArray:
         """Unit vectors (labels, classes, 3) from the angles or the masks that DOAE gives."""
-        answer = self._answer("doae", maps)
         if "masks" in answer:
             return mask_directions(answer["masks"], maps[..., DOAE_MAPS], self.settings.window_labels)
         angles_deg = 180.0 * answer["output"]
         azimuth_deg, elevation_deg = angles_deg[:, : self._classes], angles_deg[:, self._classes :]
         return unit_vector(azimuth_deg, np.clip(elevation_deg, -90.0, 90.0)).astype(np.float32)
 
-    def _answer(self, name: str, maps: FloatArray) -> dict[str, FloatArray]:
-        answer = self._nets[name](features=maps[..., NETS[name]])
-        self.clock.lap(name)
-        return answer
+    def _answers(
+        self, name: str, maps: FloatArray, asked: bool = True
+    ) -> Generator[None, None, list[dict[str, FloatArray]]]:
+        """Ask the nets of an ensemble, one in each step; none of them answers if they are not `asked`."""
+        answers = []
+        for number, net in enumerate(self._nets[name]):
+            if number:
+                yield
+            if asked:
+                answers.append(net(features=maps[..., NETS[name]]))
+                self.clock.lap(name)
+        return answers
 
     def _tracks(self, activity: FloatArray, direction: FloatArray) -> Iterator[TrackFrames]:
         """Activity (labels, classes) and direction (labels, classes, 3) of the label frames that follow -> tracks."""
@@ -153,6 +169,19 @@ class Etri:
         if len(activity):
             start, self._answered = self._answered, self._answered + len(activity)
             yield TrackFrames(*slots, start)
+
+
+def _mean_output(answers: Sequence[Mapping[str, FloatArray]]) -> FloatArray:
+    """The mean of the outputs of an ensemble."""
+    return np.mean([answer["output"] for answer in answers], axis=0)
+
+
+def _mean_direction(vectors: Sequence[FloatArray]) -> FloatArray:
+    """The mean of unit vectors (..., 3), which are zero where nothing is known, as unit vectors."""
+    if len(vectors) == 1:
+        return vectors[0]
+    mean = np.mean(vectors, axis=0)
+    return mean / np.maximum(np.linalg.norm(mean, axis=-1, keepdims=True), _LEAST_LENGTH)
 
 
 def strongest(activity: FloatArray, direction: FloatArray, slots: int) -> tuple[FloatArray, FloatArray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -85,6 +85,20 @@ def test_two_step(tmp_path: Path) -> None:
     text = reproduced("two-step", tmp_path, "--table", "2")
     check_rows(text, "two-step", (2,))
     assert not (tmp_path / "sed-fusion").exists()  # step 1 alone is scored
+
+
+def test_where_to_compute_reaches_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+
+    def refuse(words: Sequence[str]) -> str:
+        ran.append(words)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(reproduce, "_command_here", refuse)
+    where = ["--jobs", "3", "--threads", "1", "--dask", "tcp://host:8786", "--data-parallel"]
+    assert main(["reproduce", "coloc", "--quick", "--out", str(tmp_path), *where]) == 2
+    ((command, *words),) = ran
+    assert (command, words[-7:]) == ("train", where)
 
 
 def test_a_step_that_fails_in_its_process_is_told() -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from convert.data.augment import Augmentation
 from convert.systems import find_system
+from convert.systems.coloc.examples import streaming_settings
+from convert.systems.coloc.system import COLOC
 from convert.systems.recipe import TrainSettings
 from convert.systems.two_step.system import TWO_STEP
 from convert.training.recipes import RECIPES, changed, find_recipe, parse_changes, read_recipe
@@ -19,6 +21,7 @@ from edge.events.decoder import DecodeSettings
 from edge.frontend.maps import FeatureSettings
 from edge.frontend.stft import StftSettings
 from edge.nets.bundle import read_manifest
+from edge.systems.coloc.settings import ColocSettings
 from tests.paths import ROOT
 
 FOLDER = ROOT / "convert" / "recipes"
@@ -59,6 +62,7 @@ def test_coloc_paper_is_what_the_paper_says() -> None:
         clip_norm=0.0,
         average_momentum=0.0,
         precision="float32",
+        exact_shares=True,  # "every fourth audio-meta pair" (3.6), "half of the recordings from Synth dataset" (4.1)
         checkpoint_steps=200,
         dev_steps=1000,
     )
@@ -81,9 +85,23 @@ def test_coloc_paper_is_what_the_paper_says() -> None:
     assert {name: getattr(augmentation, name) for name in others} == dict.fromkeys(others, 0)
     assert (augmentation.speed, augmentation.hearings) == ((1.0, 1.0), 1)
     assert (recipe.losses.pair_power, recipe.losses.fixed_pairs) == (0.0, True)  # "2 / N(N+1)" (section 3.1)
+    assert recipe.losses.most_known == 1  # "from 0 to N - 2" (section 3.1)
     assert not sizes.random_look_ahead
     assert recipe.device == {"mode": "streaming", "look_ahead_labels": 5, "max_overlap": 3}  # "N = 3" (section 3.4)
     assert recipe.decode == DecodeSettings()  # the paper has no decoder
+
+
+def test_coloc_paper_with_perturbed_windows_has_a_streaming_mode_too() -> None:
+    """As `seld-convert reproduce` trains it; without perturbation no mode changes any other setting."""
+    recipe = find_recipe("coloc-paper")
+    perturbed = changed(recipe, {"device": {"mode": "window", "perturbation_deg": 5.0}})
+    assert COLOC.modes(recipe.device) == {"streaming": {"mode": "streaming"}, "window": {"mode": "window"}}
+    for mode, settings in COLOC.modes(perturbed.device).items():
+        built = ColocSettings(**{**perturbed.device, **settings})
+        assert (built.mode, built.perturbation_deg) == (mode, 5.0 if mode == "window" else 0.0)
+    assert streaming_settings(perturbed) == ColocSettings(
+        **{**perturbed.device, **COLOC.modes(perturbed.device)["streaming"]}
+    )
 
 
 def test_etri_paper_is_what_the_paper_says() -> None:
@@ -99,7 +117,8 @@ def test_etri_paper_is_what_the_paper_says() -> None:
     assert (sizes.convolutions, sizes.trellis_units, sizes.doae_masks) == (2, 256, False)
     assert sizes.trellis_dilations == (1, 1, 2, 4, 8)  # "dilations 1, 1, 2, 4, ..." (Bai 2019)
     assert (sizes.frames_per_label, stft.frames_per_label, sizes.dropout) == (10, 10, 0.05)  # labels every 100 ms
-    assert recipe.features == FeatureSettings("etri", 256, harmonic_labels=1)
+    # "hpss" (section 2), as librosa calls it: medians over 31 frames, so two label frames of 10 to look ahead
+    assert recipe.features == FeatureSettings("etri", 256, harmonic_labels=2, hpss="bins")
     assert (losses.sad, losses.sed, losses.doa, losses.masked) == ("soft_f", "soft_f", "sinusoidal", True)
     assert (losses.f_over, losses.sed_beta) == ("class", 1.0)
     # The text names Ranger and cosine restarts among its references, and a snapshot ensemble (section 7); batches, the
@@ -212,6 +231,7 @@ SINCE = {
     "symmetric_only": False,
     "volume": (1.0, 1.0),
     "fixed_pairs": False,
+    "most_known": 0,
     "random_look_ahead": True,
     "doa_frequency_convs": True,
     "doa_attention": True,

@@ -47,6 +47,19 @@ def test_parts_are_those_of_the_definition(bands, reach_frames, wide):
     assert_allclose(got[:, 1], (1.0 - share) * power, rtol=1e-5, atol=1e-12)
 
 
+def test_parts_of_magnitudes_are_those_of_librosa():
+    """`librosa.decompose.hpss(S)`: medians of |S| over 31 frames and 31 bins, masks H^2 / (H^2 + P^2), applied to S."""
+    power = spectrogram(70, 100)
+    got = Separator(100, 15, 15, of_magnitudes=True)(in_silence(power, 15))
+    magnitude = np.sqrt(power.astype(np.float64))
+    harmonic = median_filter(magnitude, (31, 1), mode="constant") ** 2 + POWER_FLOOR
+    percussive = median_filter(magnitude, (1, 31), mode="reflect") ** 2 + POWER_FLOOR
+    share = harmonic / (harmonic + percussive)
+    assert_allclose(got[:, 0], (share * magnitude) ** 2, rtol=1e-5, atol=1e-12)
+    assert_allclose(got[:, 1], ((1.0 - share) * magnitude) ** 2, rtol=1e-5, atol=1e-12)
+    assert np.all(got.sum(axis=1) <= power * (1 + 1e-6)) and got.sum() < power.sum()  # magnitudes add up, not powers
+
+
 @given(st.integers(0, 99))
 def test_parts_add_up_to_the_power(seed):
     power = spectrogram(seed=seed)

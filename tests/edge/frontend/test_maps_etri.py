@@ -50,6 +50,25 @@ def test_etri_maps_of_a_stream_are_those_of_the_whole_clip(bands, labels):
     assert_allclose(maps[..., 1:3], parts_db, rtol=0, atol=1e-3)
 
 
+def test_parts_of_all_bins_are_the_mel_power_of_librosas_parts_of_the_whole_clip():
+    stft = ETRI_STFTS[256]
+    usual, settings = (FeatureSettings("etri", 256, 2, hpss) for hpss in ("mel", "bins"))
+    maps = etri_maps(sound(), settings, stft)
+    assert_array_equal(maps[..., [0, *range(3, 13)]], etri_maps(sound(), usual, stft)[..., [0, *range(3, 13)]])
+    bin_power = np.concatenate([power(spectra.bins) for spectra in groups_of(sound(), stft)]).mean(axis=1)
+    parts = Separator(stft.bins, 15, 15, of_magnitudes=True)(np.pad(bin_power, ((15, 15), (0, 0))))
+    mel = FilterBank(mel_filters(stft.sample_rate_hz, stft.nfft, 256))
+    parts_db = 10 * np.log10(np.maximum(mel(parts), 1e-10)).transpose(0, 2, 1)
+    assert_allclose(maps[..., 1:3], parts_db, rtol=0, atol=1e-3)
+
+
+def test_a_look_ahead_shorter_than_the_median_is_refused():
+    with pytest.raises(ValueError, match=r"^got harmonic_labels 1 of 10 frames, wanted at least 15 frames for hpss"):
+        FeatureExtractor(FeatureSettings("etri", 256, 1, "bins"), ETRI_STFTS[256])
+    with pytest.raises(ValueError, match=r"^got hpss 'median', wanted mel or bins$"):
+        FeatureSettings("etri", hpss="median")
+
+
 def test_etri_maps_do_not_depend_on_the_blocks(cut, block_samples):
     samples = sound(0.7)[:-777]
     transform, extract = Stft(STFT, 4), FeatureExtractor(ETRI, STFT)

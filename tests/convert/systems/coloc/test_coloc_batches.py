@@ -11,7 +11,7 @@ import pytest
 from convert.data.augment import Augmentation, augmented
 from convert.data.cache import Chunk, FeatureCache
 from convert.data.tracks import SLOTS, stack_tracks
-from convert.systems.batches import Sampling
+from convert.systems.batches import Sampling, batches_of
 from convert.systems.coloc.batches import batch_maker, classifier_example, localizer_example
 from convert.training.recipes import find_recipe
 from edge.frontend.maps import FEATURES
@@ -101,6 +101,23 @@ def test_condition_and_target_of_the_localizer(perturbation_deg: float) -> None:
                 assert not directions[label, known:].any()
             np.testing.assert_array_equal(may_be_named, [known <= slot < active[label] for slot in range(SLOTS)])
     assert seen == {(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1), (3, 2)}
+
+
+def test_as_printed_the_condition_has_one_event_in_every_second_chunk_whatever_is_there() -> None:
+    """Section 3.1: "a random integer r from 0 to N - 2 in a uniform way", here 0 or 1."""
+    rng = np.random.default_rng(0)
+    for most in range(SLOTS + 1):
+        known = [localizer_example(random_tracks(rng, most), 0.0, rng, SLOTS - 2)[2][0, SLOTS, 1] for _ in range(400)]
+        assert np.unique(known).tolist() == [0, 1]
+        assert np.mean(known) == pytest.approx(0.5, abs=0.08)
+
+
+def test_batches_of_the_localizer_have_the_greatest_r_of_the_recipe(cache: FeatureCache) -> None:
+    def known(most_known: int) -> set[float]:
+        maker = batch_maker("localizer", cache, Sampling(PLAIN, LABELS, 8, 0), most_known)
+        return {r for step in range(6) for r in maker(step)[1][:, 0, SLOTS, 1]}
+
+    assert (known(0), known(1)) == ({0.0, 1.0, 2.0}, {0.0, 1.0})
 
 
 def test_perturbation_reaches_five_degrees_in_every_frame_and_not_more() -> None:
@@ -267,3 +284,69 @@ def test_level_and_rotation_are_drawn_as_often_and_as_wide_as_asked(cache: Featu
     assert -6.0 <= min(gains) < -5.8
     assert 3.3 < max(gains) <= 3.5
     assert 0.5 * 15 / 16 * 300 - 40 < turned < 0.5 * 15 / 16 * 300 + 40
+
+
+WEIGHED = (0.5 / 2, 0.5 / 2, 0.5 / 4, 0.5 / 4, 0.5 / 4, 0.5 / 4)  # half from two recordings, half from four
+
+
+@pytest.fixture
+def weighed(make_cache: Callable[..., FeatureCache]) -> FeatureCache:
+    """Six recordings with an event in the first slot: its x is 1, its y the number of the recording."""
+    tracks = np.zeros((SLOTS, 6 * LABELS, 4), np.float32)
+    tracks[0, :, 0], tracks[0, :, 1] = 1.0, np.repeat(np.arange(6), LABELS)
+    return replace(make_cache(tracks, tuple(range(0, 61, LABELS))), chances=np.array(WEIGHED))
+
+
+def told(chunk: Chunk, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The direction of the event of a chunk."""
+    return {"tracks": chunk.tracks}, chunk.tracks[np.any(chunk.tracks[..., :3] != 0, axis=-1)][0, :3]
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_with_exact_shares_half_of_a_batch_is_from_each_folder_and_every_fourth_chunk_is_turned(
+    weighed: FeatureCache, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convert.data.augment.PATTERNS", (8,))  # z is mirrored: of another pattern it may be unchanged
+    lifted = weighed.tracks.copy()
+    lifted[0, :, 2] = 1.0
+    sampling = Sampling(replace(PLAIN, rotated_share=0.25), LABELS, 96, 7, exact_shares=True)
+    x, recording, z = batches_of(told, replace(weighed, tracks=lifted), sampling)(step)[1].T
+    np.testing.assert_array_equal(x, 1.0)
+    np.testing.assert_array_equal(z, np.tile([1.0, 1.0, 1.0, -1.0], 24))
+    assert np.bincount(recording.astype(int)).tolist() == [24, 24, 12, 12, 12, 12]
+    assert np.any(np.diff(recording) < 0)  # in no order
+    assert len(np.unique(recording[z < 0])) > 3
+
+
+def test_by_chance_shares_are_met_in_the_mean_alone(weighed: FeatureCache) -> None:
+    counts = [
+        np.sum(batches_of(told, weighed, Sampling(PLAIN, LABELS, 96, 7))(step)[1][:, 1] < 2) for step in range(40)
+    ]
+    assert np.mean(counts) == pytest.approx(48, abs=4)
+    assert np.std(counts) > 2
+
+
+@pytest.mark.parametrize("size", [5, 7])
+def test_shares_that_make_no_whole_numbers_are_met_over_many_batches(weighed: FeatureCache, size: int) -> None:
+    maker = batches_of(told, weighed, Sampling(PLAIN, LABELS, size, 0, exact_shares=True))
+    counts = np.array([np.bincount(maker(step)[1][:, 1].astype(int), minlength=6) for step in range(400)])
+    halves = counts[:, :2].sum(axis=1)
+    assert set(halves) == {size // 2, size // 2 + 1}
+    assert counts.mean(axis=0) == pytest.approx(size * np.array(WEIGHED), rel=0.15)
+
+
+def test_recordings_without_weights_are_drawn_equally_often(weighed: FeatureCache) -> None:
+    maker = batches_of(told, replace(weighed, chances=None), Sampling(PLAIN, LABELS, 12, 0, exact_shares=True))
+    assert np.bincount(maker(3)[1][:, 1].astype(int)).tolist() == [2] * 6
+
+
+def test_without_exact_shares_a_batch_draws_what_it_always_drew(cache: FeatureCache) -> None:
+    """All other recipes: from one generator, chunk by chunk, what `sample`, `augmented` and the stage draw."""
+    batch = batch_maker("localizer", cache, Sampling(EDGE_AUGMENTATION, LABELS, 4, 3))(2)
+    rng = np.random.default_rng([3, 2])
+    for index in range(4):
+        chunk = augmented(cache.sample(LABELS, rng), cache, EDGE_AUGMENTATION, rng)
+        directions, _, target = localizer_example(chunk.tracks, EDGE_AUGMENTATION.perturbation_deg, rng)
+        np.testing.assert_array_equal(batch[0]["features"][index], chunk.maps)
+        np.testing.assert_array_equal(batch[0]["directions"][index], directions)
+        np.testing.assert_array_equal(batch[1][index], target)

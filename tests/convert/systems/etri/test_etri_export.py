@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import subprocess
@@ -17,7 +18,7 @@ from convert.cli import main
 from convert.data.augment import Augmentation
 from convert.losses import EtriLosses
 from convert.quantize import ladder
-from convert.quantize.export import export_random
+from convert.quantize.export import convert_nets, export_random
 from convert.quantize.keras_net import KerasNet
 from convert.systems.etri import examples as etri_examples
 from convert.systems.etri.sizes import EtriSizes
@@ -25,11 +26,12 @@ from convert.systems.etri.system import ETRI
 from convert.systems.recipe import Recipe, TrainSettings
 from convert.training.recipes import RECIPES, find_recipe
 from convert.training.run_folder import Run, open_run
+from convert.training.snapshots import load_snapshot, snapshot_path
 from edge.arrays.profile import load_array
 from edge.audio.sources import open_source
 from edge.events.decoder import DecodeSettings
 from edge.frontend.maps import FeatureSettings
-from edge.nets.bundle import Bundle, load_bundle
+from edge.nets.bundle import Bundle, load_bundle, write_bundle
 from edge.runtime.pipeline import build_pipeline, build_system
 from edge.types import AudioBlock
 from tests.convert.systems.tiny_runs import check_stages, trained_run_of
@@ -45,7 +47,7 @@ TINY = Recipe(
     augmentation=Augmentation(rotated_share=1.0, speed=(0.9, 1.1)),
     losses=EtriLosses(),
     features=FeatureSettings("etri", SIZES.bands),
-    training=TrainSettings(steps=2, batch_size=4, warmup_steps=1, checkpoint_steps=1),
+    training=TrainSettings(steps=2, batch_size=4, warmup_steps=1, checkpoint_steps=1, cycles=2),
     device={"window_labels": 8, "hop_labels": 6, "path_labels": 5},
     decode=DecodeSettings(on=0.2, off=0.1),
 )
@@ -138,6 +140,61 @@ def answers(bundle: Bundle, wav: Path, size: int) -> list[tuple[int, bytes]]:
     for start in range(0, len(samples), size):
         list(pipeline.push(AudioBlock(samples[start : start + size], start)))
     return heard
+
+
+MEMBERS = ["sad", "sed", "doae", "sad_2", "sed_2", "doae_2"]
+
+
+def test_the_nets_of_an_ensemble_are_the_snapshots(run: Run) -> None:
+    ensemble = open_run(run.folder, ensemble=True)
+    nets = ensemble.keras_nets()
+    assert sorted(nets) == sorted(MEMBERS)
+    for stage in ETRI.stages:
+        for number, name in ((1, stage), (2, f"{stage}_2")):
+            kept = load_snapshot(snapshot_path(run.folder, stage, number))
+            for weight, wanted in zip(nets[name].get_weights(), kept, strict=True):
+                np.testing.assert_array_equal(weight, wanted)
+    deployed = ensemble.deployed_nets(nets)
+    (example, *_) = ensemble.examples(dict.fromkeys(MEMBERS), 0.01, seed=0)["sed_2"]
+    wanted, got = (KerasNet(each["sed_2"])(**example)["output"] for each in (nets, deployed))
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+def test_ensembles_that_cannot_be_are_refused(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, old, new in (("other", '"tiny-etri"', '"coloc-edge"'), ("whole", '"cycles": 2', '"cycles": 1')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text((run.folder / "run.json").read_text().replace(old, new))
+        (tmp_path / name / "cache").symlink_to(run.folder / "cache")
+    for words, message in (
+        (["--run", str(tmp_path / "other"), "--keras-only"], "got system coloc, wanted one that averages answers"),
+        (["--run", str(tmp_path / "whole"), "--keras-only"], "got no stage that was trained in cycles, wanted one"),
+        (["--run", str(run.folder)], "--ensemble: got no --keras-only, wanted it: a bundle states whether it is an"),
+    ):
+        assert main(["evaluate", *words, "--ensemble", "--scenes", "nowhere"]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["export", "--random", "etri-paper", "--ensemble", "--out", str(tmp_path / "out")]) == 2
+    assert "--ensemble: got no --run, wanted the run whose snapshots" in capsys.readouterr().err
+
+
+@pytest.mark.long  # converts six nets; the tests above and those of the device need none
+def test_an_ensemble_is_scored_and_converted_as_one_system(
+    run: Run, scenes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", "--run", str(run.folder), "--keras-only", "--scenes", str(scenes_folder), "--json"]
+    assert main([*words, "--ensemble"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"keras"}
+    monkeypatch.setattr(etri_examples, "CALIBRATION_WINDOWS", 20)
+    bundles, checks = convert_nets(open_run(run.folder, ensemble=True), ("int8",))
+    assert sorted(check.name for check in checks) == sorted(bundles["int8"].flatbuffers) == sorted(MEMBERS)
+    assert all(check.float_tensors == 0 for check in checks)
+    write_bundle(tmp_path, bundles["int8"])
+    bundle = load_bundle(str(tmp_path))
+    alone = build_system(Bundle(run.manifest("int8"), {}, run.cache.mean, run.cache.deviation), nets=run.keras_nets())
+    assert build_system(bundle).latency_s == pytest.approx(alone.latency_s + 0.3)
+    wav = sorted(scenes_folder.glob("*.wav"))[0]
+    assert answers(bundle, wav, 2400) == answers(bundle, wav, 777)
+    assert main([*words[:3], "--model", str(tmp_path), "--scenes", str(scenes_folder)]) == 0
+    assert "keras" in capsys.readouterr().out  # the run is that of the bundle: its snapshots
 
 
 LOG_LINE = re.compile(
