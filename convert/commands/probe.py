@@ -81,9 +81,8 @@ def _held_back(learnt: ClipLibrary, judged: ClipLibrary, sources: list[str]) -> 
     from convert.clips.choose import choose_sources, fits
 
     known = {clip.source for clip in learnt.clips}
-    return choose_sources(learnt, without=[each for each in sources if fits(each, known)]), choose_sources(
-        judged, sources
-    )
+    left = choose_sources(learnt, without=[each for each in sources if fits(each, known)])
+    return left, choose_sources(judged, only=sources)
 
 
 def _print_within(library: ClipLibrary, args: argparse.Namespace) -> None:
