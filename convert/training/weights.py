@@ -61,7 +61,8 @@ def start_stage(stage: str, recipe: Recipe, classes: int, folder: Path) -> Keras
     without = replace(recipe, device={name: value for name, value in recipe.device.items() if name != "distance"})
     for net, other in zip(nets, load_stage(stage, without, classes, folder), strict=True):
         for layer in other.layers:
-            net.get_layer(layer.name).set_weights(layer.get_weights())
+            if layer.weights:
+                net.get_layer(layer.name).set_weights(layer.get_weights())
     return nets
 
 

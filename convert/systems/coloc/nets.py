@@ -75,5 +75,5 @@ def build_trainable(encoder: keras.Model, net: keras.Model) -> keras.Model:
     embeddings = encoder.get_layer("dense")(directions)  # (labels, slots, c)
     embedding = ops.sum(embeddings * ops.expand_dims(weights, -1), axis=2)
     found = net({"features": features, "embedding": embedding})
-    output = ops.concatenate([found["output"], found["distance"]]) if tells_distance(net) else found["output"]
+    output = ops.concatenate([found["output"], found["distance"]], axis=-1) if tells_distance(net) else found["output"]
     return keras.Model({"features": features, "directions": directions, "weights": weights}, output, name=net.name)
