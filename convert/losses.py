@@ -22,7 +22,7 @@ class ColocLosses:
 
     pair_power: float = 0.0  # see `set_localizer_loss`
     fixed_pairs: bool = False  # divide by N(N+1)/2, as the paper prints it, not by the weights of pairs that occur
-    distance_weight: float = 0.5  # with device.distance: of the classifier's error of the distance, beside its class
+    distance_weight: float = 1.0  # with device.distance: of the classifier's error of the distance, beside its class
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.pair_power <= 1.0:
