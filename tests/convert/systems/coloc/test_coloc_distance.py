@@ -21,7 +21,8 @@ from convert.systems.coloc import examples as coloc_examples
 from convert.systems.coloc.batches import batch_maker
 from convert.systems.coloc.distance import classifier_loss, distance_scores
 from convert.systems.coloc.examples import STAGES
-from convert.systems.coloc.nets import build_classifier
+from convert.systems.coloc.nets import ENCODER_CHANNELS, build_classifier
+from convert.systems.coloc.step_nets import build_steps
 from convert.systems.coloc.system import COLOC
 from convert.systems.interface import TrainingData
 from convert.systems.recipe import Recipe
@@ -151,8 +152,27 @@ def test_weights_without_a_distance_are_a_start(tmp_path: Path, monkeypatch: pyt
 # what runs
 
 
+def test_the_recurrence_of_the_device_tells_the_distance_of_the_window(unsettle: Unsettle) -> None:
+    """With a look-ahead over all of the rows, the first answer of both is that to the whole window."""
+    recipe = tiny(distance=True)
+    trained = build_classifier(recipe.sizes, 3, distance=True)
+    unsettle(trained, 0)
+    rng = np.random.default_rng(1)
+    inputs = {
+        "features": rng.normal(size=(5 * LABELS, BANDS, 7)).astype(np.float32),
+        "embedding": rng.uniform(-1, 1, (LABELS, ENCODER_CHANNELS)).astype(np.float32),
+    }
+    rows = KerasNet(keras.Model(trained.input, {"rows": trained.get_layer("block3_relu").output}))(**inputs)["rows"]
+    wanted = KerasNet(trained)(**inputs)
+    net = KerasNet(build_steps(recipe.sizes, trained, LABELS - 1)["classifier_recurrence"])
+    got = net(net.fresh(), shared_labels=rows)
+    for name in ("output", "distance"):
+        np.testing.assert_allclose(got[name][0], wanted[name][0], atol=1e-5)
+    assert np.ptp(wanted["distance"]) > 1e-3
+
+
 def test_causal_nets_tell_the_same_distance_as_windows(unsettle: Unsettle) -> None:
-    """Window and causal loop over the same weights; those of the streaming mode are in test_coloc_streaming.py."""
+    """Window and causal loop over the same weights; the streaming mode is above."""
     recipe = tiny(distance=True, causal=True, max_overlap=3)
     trained = {net.name: net for stage in STAGES for net in COLOC.build(stage, recipe, 3)}
     for seed, net in enumerate(trained.values()):

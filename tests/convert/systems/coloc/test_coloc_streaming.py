@@ -41,9 +41,9 @@ DEMO = ROOT / "edge" / "demo" / "scene.wav"
 
 
 def trained_stage(stage: str, labels: int, unsettle: Unsettle, seed: int = 0, silent: bool = False) -> keras.Model:
-    """A net with weights as after a training; a classifier has distances. `silent`: zeros stay zeros in the blocks."""
+    """A net with weights as after a training. `silent`: where maps and condition are zero, so are the blocks."""
     sizes = replace(SIZES, frames=5 * labels)
-    trained = build_localizer(sizes) if stage == "localizer" else build_classifier(sizes, CLASSES, distance=True)
+    trained = build_localizer(sizes) if stage == "localizer" else build_classifier(sizes, CLASSES)
     unsettle(trained, seed)
     for number in (1, 2, 3) if silent else ():
         norm = trained.get_layer(f"block{number}_norm")
@@ -101,8 +101,7 @@ def rows_of(trained: keras.Model, maps: np.ndarray, told: np.ndarray) -> np.ndar
 
 
 def whole(trained: keras.Model, maps: np.ndarray, told: np.ndarray) -> np.ndarray:
-    answer = KerasNet(trained)(features=maps.reshape(-1, *maps.shape[2:]), embedding=told)
-    return np.concatenate([answer[name] for name in ("output", "distance") if name in answer], axis=-1)
+    return KerasNet(trained)(features=maps.reshape(-1, *maps.shape[2:]), embedding=told)["output"]
 
 
 # Keras
