@@ -20,15 +20,18 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # target, answer -> loss
 
 @dataclass(frozen=True, slots=True)
 class ColocLosses:
-    """What the localizer of CoLoC is trained with. Raises ValueError for values that do not go together."""
+    """What CoLoC is trained with. Raises ValueError for values that do not go together."""
 
     pair_power: float = 0.0  # see `set_localizer_loss`
     fixed_pairs: bool = False  # divide by N(N+1)/2, as the paper prints it, not by the weights of pairs that occur
     most_known: int = 0  # r is drawn from 0 to this (section 3.1: N - 2); 0: to the most events of the chunk, below N
+    distance_weight: float = 1.0  # with device.distance: of the classifier's error of the distance, beside its class
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.pair_power <= 1.0:
             raise ValueError(f"got pair_power {self.pair_power}, wanted 0 to 1")
+        if not 0.0 < self.distance_weight <= 100.0:
+            raise ValueError(f"got distance_weight {self.distance_weight}, wanted more than 0, up to 100")
         if self.fixed_pairs and self.pair_power:
             raise ValueError(f"got pair_power {self.pair_power} with fixed_pairs, wanted 0")
         if not 0 <= self.most_known < SLOTS:

@@ -48,6 +48,7 @@ class TrackFrames:
     activity: FloatArray  # (labels, slots, classes), probability of each class; all zero where a slot is empty
     direction: FloatArray  # (labels, slots, 3), unit vectors; zero where a slot is empty
     start: int  # absolute index of the first label frame
+    distance_m: FloatArray | None = None  # (labels, slots), of no meaning where a slot is empty; None: not told
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Event:
     id: int = 0  # number in its stream: the same in updates, event, rows and live frames
     sector: str | None = None  # part of the room in which its direction lies
     level_db: float | None = None  # A-weighted level; of events without a class, see `edge/events/unknown.py`
+    distance_m: float | None = None  # mean distance; None where the model does not tell it
 
 
 Phase = Literal["begin", "update", "discarded"]
@@ -78,7 +80,7 @@ class EventUpdate:
     """
 
     phase: Phase
-    event: Event  # offset and score so far, and the direction at this moment rather than the mean
+    event: Event  # offset and score so far; direction and distance at this moment rather than the mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class FrameRow:
     track: int  # `Event.id`, which distinguishes simultaneous events of one class
     azimuth_deg: int
     elevation_deg: int  # 0 where the array is flat: the csv cannot express an unknown value
+    distance_cm: int | None = None  # None where the model does not tell it
 
 
 @dataclass(frozen=True, slots=True)

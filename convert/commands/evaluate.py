@@ -107,7 +107,7 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
-    """Print scores by the rules of 2022 and 2020 for each rung; return 0.
+    """Print scores by the rules of 2022 and 2020, and by those of 2024 if there are distances, for each rung; return 0.
 
     Raises:
         ValueError: an option is invalid, or scenes, bundle and run do not fit together.
@@ -272,7 +272,9 @@ def _rungs(bundle: Bundle, args: argparse.Namespace) -> Iterator[tuple[str, Mapp
 
 
 def _plain_scores(scores: Mapping[str, SeldScores]) -> dict[str, Any]:
-    return {rules: asdict(result) for rules, result in scores.items()}
+    from convert.evaluation.plain_scores import plain_scores
+
+    return {rules: plain_scores(result) for rules, result in scores.items()}
 
 
 def _plain_tables(tables: PaperTables) -> dict[str, Any]:

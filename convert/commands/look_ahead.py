@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ def run_look_ahead(args: argparse.Namespace) -> int:
         ValueError: an option is invalid, or scenes, bundle and run do not fit together.
     """
     from convert.evaluation.matching_run import matching_run
+    from convert.evaluation.plain_scores import plain_scores
     from convert.evaluation.predictions import predict
     from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
     from convert.evaluation.scores import table
@@ -86,7 +87,7 @@ def run_look_ahead(args: argparse.Namespace) -> int:
         predictions = predict(undescribed, wavs, nets, settings, array=array, description=name)
         rows = {scene: prediction.rows for scene, prediction in predictions.items()}
         scores = score(truth, rows, len(manifest.class_names))
-        results[name] = {**settings, "latency_s": round(latency_s, 3), **asdict(scores)}
+        results[name] = {**settings, "latency_s": round(latency_s, 3), **plain_scores(scores)}
         lines[f"{name}, {latency_s:.1f} s"] = scores
     print(json.dumps(results) if args.json else table(lines))
     return 0

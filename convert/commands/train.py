@@ -248,6 +248,8 @@ def _feature_caches(
     from convert.data.build_cache import build_cache
     from convert.systems import find_system
 
+    system = find_system(recipe.system)
+
     def cached(name: str, folders: Sequence[DataFolder], least_labels: int) -> FeatureCache:
         return build_cache(
             folders,
@@ -258,7 +260,8 @@ def _feature_caches(
             args.jobs,
             least_labels,
             args.dask,
-            find_system(recipe.system).slots(recipe),
+            system.slots(recipe),
+            system.distances(recipe),
         )
 
     labels = recipe.sizes.labels

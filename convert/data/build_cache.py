@@ -40,6 +40,7 @@ def build_cache(
     least_labels: int = 1,
     dask: str | None = None,
     slots: int = SLOTS,
+    distances: bool = False,
 ) -> FeatureCache:
     """Compute the features of all recordings, or take them from `cache` if it was built from the same.
 
@@ -55,6 +56,7 @@ def build_cache(
         least_labels: the shortest recording that is accepted, in label frames.
         dask: address of a Dask scheduler whose workers compute instead, see `convert.engine`.
         slots: most events at one time; further ones are left out of the labels.
+        distances: whether the labels are to have the distances.
 
     Raises:
         ValueError: wavs, labels or lengths do not fit, or the disk is too full. It is raised before the long part.
@@ -73,6 +75,8 @@ def build_cache(
         described["azimuth_only"] = True  # caches of flat arrays that lack it are older, and have elevations
     if slots != SLOTS:
         described["slots"] = slots
+    if distances:
+        described["distances"] = True
     path = cache / INDEX
     index = json.loads(path.read_text()) if path.is_file() else {}
     known = index.get("described", {})
@@ -85,7 +89,7 @@ def build_cache(
         size = feature_bytes(sum(lengths), stft, features)
         check_free_space(cache / MAPS, size, f"the features of {sum(lengths) * stft.label_s / 3600:.2f} hours")
         path.unlink(missing_ok=True)  # without an index, a half-filled cache is never taken for a finished one
-        first_labels = _fill_cache(recordings, class_names, cache, stft, features, jobs, dask, slots)
+        first_labels = _fill_cache(recordings, class_names, cache, stft, features, jobs, dask, slots, distances)
         index = {"described": described, "first_labels": first_labels}
     drawn = {
         "chances": _chances(folders, index["first_labels"]),
@@ -140,9 +144,12 @@ def _fill_cache(
     jobs: int,
     dask: str | None,
     slots: int,
+    distances: bool,
 ) -> list[int]:
     """Write maps, tracks and statistics, but not the index; return the first label of each recording, and the end."""
-    compute = partial(recording_arrays, class_names=class_names, stft=stft, features=features, slots=slots)
+    compute = partial(
+        recording_arrays, class_names=class_names, stft=stft, features=features, slots=slots, distances=distances
+    )
     total = np.zeros(1)
     square_sum = np.zeros(1)
     frames, first_labels, tracks = 0, [0], []

@@ -30,7 +30,7 @@ class Chunk:
     """A training example before augmentation."""
 
     maps: NDArray[np.float32]  # (frames, bands, maps), not normalised
-    tracks: NDArray[np.float32]  # (slots, labels, 4): stacked-tracks x, y, z, class
+    tracks: NDArray[np.float32]  # (slots, labels, 4): stacked-tracks x, y, z, class; distance, if learnt
     patterns: tuple[int, ...] = PATTERNS  # rotations that map the array onto itself, see `convert.data.symmetry`
 
 
@@ -39,7 +39,7 @@ class FeatureCache:
     """The features and labels of all recordings of one or several folders."""
 
     maps: NDArray[np.float16]  # (frames, bands, maps), memory-mapped
-    tracks: NDArray[np.float32]  # (slots, labels, 4)
+    tracks: NDArray[np.float32]  # (slots, labels, 4), or 5 with distances
     first_labels: tuple[int, ...]  # the first label frame of each recording, and the end of the last one
     class_names: tuple[str, ...]
     stft: StftSettings

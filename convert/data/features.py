@@ -69,14 +69,15 @@ def recording_arrays(
     stft: StftSettings,
     features: FeatureSettings,
     slots: int = SLOTS,
+    distances: bool = False,
 ) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """Compute what a feature cache holds of one recording.
 
     Returns:
-        Maps (frames, bands, maps), not normalised, and stacked-tracks (slots, labels, 4).
+        Maps (frames, bands, maps), not normalised, and stacked-tracks (slots, labels, 4 or, with distances, 5).
     """
     samples = read_samples(recording, stft.sample_rate_hz)
     samples = encode_recording(samples, recording, stft.sample_rate_hz, features.microphones)
     maps = device_features(samples, stft, FeatureExtractor(features, stft)).astype(np.float16)
     labels = len(maps) // stft.frames_per_label
-    return maps, label_tracks(recording.labels(class_names), labels, len(class_names), slots)
+    return maps, label_tracks(recording.labels(class_names), labels, len(class_names), slots, distances)

@@ -43,6 +43,7 @@ class Prediction:
     direction: FloatArray  # (labels, slots, 3), as the system returned it
     activity: FloatArray  # (labels, slots, classes)
     begins: list[Begin] = field(default_factory=list)
+    distance_m: FloatArray | None = None  # (labels, slots); None where the system tells none
 
 
 class _TrackTap:
@@ -133,6 +134,7 @@ def predict(
             rows=_labels(items),
             direction=np.concatenate([tracks.direction for tracks in tap.tracks]),
             activity=np.concatenate([tracks.activity for tracks in tap.tracks]),
+            distance_m=_joined([tracks.distance_m for tracks in tap.tracks]),
             begins=begins,
         )
     return predictions
@@ -153,7 +155,8 @@ def decode_again(
         The rows that `predict` returns with these settings.
     """
     decoder = build_decoder(bundle, array or load_array(bundle.manifest.arrays[0]), settings)
-    items = [*decoder.push(TrackFrames(prediction.activity, prediction.direction, 0)), *decoder.finish()]
+    tracks = TrackFrames(prediction.activity, prediction.direction, 0, prediction.distance_m)
+    items = [*decoder.push(tracks), *decoder.finish()]
     return _labels(items)
 
 
@@ -181,10 +184,16 @@ def undecoded(prediction: Prediction, planar: bool = False) -> Prediction:
             int(slot),
             float(azimuth_deg[frame, slot]),
             0.0 if planar else float(elevation_deg[frame, slot]),
+            None if prediction.distance_m is None else 100.0 * float(prediction.distance_m[frame, slot]),
         )
         for frame, slot in zip(*np.nonzero(found), strict=True)
     ]
     return replace(prediction, rows=rows)
+
+
+def _joined(distances_m: Sequence[FloatArray | None]) -> FloatArray | None:
+    known = [each for each in distances_m if each is not None]
+    return np.concatenate(known) if known else None
 
 
 def _begins(items: Iterable[Item], heard_s: float) -> list[Begin]:

@@ -51,9 +51,12 @@ def write_card(
     corpora = [row["source"] for row in run.sources if row.get("corpus")]
     data = [] if corpora and len(corpora) == len(run.sources) else ["rooms simulated by `seld-convert scenes`"]
     data += [f"recordings of {', '.join(corpora)}"] if corpora else ["no recorded room, no real microphone array"]
+    measures = {"er": 3, "f": 3, "le": 1, "lr": 3, "seld": 3}  # digits
+    heads = ["mode", "rung", "rules", "ER", "F", "LE (deg)", "LR", "SELD"]
+    if manifest.settings.get("distance"):
+        measures, heads = measures | {"rde": 3}, [*heads, "RDE"]
     scores = [
-        f"| {mode} | {rung} | {rules} | {row['er']:.3f} | {row['f']:.3f} | {row['le']:.1f} | {row['lr']:.3f} "
-        f"| {row['seld']:.3f} |"
+        f"| {mode} | {rung} | {rules} | {' | '.join(_number(row.get(key), measures[key]) for key in measures)} |"
         for mode, rungs in manifest.scores.items()
         if isinstance(rungs, Mapping)
         for rung, each in rungs.items()
@@ -96,8 +99,8 @@ def write_card(
                 f"On the {manifest.scores['scenes']} scenes that were given to `seld-convert export`, through the "
                 "device's loop (20 degrees).",
                 "",
-                "| mode | rung | rules | ER | F | LE (deg) | LR | SELD |",
-                "|---|---|---|---|---|---|---|---|",
+                f"| {' | '.join(heads)} |",
+                f"|{'---|' * len(heads)}",
                 *scores,
                 "",
             ]
@@ -114,3 +117,7 @@ def write_card(
         "",
     ]
     write_atomically(folder / CARD, "\n".join(lines))
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

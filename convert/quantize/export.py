@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from convert.evaluation.plain_scores import plain_scores
 from convert.evaluation.predictions import Prediction, predict
 from convert.evaluation.scenes import heard_truth, labelled_scenes, scene_array
 from convert.evaluation.scores import score_predictions
@@ -182,5 +183,6 @@ def _plain_table(scores: Mapping[str, Mapping[str, Mapping[str, SeldScores]]]) -
     }
 
 
-def _plain(result: SeldScores) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in asdict(result).items() if name != "per_class"}
+def _plain(result: SeldScores) -> dict[str, float | None]:
+    plain = plain_scores(result)
+    return {name: value if value is None else round(value, 4) for name, value in plain.items() if name != "per_class"}

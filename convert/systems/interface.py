@@ -58,6 +58,11 @@ def usual_slots(recipe: Recipe) -> int:
     return SLOTS
 
 
+def no_distances(recipe: Recipe) -> bool:
+    """Leave the distances out of the labels."""
+    return False
+
+
 def windows_only(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The modes of a system that has one."""
     return {"window": {}}
@@ -94,6 +99,8 @@ class TrainableSystem:
     slots: Callable[[Recipe], int] = usual_slots
     """Recipe -> most events at one time in the labels that it learns from."""
     ensembles: bool = False  # whether the device averages the answers of several nets: see `edge.systems.ensembles`
+    distances: Callable[[Recipe], bool] = no_distances
+    """Recipe -> whether the stacked-tracks that it learns from have distances."""
     make_live: Callable[[KerasNets], None] = keep_weights
     """Change nets with random weights so that they find something everywhere: benchmarks then measure full load."""
     importers: Mapping[str, Callable[[keras.Model, Recipe, Path], None]] = field(default_factory=dict)

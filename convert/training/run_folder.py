@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from convert.data.cache import FeatureCache, load_cache
+from convert.data.tracks import track_columns
 from convert.systems import find_system
 from convert.systems.interface import Examples, KerasNets, TrainableSystem
 from convert.systems.recipe import Recipe
@@ -134,7 +135,7 @@ def random_run(recipe: Recipe, folder: Path) -> Run:
         for net in nets:
             net.save_weights(weights_path(folder, net.name))
     labels, shape = 2 * RANDOM_LABELS, (recipe.features.bands, len(FEATURES[recipe.features.kind][1]))
-    tracks = np.zeros((system.slots(recipe), labels, 4), np.float32)
+    tracks = np.zeros((system.slots(recipe), labels, track_columns(system.distances(recipe))), np.float32)
     tracks[..., 0] = 1.0
     cache = FeatureCache(
         maps=rng.normal(size=(labels * recipe.stft.frames_per_label, *shape)).astype(np.float16),

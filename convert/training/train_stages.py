@@ -18,7 +18,7 @@ from convert.training.schedule import in_steps
 from convert.training.task import training_task
 from convert.training.trainer import fit
 from convert.training.warm_start import RANDOM_WEIGHTS, WarmStart
-from convert.training.weights import load_stage, teach, weights_path
+from convert.training.weights import load_stage, start_stage, teach, weights_path
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def begin_stage(stage: str, recipe: Recipe, classes: int, warm_start: WarmStart)
     """
     system = find_system(recipe.system)
     if warm_start.start is not None:
-        return load_stage(stage, recipe, classes, warm_start.start)
+        return start_stage(stage, recipe, classes, warm_start.start)
     nets = system.build(stage, recipe, classes)
     if warm_start.pretrained is not None and stage in system.importers:
         system.importers[stage](nets[-1], recipe, warm_start.pretrained)

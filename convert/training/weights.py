@@ -6,6 +6,7 @@ CoLoC, trained on log-mel and intensity maps, are such a start for the DOA and t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -42,6 +43,26 @@ def load_stage(stage: str, recipe: Recipe, classes: int, folder: Path) -> KerasN
             net.load_weights(path)
         except (ValueError, KeyError, OSError) as error:
             raise ValueError(f"{path}: not weights of this net: {' '.join(str(error).split())}") from None
+    return nets
+
+
+def start_stage(stage: str, recipe: Recipe, classes: int, folder: Path) -> KerasNets:
+    """The nets of a stage with the weights in a folder.
+
+    Weights of a recipe without distances do for one with them: what tells the distance then begins with random weights.
+
+    Raises:
+        ValueError: The folder holds no weights of these nets.
+    """
+    system, known = find_system(recipe.system), start_recipe(folder)
+    if known.system != recipe.system or system.distances(known) or not system.distances(recipe):
+        return load_stage(stage, recipe, classes, folder)
+    nets = system.build(stage, recipe, classes)
+    without = replace(recipe, device={name: value for name, value in recipe.device.items() if name != "distance"})
+    for net, other in zip(nets, load_stage(stage, without, classes, folder), strict=True):
+        for layer in other.layers:
+            if layer.weights:
+                net.get_layer(layer.name).set_weights(layer.get_weights())
     return nets
 
 

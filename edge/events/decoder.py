@@ -79,7 +79,9 @@ class _Occurrence:
     direction_sum: FloatArray
     probability_sum: float = 0.0
     detections: int = 0
-    unwritten: dict[int, FloatArray] = field(default_factory=dict)  # directions by label, of rows not written yet
+    distance_sum_m: float | None = None  # over the detections; None where the system tells no distance
+    # direction and distance in metres by label, of rows not written yet
+    unwritten: dict[int, tuple[FloatArray, float | None]] = field(default_factory=dict)
     told: FloatArray | None = None  # direction that was told last; None before its begin was told
     told_label: int = 0  # label index at which it was
 
@@ -88,17 +90,25 @@ class _Occurrence:
         """Label frames from the first detection to the last."""
         return self.last + 1 - self.onset
 
-    def add(self, label: int, direction: FloatArray, probability: float) -> None:
-        """Add a detection; label frames without one since the last get the direction of the last.
+    @property
+    def distance_m(self) -> float | None:
+        """Mean distance over the detections."""
+        return None if self.distance_sum_m is None else self.distance_sum_m / self.detections
+
+    def add(self, label: int, direction: FloatArray, probability: float, distance_m: float | None) -> None:
+        """Add a detection; label frames without one since the last get the place of the last.
 
         Args:
             label: Label frame of the detection.
             direction: Smoothed unit vector (3,) of the track.
             probability: Smoothed probability of the class.
+            distance_m: Smoothed distance of the track, if it is told.
         """
         for missed in range(self.last + 1, label):
-            self.unwritten[missed] = self.unwritten.get(missed - 1, direction)
-        self.unwritten[label] = direction
+            self.unwritten[missed] = self.unwritten.get(missed - 1, (direction, distance_m))
+        self.unwritten[label] = direction, distance_m
+        if distance_m is not None:
+            self.distance_sum_m = (self.distance_sum_m or 0.0) + distance_m
         self.direction_sum = self.direction_sum + direction
         self.probability_sum += probability
         self.detections += 1
@@ -112,6 +122,7 @@ class _Track:
     direction: FloatArray  # unit vector
     probability: FloatArray  # (classes,), smoothed
     last: int  # label of the last detection
+    distance_m: float | None = None  # smoothed; None where the system tells none
     occurrence: _Occurrence | None = None
 
 
@@ -192,8 +203,9 @@ class Decoder:
             self._next_label = self._written = frames.start
         turned = frames if self._surroundings is None else self._surroundings.turned(frames)
         activities = turned.activity if self._heard is None else turned.activity * self._heard
-        for activity, direction in zip(activities, turned.direction, strict=True):
-            yield from self._advance(activity, direction)
+        distances = [None] * len(activities) if turned.distance_m is None else turned.distance_m
+        for label in zip(activities, turned.direction, distances, strict=True):
+            yield from self._advance(*label)
 
     def finish(self) -> Iterator[Item]:
         """End the stream.
@@ -206,18 +218,19 @@ class Decoder:
         self._tracks = []
         yield from self._write_rows(self._next_label)
 
-    def _advance(self, activity: FloatArray, direction: FloatArray) -> Iterator[Item]:
-        """Process one label frame: activity (slots, classes), direction (slots, 3)."""
+    def _advance(self, activity: FloatArray, direction: FloatArray, distance_m: FloatArray | None) -> Iterator[Item]:
+        """Process one label frame: activity (slots, classes), direction (slots, 3), distance (slots,) if it is told."""
         label = self._next_label
         slots = np.flatnonzero(direction.any(axis=-1)).tolist()
+        distances_m = [None if distance_m is None else float(distance_m[slot]) for slot in slots]
         matched = self._match(activity[slots], direction[slots])
         for track, found in zip(self._tracks, matched, strict=True):
             if found is not None:
-                self._follow(track, label, activity[slots[found]], direction[slots[found]])
+                self._follow(track, label, activity[slots[found]], direction[slots[found]], distances_m[found])
         taken = set(matched)
         for index, slot in enumerate(slots):
             if index not in taken:
-                self._tracks.append(_Track(direction[slot], activity[slot].copy(), label))
+                self._tracks.append(_Track(direction[slot], activity[slot].copy(), label, distances_m[index]))
         for track in self._tracks:
             yield from self._switch(track, label)
         kept = [track for track in self._tracks if label - track.last <= self._settings.max_gap_labels]
@@ -251,12 +264,17 @@ class Decoder:
                 matched[row] = column
         return matched
 
-    def _follow(self, track: _Track, label: int, activity: FloatArray, direction: FloatArray) -> None:
-        """Smooth probabilities (classes,) and direction (3,) of a track by its detection."""
+    def _follow(
+        self, track: _Track, label: int, activity: FloatArray, direction: FloatArray, distance_m: float | None
+    ) -> None:
+        """Smooth probabilities (classes,), direction (3,) and distance of a track by its detection."""
         past = np.float32(self._settings.smoothing)
         track.probability = past * track.probability + (np.float32(1.0) - past) * activity
         mixed = past * track.direction + (np.float32(1.0) - past) * direction
         track.direction = mixed / max(np.sqrt(mixed.dot(mixed)), np.float32(1e-6))
+        if distance_m is not None and track.distance_m is not None:
+            distance_m += self._settings.smoothing * (track.distance_m - distance_m)
+        track.distance_m = distance_m
         track.last = label
 
     def _switch(self, track: _Track, label: int) -> Iterator[Event | EventUpdate]:
@@ -274,23 +292,23 @@ class Decoder:
             current = track.occurrence = _Occurrence(best, self._numbers, label, label, np.zeros_like(track.direction))
             self._numbers += 1
         if current is not None and track.last == label:
-            current.add(label, track.direction, float(track.probability[current.class_index]))
-            yield from self._tell(current, label, track.direction)
+            current.add(label, track.direction, float(track.probability[current.class_index]), track.distance_m)
+            yield from self._tell(current, label, track)
 
-    def _tell(self, occurrence: _Occurrence, label: int, direction: FloatArray) -> Iterator[EventUpdate]:
+    def _tell(self, occurrence: _Occurrence, label: int, track: _Track) -> Iterator[EventUpdate]:
         """Tell the begin of an event that has lasted long enough for that, and later that it has moved."""
         settings = self._settings
         if occurrence.told is None:
             if occurrence.labels >= min(settings.begin_labels, self._least_labels(occurrence)):
-                yield self._update("begin", occurrence, label, direction)
+                yield self._update("begin", occurrence, label, track)
         elif label - occurrence.told_label >= settings.update_labels and (
-            self._moved_deg(occurrence.told, direction) >= settings.update_deg
+            self._moved_deg(occurrence.told, track.direction) >= settings.update_deg
         ):
-            yield self._update("update", occurrence, label, direction)
+            yield self._update("update", occurrence, label, track)
 
-    def _update(self, phase: Phase, occurrence: _Occurrence, label: int, direction: FloatArray) -> EventUpdate:
-        occurrence.told, occurrence.told_label = direction, label
-        return EventUpdate(phase, self._event(occurrence, direction))
+    def _update(self, phase: Phase, occurrence: _Occurrence, label: int, track: _Track) -> EventUpdate:
+        occurrence.told, occurrence.told_label = track.direction, label
+        return EventUpdate(phase, self._event(occurrence, track.direction, track.distance_m))
 
     def _moved_deg(self, before: FloatArray, now: FloatArray) -> float:
         """The angle between two unit vectors; between their azimuths where the array is flat."""
@@ -306,18 +324,18 @@ class Decoder:
             return
         if occurrence.labels >= self._least_labels(occurrence):
             if occurrence.told is None:  # the settings have just changed
-                yield self._update("begin", occurrence, occurrence.last, track.direction)
+                yield self._update("begin", occurrence, occurrence.last, track)
             self._closed.append(occurrence)
             cooldown_labels = self._asked[occurrence.class_index].cooldown_labels
             self._ready[occurrence.class_index] = occurrence.last + 1 + cooldown_labels if cooldown_labels else 0
-            yield self._event(occurrence, occurrence.direction_sum)
+            yield self._event(occurrence, occurrence.direction_sum, occurrence.distance_m)
         elif occurrence.told is not None:
-            yield self._update("discarded", occurrence, occurrence.last, track.direction)
+            yield self._update("discarded", occurrence, occurrence.last, track)
 
     def _live_frame(self, label: int) -> LiveFrame:
         """What sounds now: events whose begin was told, through gaps that do not end them."""
         sounding = (
-            self._event(occurrence, track.direction, float(track.probability[occurrence.class_index]))
+            self._event(occurrence, track.direction, track.distance_m, float(track.probability[occurrence.class_index]))
             for track in self._tracks
             if (occurrence := track.occurrence) is not None and occurrence.told is not None
         )
@@ -326,7 +344,9 @@ class Decoder:
     def _least_labels(self, occurrence: _Occurrence) -> int:
         return self._asked[occurrence.class_index].min_duration_labels
 
-    def _event(self, occurrence: _Occurrence, direction: FloatArray, score: float | None = None) -> Event:
+    def _event(
+        self, occurrence: _Occurrence, direction: FloatArray, distance_m: float | None, score: float | None = None
+    ) -> Event:
         """The event as far as it is known, with a direction (3,) of any length; by default, with its mean score."""
         azimuth, elevation = map(float, azimuth_elevation_deg(direction))
         around = self._surroundings
@@ -339,6 +359,7 @@ class Decoder:
             score=occurrence.probability_sum / occurrence.detections if score is None else score,
             id=occurrence.number,
             sector=None if around is None else around.sector_of(azimuth, elevation),
+            distance_m=distance_m,
         )
 
     def _write_rows(self, end: int) -> Iterator[FrameRow]:
@@ -347,12 +368,19 @@ class Decoder:
         lasting = [each for each in (*self._closed, *opened) if each.labels >= self._least_labels(each)]
         for label in range(self._written, end):
             for occurrence in lasting:
-                direction = occurrence.unwritten.pop(label, None)
-                if direction is not None:
-                    azimuth, elevation = azimuth_elevation_deg(direction)
-                    elevation_deg = 0 if self._azimuth_only else round(float(elevation))
-                    yield FrameRow(
-                        label, occurrence.class_index, occurrence.number, round(float(azimuth)), elevation_deg
-                    )
+                place = occurrence.unwritten.pop(label, None)
+                if place is not None:
+                    yield self._row(label, occurrence, *place)
         self._written = max(self._written, end)
         self._closed = [occurrence for occurrence in self._closed if occurrence.unwritten]
+
+    def _row(self, label: int, occurrence: _Occurrence, direction: FloatArray, distance_m: float | None) -> FrameRow:
+        azimuth, elevation = azimuth_elevation_deg(direction)
+        return FrameRow(
+            frame=label,
+            class_index=occurrence.class_index,
+            track=occurrence.number,
+            azimuth_deg=round(float(azimuth)),
+            elevation_deg=0 if self._azimuth_only else round(float(elevation)),
+            distance_cm=None if distance_m is None else round(100 * distance_m),
+        )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edge.events.records import When, rounded, utc_text
+from edge.events.records import When, distance_field, rounded, utc_text
 from edge.geometry import unit_vector
 from edge.types import Event, LiveFrame
 
@@ -61,6 +61,7 @@ def live_record(frame: LiveFrame, when: When | None) -> dict[str, Any]:
                 "score": rounded(event.score, 3),
                 "onset_s": rounded(event.onset_s, 3),
                 "sector": event.sector,
+                **distance_field(event),
             }
             for event in frame.sources
         ],

@@ -46,7 +46,7 @@ def event_record(item: Event | EventUpdate, when: When | None) -> dict[str, Any]
         `class`, `onset_s`, `offset_s`, `azimuth_deg`, `elevation_deg` (None where the array is flat), `score`, `time`
         of the onset (UTC in ISO format; None for a file), `id`, `phase` (`begin`, `update`, `discarded`, or `end` of
         a finished event), and `sector` (None outside of all), in this order and rounded; and `level_db` of an event
-        without a class.
+        without a class, or `distance_m` where the model tells it.
     """
     event, phase = (item.event, item.phase) if isinstance(item, EventUpdate) else (item, "end")
     record = {
@@ -61,7 +61,13 @@ def event_record(item: Event | EventUpdate, when: When | None) -> dict[str, Any]
         "phase": phase,
         "sector": event.sector,
     }
-    return record if event.level_db is None else record | {"level_db": rounded(event.level_db, 1)}
+    level = {} if event.level_db is None else {"level_db": rounded(event.level_db, 1)}
+    return record | level | distance_field(event)
+
+
+def distance_field(event: Event) -> dict[str, float]:
+    """Make the field `distance_m` of an event, rounded; nothing where the model does not tell it."""
+    return {} if event.distance_m is None else {"distance_m": rounded(event.distance_m, 2)}
 
 
 def event_line(item: Event | EventUpdate, when: When | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +111,7 @@ class Surroundings:
         if self._ignored:
             heard = ~self._is_ignored(direction)[..., None]
             activity, direction = activity * heard, direction * heard
-        return TrackFrames(activity, direction, frames.start)
+        return replace(frames, activity=activity, direction=direction)
 
     def sector_of(self, azimuth_deg: float, elevation_deg: float) -> str | None:
         """Name the sector in which a direction lies; None outside of all."""

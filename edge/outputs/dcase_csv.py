@@ -1,7 +1,8 @@
 """Rows of label frames -> the csv file of the DCASE challenges.
 
 A line is `frame,class,track,azimuth,elevation` with angles in whole degrees; there is no header. This is the format of
-task 3 of the DCASE challenges since 2021 and of the STARSS data sets (https://dcase.community).
+task 3 of the DCASE challenges since 2021 and of the STARSS data sets (https://dcase.community). Where the model tells
+distances, a sixth column has them in whole centimetres, as in the labels of STARSS23.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class DcaseSink:
             SinkError: the line cannot be written, and the source is a file or the reader has closed its pipe.
         """
         if isinstance(item, FrameRow):
-            self._lines.write(f"{item.frame},{item.class_index},{item.track},{item.azimuth_deg},{item.elevation_deg}\n")
+            distance = "" if item.distance_cm is None else f",{item.distance_cm}"
+            place = f"{item.azimuth_deg},{item.elevation_deg}{distance}"
+            self._lines.write(f"{item.frame},{item.class_index},{item.track},{place}\n")
 
     def close(self) -> None:
         """Close the file."""

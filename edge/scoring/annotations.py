@@ -37,7 +37,7 @@ class Label:
 
 def label_of(row: FrameRow) -> Label:
     """Return a decoded row as a label, for scoring and for label files."""
-    return Label(row.frame, row.class_index, row.track, row.azimuth_deg, row.elevation_deg)
+    return Label(row.frame, row.class_index, row.track, row.azimuth_deg, row.elevation_deg, row.distance_cm)
 
 
 def read_annotations(path: str | Path, classes: int) -> list[Label]:

@@ -3,6 +3,7 @@
 Five numbers: the error rate ER and the F-score F count a detection only if it lies within a threshold (20 degrees) of
 the truth; the localization error LE (degrees) and recall LR judge directions among detections of the right class; the
 SELD score is the mean of ER, 1 - F, LE / 180 and 1 - LR. All are counted over segments of ten label frames, a second.
+The rules of 2024 count frame by frame and add the relative distance error RDE: see `edge.scoring.frame_counts`.
 
 Sources: Mesaros et al., "Joint Measurement of Localization and Detection of Sound Events" (WASPAA 2019); Politis et
 al., "Overview and Evaluation of Sound Event Localization and Detection in DCASE 2019" (TASLP 2020); and, where the
@@ -14,7 +15,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -23,16 +24,13 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from edge.scoring.annotations import Label, read_annotations
+from edge.scoring.frame_counts import EPS, Floats, count_frames, rows_by_frame
 
-Rules = Literal["2022", "2020"]
+Rules = Literal["2022", "2020", "2024"]
 Average = Literal["macro", "micro"]
 
 SEGMENT_FRAMES = 10
 WORST_ANGLE_DEG = 180.0  # the LE of a class, or of everything, in which no direction could be compared
-
-_EPS = float(np.finfo(np.float64).eps)  # guards divisions as the official code does, so that 0 / 0 is 0
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +42,23 @@ class ClassScores:
     le: float  # degrees
     lr: float
     seld: float
+    rde: float | None = None  # relative distance error, by the rules of 2024 only
 
 
 @dataclass(frozen=True, slots=True)
 class SeldScores:
-    """Scores over all recordings: ER from 0 up, F and LR as fractions, LE in degrees, SELD from 0 (perfect) up."""
+    """Scores over all recordings: ER from 0 up, F and LR as fractions, LE in degrees, SELD from 0 (perfect) up.
+
+    By the rules of 2024, LE and RDE are NaN where nothing of the right class was found, of one class or of all.
+    """
 
     er: float
     f: float
     le: float  # degrees
     lr: float
     seld: float
-    per_class: tuple[ClassScores, ...] = ()  # one for each class by the rules of 2022, none by those of 2020
+    per_class: tuple[ClassScores, ...] = ()  # one for each class by the rules of 2022 and 2024, none by those of 2020
+    rde: float | None = None  # relative distance error, by the rules of 2024 only
 
 
 def score(
@@ -71,27 +74,34 @@ def score(
     As in the official code, a recording without a prediction is left out of the scores; one in which nothing was
     detected has an empty prediction, and counts. By the rules of 2022 a recording ends before its last reference label,
     rounded up to a whole segment, and what is predicted later is not counted (so a last label that opens a segment is
-    not either); where the reference is empty, the prediction sets the end. By the rules of 2020 everything counts.
+    not either); where the reference is empty, the prediction sets the end. By the rules of 2024 it ends at its last
+    reference label, which is not counted. By the rules of 2020 everything counts.
 
     Args:
         reference: the true labels of each recording by name. The order within a frame matters to the 2022 rules: the
             n-th label of a class is taken for its n-th track, whatever its `track` says.
         prediction: the predicted labels of each recording by name.
         classes: number of classes.
-        rules: "2022" (those of 2023 too: each source of a class counts) or "2020" (a class counts once a segment).
+        rules: "2022" (those of 2023 too: each source of a class counts), "2020" (a class counts once a segment) or
+            "2024" (frame by frame, with distances; its SELD score is the mean of 1 - F, LE / 180 and RDE).
         average: of F, LE and LR over classes ("macro") or over all events ("micro"); ER is the same in both. In the
-            macro average a class that never occurs counts with F 0, LE 180 and LR 0, as in the official code. The
-            rules of 2020 know only "micro" and are not affected.
+            macro average a class that never occurs counts with F 0, LE 180 and LR 0, as in the official code; by the
+            rules of 2024 it counts with F 0 and LR 0, and has no part in LE and RDE. The rules of 2020 know only
+            "micro" and are not affected.
         threshold_deg: the largest angle at which a detection is right.
 
     Raises:
-        ValueError: a prediction has no reference, there is no prediction at all, a class index is out of range, or an
-            option is unknown.
+        ValueError: a prediction has no reference, there is no prediction at all, a class index is out of range, an
+            option is unknown, or a distance is missing that the rules of 2024 need.
     """
     _check(reference, prediction, classes, rules, average)
     _check_classes(reference, classes)
     _check_classes(prediction, classes)
     names = [name for name in reference if name in prediction]
+    if rules == "2024":
+        pairs = {name: (reference[name], prediction[name]) for name in names}
+        _check_distances(pairs)
+        return _score_2024(*count_frames(pairs.values(), classes, threshold_deg), average)
     end = _end_2022 if rules == "2022" else _end_2020
     recordings = [
         _segment_classes(reference[name], prediction[name], end(reference[name], prediction[name])) for name in names
@@ -162,7 +172,7 @@ _SegmentClasses = dict[tuple[int, int], _SegmentClass]  # by (segment, class)
 
 def _segment_classes(reference: Sequence[Label], prediction: Sequence[Label], end: float) -> _SegmentClasses:
     """Sort the labels before frame `end` by segment and class, and match predicted to true directions in each frame."""
-    true_rows, predicted_rows = _rows_by_frame(reference, end), _rows_by_frame(prediction, end)
+    true_rows, predicted_rows = rows_by_frame(reference, end), rows_by_frame(prediction, end)
     cells: _SegmentClasses = defaultdict(_SegmentClass)
     for (frame, class_index), rows in true_rows.items():
         cell = cells[frame // SEGMENT_FRAMES, class_index]
@@ -192,15 +202,6 @@ def _end_2022(reference: Sequence[Label], prediction: Sequence[Label]) -> float:
 def _end_2020(reference: Sequence[Label], prediction: Sequence[Label]) -> float:
     """All recordings of 2020 last one minute, and the official code goes through all of it."""
     return math.inf
-
-
-def _rows_by_frame(labels: Sequence[Label], end: float) -> dict[tuple[int, int], list[int]]:
-    """The rows of the labels before frame `end`, by (frame, class)."""
-    rows = defaultdict(list)
-    for row, label in enumerate(labels):
-        if label.frame < end:
-            rows[label.frame, label.class_index].append(row)
-    return rows
 
 
 def _angles_deg(reference: Sequence[Label], prediction: Sequence[Label], pairs: NDArray[np.intp]) -> Floats:
@@ -255,7 +256,7 @@ def _score_2022(
             deleted[segment] += misses
         errors += _errors(inserted, deleted)
 
-    er = errors / (tracks + _EPS)
+    er = errors / (tracks + EPS)
     f, le, lr = _f_le_lr(tally)
     table = zip(f.tolist(), le.tolist(), lr.tolist(), strict=True)
     per_class = tuple(ClassScores(er, *values, seld=_seld(er, *values)) for values in table)
@@ -274,9 +275,9 @@ def _f_le_lr(tally: Floats) -> tuple[Floats, Floats, Floats]:
     """
     near, far, false_alarms, misses, angle_deg = tally
     located = near + far
-    f = near / (located + (false_alarms + misses) / 2 + _EPS)
-    le = np.where(located > 0, angle_deg / (located + _EPS), WORST_ANGLE_DEG)
-    return f, le, located / (located + misses + _EPS)
+    f = near / (located + (false_alarms + misses) / 2 + EPS)
+    le = np.where(located > 0, angle_deg / (located + EPS), WORST_ANGLE_DEG)
+    return f, le, located / (located + misses + EPS)
 
 
 def _score_2020(recordings: Iterable[_SegmentClasses], threshold_deg: float) -> SeldScores:
@@ -305,11 +306,41 @@ def _score_2020(recordings: Iterable[_SegmentClasses], threshold_deg: float) -> 
             deleted[segment] += in_reference and not right
         errors += _errors(inserted, deleted)
 
-    er = errors / (references + _EPS)
-    f = 2 * near / (references + predictions + _EPS)
+    er = errors / (references + EPS)
+    f = 2 * near / (references + predictions + EPS)
     le = angle_deg / located if located else WORST_ANGLE_DEG
-    lr = 2 * located / (references + predictions + _EPS)
+    lr = 2 * located / (references + predictions + EPS)
     return SeldScores(er, f, le, lr, seld=_seld(er, f, le, lr))
+
+
+def _score_2024(tally: Floats, errors: int, average: Average) -> SeldScores:
+    """Score what `count_frames` counted: F and LR by the formulas of 2022; LE and RDE = their sum / located.
+
+    SELD is the mean of 1 - F, LE / 180 and RDE, as far as there is one, of a class, and then over the classes.
+    """
+    er = errors / (tally[[0, 1, 3]].sum() + EPS)  # near, far and missed ones are all sources
+    per_class = tuple(_class_scores_2024(er, column) for column in tally.T)
+    if average == "micro":
+        means = astuple(_class_scores_2024(er, tally.sum(axis=1)))
+    else:
+        means = tuple(map(_known_mean, zip(*map(astuple, per_class), strict=True)))
+    _, f, le, lr, seld, rde = means
+    return SeldScores(er, f, le, lr, seld, per_class, rde)
+
+
+def _class_scores_2024(er: float, column: Floats) -> ClassScores:
+    near, far, false_alarms, misses, angle_deg, relative_error = column.tolist()
+    located = near + far
+    f = near / (located + (false_alarms + misses) / 2 + EPS)
+    le, rde = (total / located if located else math.nan for total in (angle_deg, relative_error))
+    seld = _known_mean((1 - f, le / 180, rde))
+    return ClassScores(er, f, le, located / (located + misses + EPS), seld, rde)
+
+
+def _known_mean(values: Iterable[float]) -> float:
+    """The mean of the values that are numbers; NaN if none is."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def _errors(inserted: Mapping[int, int], deleted: Mapping[int, int]) -> int:
@@ -346,6 +377,15 @@ def _check_classes(labels: Mapping[str, Sequence[Label]], classes: int) -> None:
             if not 0 <= label.class_index < classes:
                 place = f"{name}, frame {label.frame}"
                 raise ValueError(f"{place}: got class {label.class_index}, wanted 0 to {classes - 1}")
+
+
+def _check_distances(pairs: Mapping[str, tuple[Sequence[Label], Sequence[Label]]]) -> None:
+    for name, sequences in pairs.items():
+        for kind, sequence in zip(("reference", "prediction"), sequences, strict=True):
+            for label in sequence:
+                if label.distance_cm is None:
+                    place = f"{name}, {kind}, frame {label.frame}"
+                    raise ValueError(f"{place}: got no distance, wanted one in every label for the rules of 2024")
 
 
 def _csv_files(folder: Path) -> dict[str, Path]:

@@ -21,6 +21,7 @@ READERS_FILES = {
     "pipe.toml",
     "overlap2.toml",
     "overlap3.toml",
+    "half.toml",
     "varied.toml",
     "dense.toml",
     "crowd.toml",

@@ -81,12 +81,13 @@ def classifier_example(
     origin, and their target is "none of the classes": so the net learns to answer a false alarm of the localizer.
 
     Args:
-        tracks: Stacked-tracks (slots, labels, 4): x, y, z, class.
+        tracks: Stacked-tracks (slots, labels, 4): x, y, z, class; or (slots, labels, 5) with the distance.
         settings: `perturbation_deg` and `decoy_share` are used.
         rng: What the row, the perturbation and the decoy are drawn from.
 
     Returns:
-        Directions (labels, 1, 3), weights (labels, 1), class of each label frame (labels,).
+        Directions (labels, 1, 3), weights (labels, 1), class of each label frame (labels,); where the tracks have
+        distances, class and distance (labels, 2).
     """
     labels = tracks.shape[1]
     most_active = int(np.any(tracks[..., :3] != 0, axis=-1).sum(axis=0).max())
@@ -97,7 +98,8 @@ def classifier_example(
         decoy /= np.linalg.norm(decoy)
         far = np.all(tracks[..., :3] @ decoy < np.cos(np.deg2rad(DECOY_DISTANCE_DEG)), axis=0)
         directions[far & ~np.any(row[:, :3] != 0, axis=-1)] = decoy
-    return directions[:, None], np.ones((labels, 1), np.float32), row[:, 3]
+    target = row[:, 3:] if row.shape[1] > 4 else row[:, 3]
+    return directions[:, None], np.ones((labels, 1), np.float32), target
 
 
 def _localizer_inputs(

@@ -12,12 +12,19 @@ import keras
 from keras import layers, ops
 
 from convert.layers.blocks import conv_block
+from convert.systems.coloc.distance import answers
 from convert.systems.coloc.nets import ENCODER_CHANNELS
 from convert.systems.coloc.sizes import CrnnSizes
 
 
 def build_causal_crnn(
-    sizes: CrnnSizes, look_ahead: int, outputs: int, activation: str, name: str, deployed: bool = False
+    sizes: CrnnSizes,
+    look_ahead: int,
+    outputs: int,
+    activation: str,
+    name: str,
+    deployed: bool = False,
+    distance: bool = False,
 ) -> keras.Model:
     """Causal L_net or C_net: features (frames, bands, maps) and embedding (labels, c) -> (labels, outputs).
 
@@ -30,6 +37,7 @@ def build_causal_crnn(
         activation: Of the last layer.
         name: Of the model.
         deployed: Build the form for the converter: norms folded (`blocks.fold_norms`), GRU unrolled.
+        distance: Give the net the output `distance`, too.
     """
     features = keras.Input((sizes.frames, sizes.bands, sizes.maps), name="features")
     embedding = keras.Input((sizes.labels, ENCODER_CHANNELS), name="embedding")
@@ -44,8 +52,8 @@ def build_causal_crnn(
     for layer in (1, 2):
         x = layers.GRU(sizes.gru_units, return_sequences=True, unroll=deployed, name=f"gru{layer}")(x)
     x = layers.Dense(sizes.dense_units, name="dense")(x)
-    x = layers.Dense(outputs, activation=activation, dtype="float32", name="output")(x)
-    return keras.Model({"features": features, "embedding": embedding}, {"output": x}, name=name)
+    found = answers(x, outputs, activation, distance)
+    return keras.Model({"features": features, "embedding": embedding}, found, name=name)
 
 
 def conditioned(rows: keras.KerasTensor, embedding: keras.KerasTensor, units: int) -> keras.KerasTensor:

@@ -12,6 +12,7 @@ from keras import layers, ops
 
 from convert.layers.blocks import folded_weights
 from convert.systems.coloc.causal_nets import conditioned
+from convert.systems.coloc.distance import answers, tells_distance
 from convert.systems.coloc.nets import ENCODER_CHANNELS
 from convert.systems.coloc.sizes import CrnnSizes
 from convert.systems.coloc.step_nets import convolved, unrolled
@@ -43,7 +44,10 @@ def build_trunk(sizes: CrnnSizes, trained: keras.Model) -> keras.Model:
 
 
 def build_pass(sizes: CrnnSizes, trained: keras.Model) -> keras.Model:
-    """Condition and recurrence: `shared_labels` and `embedding` (1, c) of a label frame -> `output` (1, outputs)."""
+    """Condition and recurrence: `shared_labels` and `embedding` (1, c) of a label frame -> `output` (1, outputs).
+
+    And `distance` (1, 1), if the trained stage has it.
+    """
     last = trained.get_layer("output")
     bands = sizes.pooled_bands
     shared = keras.Input((1, bands, sizes.filters[2]), name="shared_labels")
@@ -60,9 +64,9 @@ def build_pass(sizes: CrnnSizes, trained: keras.Model) -> keras.Model:
         x = ops.stack([before[:, 0], state], axis=1)[:, 1:]
         inputs[before.name], after[before.name] = before, x
     x = layers.Dense(sizes.dense_units, name="dense")(x)
-    x = layers.Dense(last.units, activation=keras.activations.serialize(last.activation), name="output")(x)
-    model = keras.Model(inputs, {"output": x, **after}, name=f"{trained.name}_pass")
-    for name in ("condition_rows", "condition_scale", "condition_shift", "dense", "output"):
+    found = answers(x, last.units, keras.activations.serialize(last.activation), tells_distance(trained))
+    model = keras.Model(inputs, {**found, **after}, name=f"{trained.name}_pass")
+    for name in ("condition_rows", "condition_scale", "condition_shift", "dense", *found):
         weights[name] = trained.get_layer(name).get_weights()
     for name, values in weights.items():
         model.get_layer(name).set_weights(values)

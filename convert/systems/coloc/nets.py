@@ -11,6 +11,7 @@ import keras
 from keras import layers, ops
 
 from convert.layers.blocks import conditioned_conv_block, conv_block, gated_bidirectional_gru
+from convert.systems.coloc.distance import answers, tells_distance
 from convert.systems.coloc.sizes import CrnnSizes
 
 ENCODER_CHANNELS = 5  # c, section 3.5
@@ -23,7 +24,9 @@ def build_encoder(labels: int, name: str) -> keras.Model:
     return keras.Model({"direction": direction}, {"embedding": embedding}, name=name)
 
 
-def build_crnn(sizes: CrnnSizes, outputs: int, activation: str, name: str, deployed: bool = False) -> keras.Model:
+def build_crnn(
+    sizes: CrnnSizes, outputs: int, activation: str, name: str, deployed: bool = False, distance: bool = False
+) -> keras.Model:
     """L_net and C_net: features (frames, bands, maps) and embedding (labels, c) -> (labels, outputs) (section 3.5).
 
     The flattening before the GRU is frequency-major, the baseline's is channel-major: the same function up to a
@@ -35,6 +38,7 @@ def build_crnn(sizes: CrnnSizes, outputs: int, activation: str, name: str, deplo
         activation: Of the last layer.
         name: Of the model.
         deployed: Build the form for the converter: norms folded (`blocks.fold_norms`), GRU unrolled.
+        distance: Give the net the output `distance`, too.
     """
     features = keras.Input((sizes.frames, sizes.bands, sizes.maps), name="features")
     embedding = keras.Input((sizes.labels, ENCODER_CHANNELS), name="embedding")
@@ -44,8 +48,8 @@ def build_crnn(sizes: CrnnSizes, outputs: int, activation: str, name: str, deplo
     x = layers.Reshape((sizes.labels, -1))(x)
     x = gated_bidirectional_gru(x, sizes.gru_units, "gru", deployed, sizes.random_look_ahead)
     x = layers.Dense(sizes.dense_units, name="dense")(x)
-    x = layers.Dense(outputs, activation=activation, dtype="float32", name="output")(x)
-    return keras.Model({"features": features, "embedding": embedding}, {"output": x}, name=name)
+    found = answers(x, outputs, activation, distance)
+    return keras.Model({"features": features, "embedding": embedding}, found, name=name)
 
 
 def build_localizer(sizes: CrnnSizes, deployed: bool = False) -> keras.Model:
@@ -53,15 +57,16 @@ def build_localizer(sizes: CrnnSizes, deployed: bool = False) -> keras.Model:
     return build_crnn(sizes, 3, "tanh", "localizer", deployed)
 
 
-def build_classifier(sizes: CrnnSizes, classes: int, deployed: bool = False) -> keras.Model:
+def build_classifier(sizes: CrnnSizes, classes: int, deployed: bool = False, distance: bool = False) -> keras.Model:
     """C_net: K + 1 outputs with softmax; the last is "none of the classes" (section 2.4)."""
-    return build_crnn(sizes, classes + 1, "softmax", "classifier", deployed)
+    return build_crnn(sizes, classes + 1, "softmax", "classifier", deployed, distance)
 
 
 def build_trainable(encoder: keras.Model, net: keras.Model) -> keras.Model:
     """Encoder and net as one model: `directions` (labels, slots, 3), `weights` (labels, slots), `features` -> output.
 
     The embedding is the weighted sum over the slots (section 2.3, step n): weights are 1 / r for r known directions.
+    The output of a net that tells a distance has that behind the others.
     """
     features = keras.Input(net.get_layer("features").output.shape[1:], name="features")
     labels = net.get_layer("embedding").output.shape[1]
@@ -69,5 +74,6 @@ def build_trainable(encoder: keras.Model, net: keras.Model) -> keras.Model:
     weights = keras.Input((labels, None), name="weights")
     embeddings = encoder.get_layer("dense")(directions)  # (labels, slots, c)
     embedding = ops.sum(embeddings * ops.expand_dims(weights, -1), axis=2)
-    output = net({"features": features, "embedding": embedding})["output"]
+    found = net({"features": features, "embedding": embedding})
+    output = ops.concatenate([found["output"], found["distance"]], axis=-1) if tells_distance(net) else found["output"]
     return keras.Model({"features": features, "directions": directions, "weights": weights}, output, name=net.name)

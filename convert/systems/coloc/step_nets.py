@@ -12,6 +12,7 @@ import numpy as np
 from keras import layers, ops
 
 from convert.layers.blocks import folded_weights
+from convert.systems.coloc.distance import answers, tells_distance
 from convert.systems.coloc.nets import ENCODER_CHANNELS, CrnnSizes
 from edge.systems.coloc.passes import LONGEST_HOP
 
@@ -96,7 +97,8 @@ def build_recurrence(
     """The GRU and the output: `shared_labels` of look_ahead + 1 label frames -> `output` of the first `LONGEST_HOP`.
 
     Inputs are the forward states before the first label frame, outputs those after each of the first `LONGEST_HOP`; the
-    backward halves begin at the last label frame. Layer 2 runs forward only as far as its outputs are used.
+    backward halves begin at the last label frame. Layer 2 runs forward only as far as its outputs are used. A trained
+    net that tells a distance gives `distance` of the same label frames.
 
     Args:
         sizes: Those of the trained net.
@@ -129,9 +131,9 @@ def build_recurrence(
     x = ops.tanh(rows)
     x = x[..., units:] * x[..., :units]
     x = layers.Dense(sizes.dense_units, name="dense")(x)
-    x = layers.Dense(outputs, activation=activation, name="output")(x)
-    model = keras.Model(inputs, {"output": x, **after}, name=name)
-    for layer_name in ("dense", "output"):
+    found = answers(x, outputs, activation, tells_distance(trained))
+    model = keras.Model(inputs, {**found, **after}, name=name)
+    for layer_name in ("dense", *found):
         model.get_layer(layer_name).set_weights(trained.get_layer(layer_name).get_weights())
     for layer_name, values in gru_weights.items():
         model.get_layer(layer_name).set_weights(values)

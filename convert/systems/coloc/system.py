@@ -15,11 +15,12 @@ from convert.systems.coloc.batches import batch_maker
 from convert.systems.coloc.causal_nets import build_causal_crnn
 from convert.systems.coloc.causal_step_nets import build_causal_steps
 from convert.systems.coloc.dev_scores import stage_scores
+from convert.systems.coloc.distance import classifier_loss, distance_scores
 from convert.systems.coloc.examples import STAGES, device_settings, examples
 from convert.systems.coloc.nets import build_classifier, build_encoder, build_localizer, build_trainable
 from convert.systems.coloc.sizes import CrnnSizes
 from convert.systems.coloc.step_nets import build_steps
-from convert.systems.interface import KerasNets, TrainableSystem, TrainingData
+from convert.systems.interface import KerasNets, Scores, TrainableSystem, TrainingData
 from convert.systems.recipe import Recipe
 from edge.settings import build as build_settings
 from edge.systems.coloc.settings import ColocSettings
@@ -28,13 +29,14 @@ from edge.systems.coloc.settings import ColocSettings
 def build(stage: str, recipe: Recipe, classes: int, deployed: bool = False) -> KerasNets:
     """The encoder and the net of a stage, with random weights; `deployed` is the net's form for the converter."""
     encoder, settings = build_encoder(recipe.sizes.labels, f"{stage}_encoder"), device_settings(recipe)
+    distance = stage == "classifier" and settings.distance
     if settings.causal:
         outputs, activation = (3, "tanh") if stage == "localizer" else (classes + 1, "softmax")
-        net = build_causal_crnn(recipe.sizes, settings.look_ahead_labels, outputs, activation, stage, deployed)
-        return encoder, net
+        ahead = settings.look_ahead_labels
+        return encoder, build_causal_crnn(recipe.sizes, ahead, outputs, activation, stage, deployed, distance)
     if stage == "localizer":
         return encoder, build_localizer(recipe.sizes, deployed)
-    return encoder, build_classifier(recipe.sizes, classes, deployed)
+    return encoder, build_classifier(recipe.sizes, classes, deployed, distance)
 
 
 def trainable(stage: str, recipe: Recipe, nets: KerasNets) -> keras.Model:
@@ -45,8 +47,20 @@ def trainable(stage: str, recipe: Recipe, nets: KerasNets) -> keras.Model:
 def loss(stage: str, recipe: Recipe, classes: int) -> Loss:
     """The loss of a stage (sections 3.1 and 3.2)."""
     if stage == "classifier":
-        return focal_cross_entropy
+        return classifier_loss(recipe.losses.distance_weight) if distances(recipe) else focal_cross_entropy
     return set_localizer_loss(SLOTS, recipe.losses.pair_power, recipe.losses.fixed_pairs)
+
+
+def scores(stage: str, recipe: Recipe, classes: int) -> Scores:
+    """The scores of a stage on development data."""
+    if stage == "classifier" and distances(recipe):
+        return distance_scores
+    return stage_scores(stage, recipe, classes)
+
+
+def distances(recipe: Recipe) -> bool:
+    """Whether the classifier learns distances."""
+    return device_settings(recipe).distance
 
 
 def batches(stage: str, data: TrainingData) -> BatchFunction:
@@ -58,8 +72,8 @@ def batches(stage: str, data: TrainingData) -> BatchFunction:
 def net_settings(settings: Mapping[str, Any]) -> dict[str, int]:
     """Of the settings of a bundle or a recipe, those that its nets are made for."""
     built = build_settings(ColocSettings, settings, "settings")
-    causal = {"causal": True} if built.causal else {}
-    return {"window_labels": built.window_labels, "look_ahead_labels": built.look_ahead_labels, **causal}
+    optional = {name: True for name in ("causal", "distance") if getattr(built, name)}
+    return {"window_labels": built.window_labels, "look_ahead_labels": built.look_ahead_labels, **optional}
 
 
 def modes(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -104,10 +118,11 @@ COLOC = TrainableSystem(
     trainable=trainable,
     loss=loss,
     batches=batches,
-    scores=stage_scores,
+    scores=scores,
     examples=examples,
     net_settings=net_settings,
     modes=modes,
     device_nets=device_nets,
+    distances=distances,
     make_live=make_live,
 )

@@ -51,7 +51,7 @@ def from_bundle(
     exported = manifest.settings.get("look_ahead_labels", ahead)
     if settings.causal and ahead != exported:  # no shape of a net tells
         raise ValueError(f"{manifest.name}: got look_ahead_labels {ahead}, wanted {exported}, as its nets were trained")
-    reason = f"window_labels {labels} and look_ahead_labels {ahead}"
+    reason = f"window_labels {labels} and look_ahead_labels {ahead}" + (" and distance" if settings.distance else "")
     check_shapes(manifest, _shapes(manifest, settings), reason)
     extractor = bundle.extractor()
     if extractor.look_ahead_labels:
@@ -93,4 +93,8 @@ def _shapes(manifest: Manifest, settings: ColocSettings) -> dict[str, Shapes]:
                 "shared_labels": [1, ANY, ANY],
             }
             wanted[f"{stage}_recurrence"] = {"shared_labels": [ahead + 1, ANY, ANY], "output": [hop, outputs]}
+    if settings.distance:
+        answering = {"classifier", "classifier_pass", "classifier_recurrence"} & wanted.keys()
+        for name in answering:
+            wanted[name] = {**wanted[name], "distance": [wanted[name]["output"][0], 1]}
     return wanted

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from edge.nets.net import Net, Past, Raw
+from edge.systems.coloc.distance import metres
 from edge.systems.coloc.passes import Encoder
 from edge.systems.coloc.settings import ColocSettings
 from edge.systems.label_stepper import LabelStepper
@@ -46,9 +47,9 @@ class _Stage:
         """Take the maps (frames, bands, maps) of a label frame; return its row, for all passes."""
         return self._trunk(self._trunk_past, features=maps)["shared_labels"]
 
-    def ask(self, slot: int, row: Raw, embedding: FloatArray) -> FloatArray:
-        """The output (outputs,) of the pass of a slot for the next row, under the condition `embedding` (size,)."""
-        return self._pass(self._pasts[slot], shared_labels=row, embedding=embedding[None])["output"][0]
+    def ask(self, slot: int, row: Raw, embedding: FloatArray) -> dict[str, Raw]:
+        """The outputs (1, n) of the pass of a slot for the next row, under the condition `embedding` (size,)."""
+        return self._pass(self._pasts[slot], shared_labels=row, embedding=embedding[None])
 
 
 class ColocCausal:
@@ -113,10 +114,12 @@ class ColocCausal:
             return
         direction = self._localize(to_locate)
         self.clock.lap("localizer")
-        activity = self._classify(to_classify, direction)
+        activity, distance_m = self._classify(to_classify, direction)
         self.clock.lap("classifier")
         self._next_answer += 1
-        yield TrackFrames(activity[None], direction[None], self._next_answer - 1)
+        yield TrackFrames(
+            activity[None], direction[None], self._next_answer - 1, None if distance_m is None else distance_m[None]
+        )
 
     def _restart(self, label: int) -> None:
         self._stepper.restart(label)
@@ -134,7 +137,7 @@ class ColocCausal:
         direction = np.zeros((slots, 3), np.float32)
         condition, embedding_sum, count = embeddings.origin, np.zeros_like(embeddings.origin), 0
         for known in range(self._tracks):
-            named = self._localizer.ask(known, row, condition)
+            named = self._localizer.ask(known, row, condition)["output"][0]
             condition = embeddings.origin
             length = np.sqrt(np.dot(named, named))
             if count == known and length > self.settings.threshold:
@@ -145,12 +148,18 @@ class ColocCausal:
                     condition = embedding_sum / np.float32(count)
         return direction
 
-    def _classify(self, row: Raw, direction: FloatArray) -> FloatArray:
-        """Class probabilities (slots, classes) of what sounds from each direction (slots, 3); zero in empty slots."""
+    def _classify(self, row: Raw, direction: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        """Class probabilities (slots, classes) of what sounds from each direction (slots, 3); zero in empty slots.
+
+        And the distances (slots,), if the nets tell them.
+        """
         activity = np.zeros((self.settings.max_overlap, self._classes), np.float32)
+        distance_m = np.zeros(self.settings.max_overlap, np.float32) if self.settings.distance else None
         embeddings = self._classifier.embeddings(direction)  # of the origin where a slot is empty
         for slot in range(self._tracks):
             answer = self._classifier.ask(slot, row, embeddings[slot])
             if np.any(direction[slot]):
-                activity[slot] = answer[:-1]
-        return activity
+                activity[slot] = answer["output"][0, :-1]
+                if distance_m is not None:
+                    distance_m[slot] = metres(answer["distance"][0, 0])
+        return activity, distance_m

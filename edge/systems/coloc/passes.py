@@ -115,7 +115,8 @@ class Pass:
                 but the first of them have less look-ahead.
 
         Returns:
-            The output about label frame n - `delay`; None while the pass has begun too late to know.
+            The output about label frame n - `delay`, and behind it that of a net that tells a distance; None while the
+            pass has begun too late to know.
         """
         frames = len(maps)
         by_frame = np.repeat(condition, frames, axis=0)[frames - 1 : 2 * frames + 1, None]  # (frames + 2, 1, size)
@@ -130,7 +131,10 @@ class Pass:
         if self._pushes < self.delay:
             return None
         if not self._answers:
-            output = self._recurrence(self._recurrence_past, shared_labels=np.stack(self._convolved))["output"]
+            answer = self._recurrence(self._recurrence_past, shared_labels=np.stack(self._convolved))
+            output = answer["output"]
+            if "distance" in answer:
+                output = np.concatenate([output, answer["distance"]], axis=-1)
             self._answers.extend(output[:hop])
             self._recurrence_past = _after(hop, self._recurrence_past)
         return self._answers.popleft()

@@ -22,6 +22,7 @@ class ColocSettings:
         look_ahead_labels: Streaming mode: label frames that the backward half of the recurrence looks ahead, as its net
             was exported. Of causal nets: label frames that they look ahead in all.
         causal: The nets were trained to answer all passes within one label frame; as they were exported.
+        distance: The classifier tells how far away a source is, too, as its nets were exported.
     """
 
     mode: str = "window"
@@ -32,6 +33,7 @@ class ColocSettings:
     hop_labels: int = 10
     look_ahead_labels: int = 5
     causal: bool = False
+    distance: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.nets.net import Net, Raw
+from edge.systems.coloc.distance import metres
 from edge.systems.coloc.passes import LONGEST_HOP, Encoder, Front, Pass
 from edge.systems.coloc.settings import ColocSettings
 from edge.systems.label_stepper import LabelStepper
@@ -56,6 +57,7 @@ class _LabelRecord:
     activity: FloatArray  # (slots, classes)
     embedding_sum: FloatArray  # (size,), over the directions found, by the encoder of the localizer
     embeddings: FloatArray  # (slots, size), of the directions found, by the encoder of the classifier
+    distance_m: FloatArray | None  # (slots,), if the classifier tells it
     count: int = 0  # directions found
 
 
@@ -136,6 +138,7 @@ class ColocStreaming:
                 activity=np.zeros((slots, self._classes), np.float32),
                 embedding_sum=np.zeros_like(self._localizer.origin),
                 embeddings=np.zeros((slots, len(self._classifier.origin)), np.float32),
+                distance_m=np.zeros(slots, np.float32) if self.settings.distance else None,
             )
         )
         for known in range(slots):
@@ -147,7 +150,8 @@ class ColocStreaming:
         if answered >= self._first:
             self._answered = answered + 1
             record = self._record(answered)
-            yield TrackFrames(record.activity[None], record.direction[None], answered)
+            distance_m = None if record.distance_m is None else record.distance_m[None]
+            yield TrackFrames(record.activity[None], record.direction[None], answered, distance_m)
 
     def _restart(self, label: int) -> None:
         self._stepper.restart(label)
@@ -216,7 +220,9 @@ class ColocStreaming:
             if answer is not None:
                 asked = self._record(label - self._pass_delay)
                 if slot < asked.count:
-                    asked.activity[slot] = answer[:-1]
+                    asked.activity[slot] = answer[: self._classes]
+                    if asked.distance_m is not None:
+                        asked.distance_m[slot] = metres(answer[-1])
 
     def _classifier_embedding(self, label: int, slot: int) -> FloatArray:
         """Embedding (size,) of the direction in a slot; that of the origin if it is empty. Zeros before the stream."""

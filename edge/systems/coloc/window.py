@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge.geometry import perturb_angles
 from edge.nets.net import Net
+from edge.systems.coloc.distance import metres
 from edge.systems.coloc.settings import ColocSettings
 from edge.systems.label_stepper import LabelStepper
 from edge.systems.windower import Window, Windower
@@ -79,25 +80,30 @@ class ColocWindow:
         """Forget the past: label frame 0 comes next."""
         self._restart(0)
 
-    def infer(self, maps: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def infer(self, maps: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         """Ask all nets about one window.
 
         Args:
             maps: Of the window (frames, bands, maps).
 
         Returns:
-            Activity (labels, slots, classes) and direction (labels, slots, 3), zero where a slot is empty.
+            Activity (labels, slots, classes) and direction (labels, slots, 3), zero where a slot is empty; and the
+            distances in metres (labels, slots), if the nets tell them.
         """
         labels, slots = self.settings.window_labels, self.settings.max_overlap
         activity = np.zeros((labels, slots, self._classes), np.float32)
         direction = np.zeros((labels, slots, 3), np.float32)
+        distance_m = np.zeros((labels, slots), np.float32) if self.settings.distance else None
         tracks = self._localize(maps)
         self.clock.lap("localizer")
         for slot, found in enumerate(tracks):
             direction[:, slot] = found
-            activity[:, slot] = self._classify(maps, found)
+            answer = self._classify(maps, found)
+            activity[:, slot] = answer["output"][:, :-1] * np.any(found != 0, axis=-1, keepdims=True)
+            if distance_m is not None:
+                distance_m[:, slot] = metres(answer["distance"][:, 0])
         self.clock.lap("classifier")
-        return activity, direction
+        return activity, direction, distance_m
 
     def _restart(self, label: int) -> None:
         self._stepper.restart(label)
@@ -106,8 +112,11 @@ class ColocWindow:
 
     def _answers(self, windows: Iterable[Window[FloatArray]]) -> Iterator[TrackFrames]:
         for window in windows:
-            activity, direction = self.infer(np.concatenate(window.labels))
-            yield TrackFrames(activity[window.part], direction[window.part], window.start)
+            activity, direction, distance_m = self.infer(np.concatenate(window.labels))
+            part = window.part
+            yield TrackFrames(
+                activity[part], direction[part], window.start, None if distance_m is None else distance_m[part]
+            )
 
     def _localize(self, maps: FloatArray) -> list[FloatArray]:
         """Directions (labels, 3) of each stacked-track, at most `max_overlap` of them, zero where it is empty.
@@ -133,11 +142,10 @@ class ColocWindow:
                 embedding = np.where(live[:, None], embedding_sum / np.float32(known), origin)
         return found
 
-    def _classify(self, maps: FloatArray, direction: FloatArray) -> FloatArray:
-        """Class probabilities (labels, classes) of what sounds from `direction` (labels, 3); zero where it is empty."""
+    def _classify(self, maps: FloatArray, direction: FloatArray) -> dict[str, FloatArray]:
+        """What the classifier says of what sounds from `direction` (labels, 3)."""
         embedding = self._nets["classifier_encoder"](direction=self._perturbed(direction))["embedding"]
-        probability = self._nets["classifier"](features=maps, embedding=embedding)["output"]
-        return probability[:, :-1] * np.any(direction != 0, axis=-1, keepdims=True)
+        return self._nets["classifier"](features=maps, embedding=embedding)
 
     def _perturbed(self, direction: FloatArray) -> FloatArray:
         """Directions (labels, 3), turned by random angles of at most `perturbation_deg` (section 3.3)."""

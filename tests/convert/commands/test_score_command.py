@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from convert.commands.score import AVERAGES, RULES, add_score_parser, run_score
+from edge.scoring.annotations import Label, write_annotations
 from edge.scoring.metrics import Average, Rules
 from tests.paths import GOLDEN
 
@@ -46,6 +47,22 @@ def test_scores_as_json(capsys: pytest.CaptureFixture[str], rules: str, key: str
     assert {name: scores[name] for name in expected} == pytest.approx(expected, rel=0, abs=1e-6)
     assert len(scores["per_class"]) == rows
     assert all(list(row) == ["er", "f", "le", "lr", "seld"] for row in scores["per_class"])
+
+
+def test_distances_as_one_line_and_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two classes one is found, 0.5 too near; the last reference frame is not counted."""
+    for name, distance_cm in (("reference", 200.0), ("prediction", 100.0)):
+        (tmp_path / name).mkdir()
+        write_annotations(
+            tmp_path / name / "mix.csv", [Label(frame, 0, 0, 30.0, 0.0, distance_cm) for frame in range(9)]
+        )
+    folders = ["--reference", str(tmp_path / "reference"), "--prediction", str(tmp_path / "prediction")]
+    assert run_score(_args(*folders, "--classes", "2", "--rules", "2024")) == 0
+    assert capsys.readouterr().out == "er 0.0000 f 0.5000 le 0.001 lr 0.5000 seld 0.5833 rde 0.5000\n"
+    assert run_score(_args(*folders, "--classes", "2", "--rules", "2024", "--json")) == 0
+    scores = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)  # NaN is no JSON
+    assert scores["rde"] == pytest.approx(0.5)
+    assert (scores["per_class"][1]["le"], scores["per_class"][1]["rde"]) == (None, None)
 
 
 def test_errors_propagate(tmp_path: Path) -> None:

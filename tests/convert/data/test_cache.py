@@ -329,6 +329,19 @@ def test_events_beyond_the_slots_are_kept_if_asked_for(scenes_folder: Path, tmp_
     assert "slots" not in json.loads((tmp_path / "3" / "cache.json").read_text())["described"]
 
 
+def test_distances_are_kept_if_asked_for(scenes_folder: Path, tmp_path: Path) -> None:
+    """In metres, as the label files have them in centimetres; a cache without them is what it was."""
+    usual, more = (cached(scenes_folder, tmp_path / str(kept), distances=kept) for kept in (False, True))
+    assert (usual.tracks.shape[-1], more.tracks.shape[-1]) == (4, 5)
+    np.testing.assert_array_equal(more.tracks[..., :4], usual.tracks)
+    names = sorted(path.stem for path in scenes_folder.glob("*.csv"))
+    labels = [label for name in names for label in read_annotations(scenes_folder / f"{name}.csv", 2)]
+    found = more.tracks[..., 4][np.any(usual.tracks[..., :3] != 0, axis=-1)]
+    assert sorted(found.tolist()) == pytest.approx(sorted(label.distance_cm / 100 for label in labels))
+    assert np.all(more.tracks[..., 4][~np.any(usual.tracks[..., :3] != 0, axis=-1)] == 0.0)
+    assert "distances" not in json.loads((tmp_path / "False" / "cache.json").read_text())["described"]
+
+
 def test_without_weights_the_draw_of_scenes_is_unchanged(make_cache: Callable) -> None:
     """A resumed training sees the same batches as one without interruption."""
     tracks = np.zeros((3, 40, 4), np.float32)

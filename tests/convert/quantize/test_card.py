@@ -144,3 +144,18 @@ def test_it_says_which_operations_are_in_float(card: str, tmp_path: Path) -> Non
     assert "in float" not in card
     (tmp_path / "floats").mkdir()
     assert "the recipe allows NEG, SPLIT in float" in write(tmp_path / "floats", float_ops=("NEG", "SPLIT"))
+
+
+def test_scores_of_distances_have_a_column(tmp_path: Path) -> None:
+    """A number that is not known is a dash, and rules without distances have none."""
+    (tmp_path / "run").mkdir()
+    rows = {"2022_macro": {"er": 0.5, "f": 0.25, "le": 12.34, "lr": 0.75, "seld": 0.4}}
+    rows |= {"2024_macro": {"er": 0.6, "f": 0.2, "le": None, "lr": 0.7, "seld": 0.5, "rde": 0.321}}  # type: ignore[dict-item]
+    scores, settings = {"scenes": 7, "window": {"int8": rows}}, {"distance": True}
+    manifest = Manifest(1, "small", "coloc", "int8", ("bell", "dog"), "", {}, scores=scores, settings=settings)
+    file = RunFile("coloc-edge", SOURCES, TRAINING)
+    write_card(tmp_path, manifest, find_recipe("coloc-edge"), file, tmp_path / "run", [])
+    card = (tmp_path / "CARD.md").read_text()
+    assert "| LR | SELD | RDE |\n|---|---|---|---|---|---|---|---|---|\n" in card
+    assert "| window | int8 | 2022_macro | 0.500 | 0.250 | 12.3 | 0.750 | 0.400 | - |\n" in card
+    assert "| window | int8 | 2024_macro | 0.600 | 0.200 | - | 0.700 | 0.500 | 0.321 |\n" in card

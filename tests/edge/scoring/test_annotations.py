@@ -126,3 +126,20 @@ def test_wild_input_gives_labels_or_value_error(tmp_path: Path, content: bytes) 
         assert str(error).startswith(f"{path}, line ")
     else:
         assert all(0 <= label.class_index < CLASSES and abs(label.elevation_deg) <= 90 for label in labels)
+
+
+def test_the_publishers_example_of_distances(tmp_path: Path) -> None:
+    """README of STARSS23 (zenodo.org/record/7880637): six columns, and what its example describes, in cm.
+
+    "[frame number (int)], [active class index (int)], [source number index (int)], [azimuth (int)], [elevation (int)],
+    [distance (int)]"; "in frame 10-11, an event of class male speech (class 1) belonging to one actor (source 1) is
+    active at location (-50 deg, 30 deg, 180cm). However, at frame 11 a second instance of the same class appears
+    simultaneously at a different direction (10 deg, -20 deg, 243cm) belonging to another actor (source 2)".
+    """
+    text = "10,     1,  1,  -50,  30, 180\n11,     1,  1,  -50,  30, 180\n11,     1,  2,   10, -20, 243\n"
+    labels = _read(tmp_path, text)
+    assert labels[0] == Label(10, 1, 1, -50.0, 30.0, 180.0)
+    assert labels[2] == Label(11, 1, 2, 10.0, -20.0, 243.0)
+    write_annotations(tmp_path / "mix.csv", labels)
+    assert (tmp_path / "mix.csv").read_text() == "10,1,1,-50,30,180\n11,1,1,-50,30,180\n11,1,2,10,-20,243\n"
+    assert read_annotations(tmp_path / "mix.csv", CLASSES) == labels

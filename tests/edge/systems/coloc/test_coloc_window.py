@@ -40,7 +40,7 @@ class Replaced:
 @pytest.mark.parametrize("sounds", ["nothing", "one", "two", "three", "mixed"])
 def test_all_directions_are_found_one_after_the_other(scene_of, sounds, most):
     scene = scene_of(sounds)
-    activity, direction = scene.system(window_labels=8, hop_labels=8, max_overlap=most).infer(window(scene, 0, 8))
+    activity, direction, _ = scene.system(window_labels=8, hop_labels=8, max_overlap=most).infer(window(scene, 0, 8))
     assert activity.shape == (8, most, scene.classes) and direction.shape == (8, most, 3)
     assert activity.dtype == direction.dtype == np.float32
     for label in range(8):
@@ -122,7 +122,7 @@ def test_directions_named_after_the_set_was_complete_are_ignored(scene_of):
     )
     scene = scene_of("nothing")
     scene.nets["localizer"] = Replaced(lambda **inputs: {"output": np.array(next(answers), np.float32)})
-    _, direction = scene.system(window_labels=4, hop_labels=4, max_overlap=3).infer(window(scene, 0, 4))
+    _, direction, _ = scene.system(window_labels=4, hop_labels=4, max_overlap=3).infer(window(scene, 0, 4))
     x, y, z = np.eye(3)
     assert_allclose(direction, [[x, y, z], [x, ORIGIN, ORIGIN], [ORIGIN] * 3, [ORIGIN] * 3], atol=1e-6)
 
@@ -143,7 +143,7 @@ def test_perturbation_is_off_by_default_and_deterministic_when_on(scene_of):
         runs = []
         for _ in range(2):
             scene.calls.clear()
-            _, direction = system.infer(window(scene, 0, 8))
+            _, direction, _ = system.infer(window(scene, 0, 8))
             assert_allclose(direction[:, 0], plain, atol=1e-6)  # the answer is not moved
             runs.append(scene.inputs("classifier_encoder")[0]["direction"])
             system.reset()
@@ -230,6 +230,6 @@ def test_lower_levels_name_fewer_directions(scene_of):
     for level, tracks in ((0, 3), (2, 1), (1, 2), (0, 3)):
         system.set_level(level)
         scene.calls.clear()
-        _, direction = system.infer(window(scene, 0, 4))
+        _, direction, _ = system.infer(window(scene, 0, 4))
         assert np.any(direction != 0, axis=-1).sum(axis=1).tolist() == [tracks] * 4
         assert scene.count("localizer") == scene.count("classifier") == tracks
