@@ -78,7 +78,7 @@ def narrow_band(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: 
     branch = self_attention(with_positions(branch), sizes.doa_heads, name)
     branch = branch if deployed else layers.Dropout(sizes.dropout, name=f"{name}_dropout")(branch)
     branch = layers.UpSampling2D((frames, 1), name=f"{name}_up")(branch) if frames > 1 else branch
-    return added(x, branch, sizes.norm, name)
+    return added(x, branch, sizes.norm, name, deployed)
 
 
 def narrow_recurrence(

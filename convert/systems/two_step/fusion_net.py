@@ -146,7 +146,7 @@ def cst_block(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bo
 
     def attention(x: keras.KerasTensor, branch: keras.KerasTensor, kind: str) -> keras.KerasTensor:
         branch = branch if deployed else layers.Dropout(sizes.dropout, name=f"{name}_{kind}_dropout")(branch)
-        return added(x, branch, sizes.norm, f"{name}_{kind}", axes=(-2, -1))
+        return added(x, branch, sizes.norm, f"{name}_{kind}", deployed, axes=2)
 
     x = x + Depthwise(name=f"{name}_local")(x)
     if sizes.fusion_patch is not None:
@@ -181,7 +181,7 @@ def _feed_forward(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed
 
     width = x.shape[-1]
     if sizes.norm == "layer":
-        x = normed(x, sizes.norm, f"{name}_forward")
+        x = normed(x, sizes.norm, f"{name}_forward", deployed)
     x = activated(normed_conv(x, sizes.fusion_expansion * width, f"{name}_wide", deployed, kernel=1, relu=False))
     near = Depthwise(name=f"{name}_near_conv")(x)
     x = x + activated(normed(near, "batch", f"{name}_near", deployed))
