@@ -39,6 +39,7 @@ class TrainSettings:
     hold_steps: int = 0  # at the highest rate, between warm-up and decay
     hop_labels: int = 0  # windows of the training begin at multiples of this in a recording; 0: anywhere
     patience: int = 3  # schedule "plateau": scores without a lower loss on development data until the rate is halved
+    frozen: tuple[str, ...] = ()  # how the names of layers begin that stay as a checkpoint (`--pretrained`) has them
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZER_NAMES:
