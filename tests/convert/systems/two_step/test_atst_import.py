@@ -192,7 +192,7 @@ def test_a_frozen_extractor_keeps_its_weights_and_drops_nothing_out(tmp_path: Pa
 def test_what_is_frozen_is_a_layer(tmp_path: Path) -> None:
     net = begun_frozen(tmp_path, ())
     assert all(layer.trainable for layer in net.layers)
-    with pytest.raises(ValueError, match="^frozen: got 'atst', wanted how the name of a layer of sed begins$"):
+    with pytest.raises(ValueError, match=r"^frozen: got 'atst', wanted how the name of a layer of sed begins$"):
         begun_frozen(tmp_path, ("atst",))
 
 
