@@ -14,7 +14,8 @@ from convert.layers.blocks import fold_norms
 from convert.layers.poolnet import resized
 from convert.quantize.converter import to_tflite
 from convert.quantize.ladder import snr_db
-from convert.systems.two_step.fusion_net import Depthwise, as_map, as_patches, build_fusion, gated, spatial_acoustic
+from convert.systems.two_step.cst_former import Depthwise, as_map, as_patches
+from convert.systems.two_step.fusion_net import build_fusion, gated, spatial_acoustic
 from convert.systems.two_step.sizes import TwoStepSizes
 from convert.training.recipes import find_recipe
 from edge.nets.net import LiteRtNet
