@@ -68,6 +68,15 @@ def test_commands_have_the_data_of_the_paper() -> None:
         replace(coloc, folders={}).train_words(coloc.paper.model("development"))
 
 
+def test_nets_that_take_a_checkpoint_begin_with_it() -> None:
+    """That is SED alone: models that do not train it are not asked to."""
+    two_step = plan("two-step", pretrained=Path("atst.npz"))
+    begun = {model.name for model in two_step.paper.models if "--pretrained" in two_step.train_words(model)}
+    assert begun == {"step-1", "sed-plain"}
+    words = two_step.train_words(two_step.paper.model("step-1"))
+    assert words[words.index("--pretrained") + 1] == "atst.npz"
+
+
 def test_a_model_takes_over_features_and_nets(tmp_path: Path) -> None:
     two_step = plan("two-step", tmp_path)
     (tmp_path / "step-1" / "cache").mkdir(parents=True)
