@@ -74,7 +74,7 @@ class TrainSettings:
 class ConversionSettings:
     """What the conversion to int8 may leave."""
 
-    float_ops: tuple[str, ...] = ()  # TFLite operations that int8 nets may compute in float, such as NEG of layer norms
+    float_ops: tuple[str, ...] = ()  # TFLite operations that int8 nets may compute in float, such as SPLIT
 
 
 @dataclass(frozen=True, slots=True)
