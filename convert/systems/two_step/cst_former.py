@@ -2,10 +2,11 @@
 
 It is the trunk of the fusion net of two-step, and by itself a row of the paper's tables. Blocks and sizes are those of
 its authors' code (github.com/yusunnny/CST-former, task 33: unfolded local embedding, CMT blocks). With `norm` "layer"
-it differs from theirs in two things:
+it differs from theirs in three things:
 
 * the norms of the feed-forward layers stand before the GELU, not behind it, so that they fold;
-* the convolutions drop out single values, not whole maps.
+* the convolutions drop out single values, not whole maps;
+* no weights of attention are dropped out.
 
 With "batch", sums have no norm (`attention.added` says why), and dropout is in the branches.
 """
