@@ -9,8 +9,7 @@ leaves only the root of the spread. With the centred row c and r = 1 / sqrt(a + 
 
     c / sqrt(mean(c^2) + epsilon) = (c r) / sqrt(mean((c r)^2) + epsilon r^2)
 
-for any r: the result is that of Keras, up to the rounding of float32. The sum of squares is a product of matrices,
-whose terms int8 does not round one by one.
+for any r: the result is that of Keras, up to the rounding of float32.
 """
 
 from __future__ import annotations
@@ -49,8 +48,8 @@ class QuantizableLayerNorm(layers.Layer):
         x = x - ops.mean(x, axis=-1, keepdims=True)
         root = ops.rsqrt(ops.mean(ops.abs(x), axis=-1, keepdims=True) + sqrt(self.epsilon))
         x = x * root
-        squares = ops.matmul(ops.reshape(x, (-1, 1, width)), ops.reshape(x, (-1, width, 1)))
-        squares = ops.reshape(squares, (-1, *rows, 1)) + (root * root) * (width * self.epsilon)
+        # The sign is turned twice: for batches of one, Keras takes a sum of these shapes for that of maps and a bias.
+        variance = ops.mean(x * x, axis=-1, keepdims=True) - (root * root) * -self.epsilon
         gamma, beta = (ops.reshape(weight, (width,)) for weight in (self.gamma, self.beta))
-        x = x * ops.rsqrt(squares) * (gamma * sqrt(width)) + beta
+        x = x * ops.rsqrt(variance) * gamma + beta
         return ops.reshape(x, (-1, *shape[1:]))

@@ -9,10 +9,10 @@ from keras import layers, ops
 
 from convert.layers.attention import EPSILON, normed
 from convert.quantize.converter import to_tflite
-from convert.quantize.ladder import snr_db
+from convert.quantize.ladder import LEAST_SNR_DB, snr_db
 from edge.nets.net import LiteRtNet
 
-SHAPE = (12, 4, 16)
+SHAPE = (12, 16, 64)  # bands and channels as in the fusion net of two-step-paper
 
 
 def net(axes: int, deployed: bool) -> keras.Model:
@@ -56,4 +56,4 @@ def test_rows_of_any_loudness_survive_int8() -> None:
         snr[deployed] = snr_db(wanted, np.stack([converted(**each)["y"] for each in x]))
         floats[deployed] = sum(count for kind, count in converted.tensor_types().items() if kind.startswith("float"))
     assert floats == {False: 2, True: 0}
-    assert snr[False] < 5.0 < 14.0 < snr[True], snr
+    assert snr[False] < 0.0 and snr[True] > LEAST_SNR_DB["int8"], snr
