@@ -53,6 +53,12 @@ def add_reproduce_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--plan", action="store_true", help="tell time and memory, and stop")
     parser.add_argument("--export", action="store_true", help="export each model to int8 and score that too")
+    parser.add_argument(
+        "--pretrained",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="two-step's sed begins with it: see `train --pretrained`",
+    )
     add_set_option(parser)
     parser.add_argument("--jobs", type=int, default=CORES, help="processes for features (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=CORES, help="threads for training (default: %(default)s)")
@@ -124,8 +130,10 @@ def _plan(args: argparse.Namespace, paper: Paper) -> Plan:
     """What is to be done with these options. Made-up recordings are written if they are asked for."""
     from convert.data.corpora import CORPORA
     from convert.reproduction.made_up import make_corpus
-    from convert.reproduction.steps import Plan
+    from convert.reproduction.steps import Plan, takes_checkpoint
 
+    if args.pretrained is not None and not any(map(takes_checkpoint, paper.models)):
+        raise ValueError(f"pretrained: got {args.pretrained}, wanted a paper of whose nets one takes a checkpoint")
     words = {word.partition(":")[0] for model in paper.models for word in (*model.train, *model.dev)}
     corpora = sorted(word.partition("@")[0] for word in words)
     folders: dict[str, Path] = {}
@@ -149,6 +157,7 @@ def _plan(args: argparse.Namespace, paper: Paper) -> Plan:
         (*(paper.quick if args.quick else ()), *args.set),
         _train_options(args),
         args.export,
+        args.pretrained,
     )
 
 
@@ -162,7 +171,9 @@ def _conditions(plan: Plan, quick: bool) -> str:
     """What differs from the paper's recipe, for the head of the tables."""
     if quick:
         return "A quick run: tiny nets after a few steps. The figures mean nothing."
-    return f"With {', '.join(plan.changes)} in all recipes." if plan.changes else "With the recipes as they are."
+    begun = f" SED begins with {plan.pretrained}." if plan.pretrained else ""
+    changes = f"With {', '.join(plan.changes)} in all recipes" if plan.changes else "With the recipes as they are"
+    return f"{changes}.{begun}"
 
 
 def _command(words: Sequence[str]) -> str:

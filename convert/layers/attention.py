@@ -12,6 +12,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from convert.layers.layer_norm import QuantizableLayerNorm
+
+EPSILON = 1e-5  # of norms
 NORMS = ("batch", "layer")
 
 
@@ -103,29 +106,30 @@ def sinusoids(places: np.ndarray, width: int) -> np.ndarray:
     return np.where(columns % 2, np.cos(angles), np.sin(angles)).astype(np.float32)
 
 
-def normed(
-    x: keras.KerasTensor, norm: str, name: str, deployed: bool = False, axes: int | tuple[int, ...] = -1
-) -> keras.KerasTensor:
-    """Layer norm over `axes`, or a batch norm behind `NAME_conv`, a convolution or dense layer.
+def normed(x: keras.KerasTensor, norm: str, name: str, deployed: bool = False, axes: int = 1) -> keras.KerasTensor:
+    """Layer norm over the last `axes`, or a batch norm behind `NAME_conv`, a convolution or dense layer.
 
     Args:
         x: The output of `NAME_conv`, if the norm is a batch norm.
         norm: `layer` or `batch`.
         name: The norm is named `NAME_norm`.
-        deployed: Leave out a batch norm, which `blocks.fold_norms` puts into the kernel.
-        axes: Of a layer norm.
+        deployed: Leave out a batch norm, which `blocks.fold_norms` puts into the kernel; take the layer norm that
+            survives int8, with the same weights and results.
+        axes: How many axes a layer norm is over.
     """
+    if norm == "layer" and deployed:
+        return QuantizableLayerNorm(axes, epsilon=EPSILON, name=f"{name}_norm")(x)
     if norm == "layer":
-        return layers.LayerNormalization(axes, epsilon=1e-5, name=f"{name}_norm")(x)
-    return x if deployed else layers.BatchNormalization(epsilon=1e-5, momentum=0.97, name=f"{name}_norm")(x)
+        return layers.LayerNormalization(tuple(range(-axes, 0)), epsilon=EPSILON, name=f"{name}_norm")(x)
+    return x if deployed else layers.BatchNormalization(epsilon=EPSILON, momentum=0.97, name=f"{name}_norm")(x)
 
 
 def added(
-    x: keras.KerasTensor, branch: keras.KerasTensor, norm: str, name: str, axes: int | tuple[int, ...] = -1
+    x: keras.KerasTensor, branch: keras.KerasTensor, norm: str, name: str, deployed: bool = False, axes: int = 1
 ) -> keras.KerasTensor:
     """The sum of `x` and a branch of attention, followed by a layer norm if `norm` is `layer`.
 
     There is no batch norm. Behind the sum there is no layer that it could fold into. In the branch it would amplify the
     small differences that attention makes, and with them the rounding errors of int8.
     """
-    return normed(x + branch, norm, name, axes=axes) if norm == "layer" else x + branch
+    return normed(x + branch, norm, name, deployed, axes) if norm == "layer" else x + branch

@@ -19,6 +19,7 @@ from typing import Any
 from convert.data.folders import split_weight
 from convert.reproduction.paper import Model, Paper, Row, Table
 from convert.systems import find_system
+from convert.systems.interface import TrainableSystem
 from convert.training.recipes import find_recipe
 from convert.training.weights import weights_path
 from edge.files import write_atomically
@@ -41,6 +42,7 @@ class Plan:
     changes: tuple[str, ...] = ()  # other values in all recipes, as `train --set` takes them
     options: tuple[str, ...] = ()  # further options of `train`, which change no result
     export: bool = False  # whether models are exported to int8 and scored once more
+    pretrained: Path | None = None  # a checkpoint that nets begin with whose stages take one
 
     def run_folder(self, model: Model) -> Path:
         """The training run of a model."""
@@ -50,13 +52,9 @@ class Plan:
         """The bundle of a model."""
         return self.out / f"{model.name}-bundle"
 
-    def stages(self, model: Model) -> tuple[str, ...]:
-        """The stages that are trained."""
-        return model.stages or find_system(find_recipe(model.recipe).system).stages
-
     def is_trained(self, model: Model) -> bool:
         """Whether all its weights are there: each is written when its stage is done."""
-        return all(weights_path(self.run_folder(model), stage).is_file() for stage in self.stages(model))
+        return all(weights_path(self.run_folder(model), stage).is_file() for stage in trained_stages(model))
 
     def train_words(self, model: Model) -> list[str]:
         """The command that trains a model."""
@@ -68,6 +66,7 @@ class Plan:
             *(word for each in model.dev for word in ("--dev", self._located(each))),
             *(word for stage in model.stages for word in ("--stage", stage)),
             *(word for each in changes.values() for word in ("--set", each)),
+            *(("--pretrained", str(self.pretrained)) if self.pretrained and takes_checkpoint(model) else ()),
             *("--out", str(self.run_folder(model))),
         ]
 
@@ -94,6 +93,20 @@ class Plan:
         return f"{corpus}={self.folders[name]}" + ("" if weight is None else f"@{weight:g}")
 
 
+def trained_stages(model: Model) -> tuple[str, ...]:
+    """The stages of a model that are trained."""
+    return model.stages or _system(model).stages
+
+
+def takes_checkpoint(model: Model) -> bool:
+    """Whether a stage of a model that is trained can begin with a published checkpoint."""
+    return not _system(model).importers.keys().isdisjoint(trained_stages(model))
+
+
+def _system(model: Model) -> TrainableSystem:
+    return find_system(find_recipe(model.recipe).system)
+
+
 def train_model(plan: Plan, model: Model, command: Command) -> None:
     """Train a model, unless that is done. Raises ValueError if another training began in its folder."""
     words = shown(plan.train_words(model))
@@ -117,15 +130,15 @@ def take_over(plan: Plan, model: Model) -> None:
     for name in SHARED:
         if (source / name).is_dir() and not (folder / name).exists():
             (folder / name).symlink_to(Path("..") / source.name / name, target_is_directory=True)
-    for stage in plan.stages(begins):
-        if stage not in plan.stages(model):
+    for stage in trained_stages(begins):
+        if stage not in trained_stages(model):
             shutil.copyfile(weights_path(source, stage), weights_path(folder, stage))
 
 
 def score_row(plan: Plan, table: Table, row: Row, command: Command) -> dict[str, dict[str, Any]]:
     """Score a row of a table by rung whose model is trained, or take its scores from the disk."""
     model = plan.paper.model(row.model)
-    if plan.export and "--step-1" not in table.evaluate:
+    if plan.export and "--step-1" not in (*table.evaluate, *row.evaluate):
         if not (plan.bundle_folder(model) / "manifest.json").is_file():
             command(plan.export_words(model))
         return {rung: _scores(plan, plan.evaluate_words(table, row, rung), rung, command) for rung in (KERAS, INT8)}

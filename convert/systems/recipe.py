@@ -40,6 +40,7 @@ class TrainSettings:
     hop_labels: int = 0  # windows of the training begin at multiples of this in a recording; 0: anywhere
     exact_shares: bool = False  # each batch has the data's weights and `rotated_share` exactly, not by chance
     patience: int = 3  # schedule "plateau": scores without a lower loss on development data until the rate is halved
+    frozen: tuple[str, ...] = ()  # how the names of layers begin that stay as a checkpoint (`--pretrained`) has them
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZER_NAMES:
@@ -74,7 +75,7 @@ class TrainSettings:
 class ConversionSettings:
     """What the conversion to int8 may leave."""
 
-    float_ops: tuple[str, ...] = ()  # TFLite operations that int8 nets may compute in float, such as NEG of layer norms
+    float_ops: tuple[str, ...] = ()  # TFLite operations that int8 nets may compute in float, such as SPLIT
 
 
 @dataclass(frozen=True, slots=True)

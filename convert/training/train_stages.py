@@ -18,7 +18,7 @@ from convert.training.schedule import in_steps
 from convert.training.task import training_task
 from convert.training.trainer import fit
 from convert.training.warm_start import RANDOM_WEIGHTS, WarmStart
-from convert.training.weights import load_stage, start_stage, teach, weights_path
+from convert.training.weights import freeze, load_stage, start_stage, teach, weights_path
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,9 @@ def begin_stage(stage: str, recipe: Recipe, classes: int, warm_start: WarmStart)
     nets = system.build(stage, recipe, classes)
     if warm_start.pretrained is not None and stage in system.importers:
         system.importers[stage](nets[-1], recipe, warm_start.pretrained)
-        log.info("%s: begins with %s", stage, warm_start.pretrained)
+        frozen = recipe.training_of(stage).frozen
+        freeze(nets[-1], frozen)
+        log.info("%s: begins with %s, of which stay: %s", stage, warm_start.pretrained, ", ".join(frozen) or "none")
     elif warm_start.teacher is not None:
         count = teach(stage, nets[-1], warm_start.teacher)
         log.info("%s: begins with %d convolutions of %s", stage, count, warm_start.teacher)

@@ -6,6 +6,7 @@ CoLoC, trained on log-mel and intensity maps, are such a start for the DOA and t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,6 +91,26 @@ def teach(stage: str, net: keras.Model, teacher_folder: Path) -> int:
     recipe = start_recipe(teacher_folder)
     *_, teacher = load_stage(TEACHERS[stage], recipe, len(start_classes(teacher_folder)), teacher_folder)
     return adopt_convolutions(net, teacher)
+
+
+def freeze(net: keras.Model, beginnings: Sequence[str]) -> None:
+    """Have layers stay as they are in training: their weights are kept, and they drop nothing out.
+
+    Args:
+        net: A net before its training.
+        beginnings: How the names of the layers begin.
+
+    Raises:
+        ValueError: No layer has such a name.
+    """
+    for beginning in beginnings:
+        layers = [layer for layer in net.layers if layer.name.startswith(beginning)]
+        if not layers:
+            raise ValueError(f"frozen: got {beginning!r}, wanted how the name of a layer of {net.name} begins")
+        for layer in layers:
+            layer.trainable = False
+            if isinstance(layer, keras.layers.Dropout):
+                layer.rate = 0.0
 
 
 def adopt_convolutions(net: keras.Model, teacher: keras.Model) -> int:

@@ -8,10 +8,14 @@ PyTorch checkpoints; both give the weights of their transformer the same names, 
     blocks.N.norm1.weight, .bias;  blocks.N.attn.qkv.weight (3 d, d), head by head, no bias;  blocks.N.attn.proj
     blocks.N.norm2;  blocks.N.mlp.fc1 (4 d, d);  blocks.N.mlp.fc2 (d, 4 d);  norm_frame
 
-(names and shapes as in their repositories audiossl and ATST-SED). Their frames are 10 ms long, of audio at 16 kHz from
-60 Hz to 7.8 kHz, scaled to -1..1; the frames of two-step are longer, have other bands and are standardised. For frames
-of twice the length, two columns of a patch are added up, which is exact for a stationary spectrum; training has to
-adapt the net to the other differences.
+(names and shapes as in their repositories audiossl, `atstframe/audio_transformer.py`, and ATST-SED, `atst_model.py`).
+A checkpoint of the pre-training has them behind `model.teacher.encoder.`, where `norm_frame` may be called `norm`;
+`atst_as2M.ckpt`, fine-tuned on AudioSet, behind `encoder.encoder.`; one of ATST-SED behind `atst_frame.atst.`.
+
+Their frames are 10 ms long, of audio at 16 kHz from 60 Hz to 7.8 kHz, scaled to -1..1; the frames of two-step are
+longer, have other bands and are standardised. For frames of twice the length, two columns of a patch are added up,
+which is exact for a stationary spectrum; training has to adapt the net to the other differences: all of it, or with
+`training.frozen` the layers behind the transformer.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ FRAME_MS = 10  # of the checkpoint
 PATCH_FRAMES = 4
 LABEL_MS = 100
 FIRST = "patch_embed.patch_embed.weight"
-UNUSED = ("mask_embed", "cls_token", "prompt_embed")  # of the pre-training
+UNUSED = {"mask_embed", "cls_token", "prompt_embed", "total_ops", "total_params"}  # of pre-training and a profiler
 
 
 def import_checkpoint(net: keras.Model, recipe: Recipe, path: Path) -> None:
@@ -99,7 +103,7 @@ def transformer_state(state: State) -> dict[str, NDArray[Any]]:
     return {
         f"norm_frame.{name.removeprefix('norm.')}" if name.startswith("norm.") else name: value
         for name, value in own.items()
-        if name not in UNUSED
+        if name.rpartition(".")[2] not in UNUSED
     }
 
 

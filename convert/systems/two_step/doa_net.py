@@ -13,6 +13,8 @@ what the text cites are reconstructed:
   SepReformer, from which its down- and up-sampling come, have;
 * the rows of Table 1 above the last are IPDnet as its authors have it, and with the frequency convolutions; which of
   them has PConv is not said: here the last alone (`doa_partial_convs`);
+* the first row of Table 1 is CST-former (`doa_cst_former`) with an output like that of the others: its own trunk and
+  dense layers. What the paper had it answer is not said;
 * head: IPDnet's three convolutions with two average pools, of which the first takes what is left of the frames of a
   label. IPDnet answers in every band; here a dense layer on all bands that are left takes the place of the third
   convolution, since x, y, z have no frequency. One more before it makes D_DoA features of each label.
@@ -26,6 +28,7 @@ from keras import layers, ops
 from convert.layers.attention import added, normed, self_attention, with_positions
 from convert.layers.blocks import conv_block
 from convert.layers.poolnet import normed_conv
+from convert.systems.two_step.cst_former import cst_former
 from convert.systems.two_step.sizes import TwoStepSizes
 
 
@@ -37,6 +40,16 @@ def build_doa(sizes: TwoStepSizes, deployed: bool = False) -> keras.Model:
         deployed: Build the form for the converter: norms folded (`blocks.fold_norms`), no dropout.
     """
     features = keras.Input((sizes.frames, sizes.bands, 7), name="features")
+    if sizes.doa_cst_former:
+        x = layers.Dense(sizes.doa_hidden, name="hidden")(cst_former(features, sizes, deployed))
+    else:
+        x = _ipdnet(features, sizes, deployed)
+    output = layers.Dense(3 * sizes.tracks, activation="tanh", dtype="float32", name="output")(x)
+    return keras.Model({"features": features}, {"output": output, "hidden": x}, name="doa")
+
+
+def _ipdnet(features: keras.KerasTensor, sizes: TwoStepSizes, deployed: bool) -> keras.KerasTensor:
+    """(frames, bands, 7) -> (labels, D)."""
     x = features
     for number, (filters, pool) in enumerate(zip(sizes.doa_filters, sizes.doa_pools, strict=True), 1):
         x = conv_block(x, filters, pool, sizes.dropout, f"stem{number}", deployed)
@@ -46,9 +59,7 @@ def build_doa(sizes: TwoStepSizes, deployed: bool = False) -> keras.Model:
             x = partial_conv(x, f"input{number}", deployed)
         x = _told(full_band(x, sizes, f"full{number}", deployed), features, sizes, f"full{number}")
         x = _told(narrow(x, sizes, f"narrow{number}", deployed), features, sizes, f"narrow{number}")
-    x = _head(x, sizes, deployed)
-    output = layers.Dense(3 * sizes.tracks, activation="tanh", dtype="float32", name="output")(x)
-    return keras.Model({"features": features}, {"output": output, "hidden": x}, name="doa")
+    return _head(x, sizes, deployed)
 
 
 def partial_conv(x: keras.KerasTensor, name: str, deployed: bool = False) -> keras.KerasTensor:
@@ -78,7 +89,7 @@ def narrow_band(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: 
     branch = self_attention(with_positions(branch), sizes.doa_heads, name)
     branch = branch if deployed else layers.Dropout(sizes.dropout, name=f"{name}_dropout")(branch)
     branch = layers.UpSampling2D((frames, 1), name=f"{name}_up")(branch) if frames > 1 else branch
-    return added(x, branch, sizes.norm, name)
+    return added(x, branch, sizes.norm, name, deployed)
 
 
 def narrow_recurrence(

@@ -1,6 +1,6 @@
 """Two-step in Keras: the fusion net of step 2 (Yu 2025, section 2.2.2), which finds classes and their directions.
 
-It is CST-former (Shul and Choi 2024), into whose convolutional encoder the features of step 1 are fused by the modules
+It is CST-former (`cst_former`), into whose convolutional encoder the features of step 1 are fused by the modules
 of LAVT (Yang et al. 2022). Figure 1 is lost, so from the text and these two works are reconstructed:
 
 * beams are stacked to the features, as further maps;
@@ -12,7 +12,6 @@ of LAVT (Yang et al. 2022). Figure 1 is lost, so from the text and these two wor
 * where LAVT has instance norms, there is the norm of the sizes;
 * the second layer of a gate starts at zero, so that the net starts as CST-former. LAVT initialises both with zeros,
   so that no gradient would reach them;
-* the norms of the feed-forward layers stand before the GELU, not behind it, so that they fold;
 * the head of `two-step-edge` takes the words once more and has gates: multi-ACCDOA is a direction times an activity, a
   product that a head of two dense layers has to learn. With such a head no event was found after 800 steps;
 * with the activation ReLU6, which products of maps need in int8, the encoder's ReLU is limited to 6, too.
@@ -22,10 +21,10 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
-from convert.layers.attention import added, attended, normed, self_attention, sinusoids, with_positions
-from convert.layers.poolnet import normed_conv
+from convert.layers.attention import attended, normed, sinusoids, with_positions
+from convert.systems.two_step.cst_former import cst_blocks, encoded
 from convert.systems.two_step.sizes import TwoStepSizes
 
 MULTI_ACCDOA_TRACKS = 3  # N, of each class, with an axis each for x, y, z
@@ -53,12 +52,10 @@ def build_fusion(sizes: TwoStepSizes, classes: int, deployed: bool = False) -> k
     x = _stacked([inputs[name] for name in ("features", "beams") if name in inputs])
     words = _stacked([inputs[name] for name in ("doa", "sed") if name in inputs])
     for number, (filters, pool) in enumerate(zip(sizes.fusion_filters, sizes.fusion_pools, strict=True), 1):
-        x = _encoded(x, filters, pool, sizes, f"encoder{number}", deployed)
+        x = encoded(x, filters, pool, sizes, f"encoder{number}", deployed)
         if words is not None:
             x = gated(x, spatial_acoustic(x, words, sizes, f"saam{number}", deployed), f"gate{number}")
-    for number in range(1, sizes.fusion_blocks + 1):
-        x = cst_block(x, sizes, f"block{number}", deployed)
-    x = layers.Reshape((sizes.labels, -1))(x)
+    x = cst_blocks(x, sizes, deployed)
     x = _gated_head(x, words, sizes, classes, deployed) if sizes.fusion_gated_head else _linear_head(x, sizes, classes)
     return keras.Model(inputs, {"output": x}, name="fusion")
 
@@ -97,15 +94,6 @@ def _stacked(parts: list[keras.KerasTensor]) -> keras.KerasTensor | None:
     return layers.Concatenate()(parts) if len(parts) > 1 else next(iter(parts), None)
 
 
-def _encoded(
-    x: keras.KerasTensor, filters: int, pool: tuple[int, int], sizes: TwoStepSizes, name: str, deployed: bool
-) -> keras.KerasTensor:
-    """`blocks.conv_block` with the upper limit of the other activations on its ReLU."""
-    x = layers.MaxPooling2D(pool, name=f"{name}_pool")(normed_conv(x, filters, name, deployed, relu=False))
-    x = layers.ReLU(6.0 if sizes.fusion_activation == "relu6" else None, name=f"{name}_relu")(x)
-    return x if deployed else layers.Dropout(sizes.dropout, name=f"{name}_dropout")(x)
-
-
 def spatial_acoustic(
     x: keras.KerasTensor, words: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool = False
 ) -> keras.KerasTensor:
@@ -134,72 +122,3 @@ def gated(x: keras.KerasTensor, branch: keras.KerasTensor, name: str) -> keras.K
     opened = layers.Dense(width, "relu", use_bias=False, name=f"{name}1")(branch)
     opened = layers.Dense(width, "tanh", use_bias=False, kernel_initializer="zeros", name=f"{name}2")(opened)
     return x + opened * branch
-
-
-def cst_block(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool = False) -> keras.KerasTensor:
-    """A block of CST-former: (labels, f, c) -> (labels, f, c).
-
-    Local perception; attention among the channels of each patch, among the bands of each label and among the labels of
-    each band; feed-forward with an inverted residual.
-    """
-    rows, bands, width = x.shape[1:]
-
-    def attention(x: keras.KerasTensor, branch: keras.KerasTensor, kind: str) -> keras.KerasTensor:
-        branch = branch if deployed else layers.Dropout(sizes.dropout, name=f"{name}_{kind}_dropout")(branch)
-        return added(x, branch, sizes.norm, f"{name}_{kind}", axes=(-2, -1))
-
-    x = x + Depthwise(name=f"{name}_local")(x)
-    if sizes.fusion_patch is not None:
-        branch = self_attention(as_patches(x, *sizes.fusion_patch), sizes.fusion_heads, f"{name}_channel")
-        x = attention(x, as_map(branch, x.shape, *sizes.fusion_patch), "channel")
-    branch = self_attention(ops.reshape(x, (-1, bands, width)), sizes.fusion_heads, f"{name}_spectral")
-    x = attention(x, ops.reshape(branch, (-1, rows, bands, width)), "spectral")
-    x = attention(x, self_attention(x, sizes.fusion_heads, f"{name}_temporal"), "temporal")
-    return x + _feed_forward(x, sizes, name, deployed)
-
-
-def as_patches(x: keras.KerasTensor, labels: int, bands: int) -> keras.KerasTensor:
-    """Maps (t, f, c) -> patches (c, labels * bands), folded into the batch, with at most four axes on the way."""
-    _, f, c = x.shape[1:]
-    x = ops.reshape(x, (-1, labels, f // bands, bands * c))
-    x = ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, labels * bands, c))
-    return ops.transpose(x, (0, 2, 1))
-
-
-def as_map(x: keras.KerasTensor, shape: tuple[int, ...], labels: int, bands: int) -> keras.KerasTensor:
-    """The inverse of `as_patches`: patches -> maps of `shape`, which has a batch axis."""
-    t, f, c = shape[1:]
-    x = ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, f // bands, labels, bands * c))
-    return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, t, f, c))
-
-
-def _feed_forward(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, deployed: bool) -> keras.KerasTensor:
-    """Conv1x1 to more channels, a residual depthwise Conv3x3, Conv1x1 back: (labels, f, c) -> same."""
-
-    def activated(x: keras.KerasTensor) -> keras.KerasTensor:
-        return layers.Activation(sizes.fusion_activation)(x)
-
-    width = x.shape[-1]
-    if sizes.norm == "layer":
-        x = normed(x, sizes.norm, f"{name}_forward")
-    x = activated(normed_conv(x, sizes.fusion_expansion * width, f"{name}_wide", deployed, kernel=1, relu=False))
-    near = Depthwise(name=f"{name}_near_conv")(x)
-    x = x + activated(normed(near, "batch", f"{name}_near", deployed))
-    return normed_conv(x, width, f"{name}_narrow", deployed, kernel=1, relu=False)
-
-
-@keras.saving.register_keras_serializable("seld_edge")
-class Depthwise(layers.Layer):
-    """A 3x3 convolution (same) of each channel, with bias: (t, f, c) -> (t, f, c).
-
-    Its kernel is (3, 3, 1, c), so that `blocks.fold_norms` can fold a norm into it, as into any other convolution.
-    """
-
-    def build(self, shape: tuple[int | None, ...]) -> None:
-        """Add kernel and bias."""
-        self.kernel = self.add_weight((3, 3, 1, shape[-1]), "glorot_uniform", name="kernel")
-        self.bias = self.add_weight((shape[-1],), "zeros", name="bias")
-
-    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """The convolution of each channel."""
-        return ops.depthwise_conv(x, ops.transpose(self.kernel, (0, 1, 3, 2)), padding="same") + self.bias

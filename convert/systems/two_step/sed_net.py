@@ -72,7 +72,7 @@ def transformer(mel: keras.KerasTensor, sizes: TwoStepSizes, deployed: bool = Fa
     x = LearnedPositions(name="positions")(x)
     for number in range(sizes.sed_transformer_depth):
         x = _transformer_block(x, sizes, f"transformer{number}", deployed)
-    return normed(x, "layer", "transformer") if sizes.norm == "layer" else x
+    return normed(x, "layer", "transformer", deployed) if sizes.norm == "layer" else x
 
 
 def label_means(x: keras.KerasTensor, sizes: TwoStepSizes) -> keras.KerasTensor:
@@ -87,7 +87,7 @@ def _transformer_block(x: keras.KerasTensor, sizes: TwoStepSizes, name: str, dep
     """Attention, then two dense layers, each added to its input (Dosovitskiy et al. 2021): (n, d) -> (n, d)."""
 
     def prepared(x: keras.KerasTensor, branch: str) -> keras.KerasTensor:
-        return normed(x, sizes.norm, f"{name}_{branch}") if sizes.norm == "layer" else x
+        return normed(x, sizes.norm, f"{name}_{branch}", deployed) if sizes.norm == "layer" else x
 
     def dropped(x: keras.KerasTensor, branch: str) -> keras.KerasTensor:
         return x if deployed else layers.Dropout(sizes.dropout, name=f"{name}_{branch}_dropout")(x)

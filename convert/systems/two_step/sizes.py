@@ -55,6 +55,7 @@ class TwoStepSizes:
     doa_frequency_convs: bool = True  # around the full-band recurrence (Table 1: "+ spectral conv")
     doa_attention: bool = True  # in the narrow band (Table 1: "+ temporal MHSA"); otherwise the LSTM of IPDnet
     doa_partial_convs: bool = True  # before each pair; otherwise features are concatenated behind each, as in IPDnet
+    doa_cst_former: bool = False  # in its place CST-Former (Table 1), at the sizes of the fusion net
 
     sed_filters: tuple[int, ...] = (16, 32, 64, 96, 128)
     sed_pools: tuple[tuple[int, int], ...] = ((5, 4), (1, 2), (1, 2), (1, 2), (1, 4))  # one for each convolution

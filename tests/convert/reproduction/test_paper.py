@@ -46,8 +46,12 @@ def test_the_papers_that_there_are() -> None:
 
 def test_a_model_comes_after_the_one_it_begins_with() -> None:
     paper = read_paper("two-step")
-    assert [model.name for model in paper.needed(paper.tables[2:])] == ["step-1", "doa-fusion", "beams", "sed-fusion"]
-    assert [model.name for model in paper.needed(paper.tables[:1])] == ["step-1", "ipdnet", "spectral-conv"]
+    assert [model.name for model in paper.needed(paper.tables[2:])] == [
+        *("step-1", "cst-former", "doa-fusion", "beams", "sed-fusion")
+    ]
+    assert [model.name for model in paper.needed(paper.tables[:1])] == [
+        *("step-1", "cst-former-doa", "ipdnet", "spectral-conv")
+    ]
 
 
 def test_commands_have_the_data_of_the_paper() -> None:
@@ -62,6 +66,15 @@ def test_commands_have_the_data_of_the_paper() -> None:
     assert coloc.evaluate_words(table, table.rows[1], "int8")[1:3] == ["--model", "out/development-bundle"]
     with pytest.raises(ValueError, match="data: got no folder of starss22, wanted starss22=DIR"):
         replace(coloc, folders={}).train_words(coloc.paper.model("development"))
+
+
+def test_nets_that_take_a_checkpoint_begin_with_it() -> None:
+    """That is SED alone: models that do not train it are not asked to."""
+    two_step = plan("two-step", pretrained=Path("atst.npz"))
+    begun = {model.name for model in two_step.paper.models if "--pretrained" in two_step.train_words(model)}
+    assert begun == {"step-1", "sed-plain"}
+    words = two_step.train_words(two_step.paper.model("step-1"))
+    assert words[words.index("--pretrained") + 1] == "atst.npz"
 
 
 def test_a_model_takes_over_features_and_nets(tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ BAD_INPUT = {
     "coloc": "got no --data, wanted the folders of dcase2022_synth, starss22, or --quick",
     "coloc --data nowhere": "data: got no folder of starss22, wanted starss22=DIR, or a folder starss22 in --data",
     "seldnet --quick": "paper: got 'seldnet', wanted one of coloc, etri, two-step",
+    "etri --quick --pretrained a.npz": "pretrained: got a.npz, wanted a paper of whose nets one takes a checkpoint",
     "etri --quick --table 4": "table: got 4, wanted one of 1, 2",
 }
 

@@ -160,6 +160,42 @@ def test_training_begins_with_a_checkpoint(net: keras.Model, tmp_path: Path) -> 
         begin_stage("sed", recipe, 3, WarmStart(pretrained=path))
 
 
+FROZEN = ("patches", "positions", "transformer")
+
+
+def begun_frozen(tmp_path: Path, frozen: tuple[str, ...]) -> keras.Model:
+    """An SED net as its training begins, with a checkpoint."""
+    recipe = replace(
+        find_recipe("two-step-paper"), sizes=replace(SIZES, dropout=0.5), stages={"sed": {"frozen": frozen}}
+    )
+    path = tmp_path / "atst.npz"
+    np.savez(path, **checkpoint())
+    (net,) = begin_stage("sed", recipe, 3, WarmStart(pretrained=path))
+    return net
+
+
+def test_a_frozen_extractor_keeps_its_weights_and_drops_nothing_out(tmp_path: Path) -> None:
+    net = begun_frozen(tmp_path, FROZEN)
+    before = {weight.path: ops.convert_to_numpy(weight) for weight in net.weights}
+    features = np.random.default_rng(0).normal(size=(2, SIZES.frames, BANDS, 2)).astype(np.float32)
+    branch = keras.Model(net.input, net.get_layer("transformer_norm").output)
+    heard = [ops.convert_to_numpy(branch({"features": features}, training=training)) for training in (True, False)]
+    np.testing.assert_array_equal(*heard)
+    net.compile(keras.optimizers.Adam(1e-2), loss={"output": "mse", "hidden": None}, run_eagerly=True)
+    net.train_on_batch({"features": features}, {"output": np.zeros((2, SIZES.labels, SIZES.sed_tracks * 3))})
+    for layer in net.layers:
+        frozen = layer.name.startswith(FROZEN)
+        for weight in layer.trainable_weights if not frozen else layer.weights:
+            assert np.array_equal(before[weight.path], ops.convert_to_numpy(weight)) == frozen, weight.path
+
+
+def test_what_is_frozen_is_a_layer(tmp_path: Path) -> None:
+    net = begun_frozen(tmp_path, ())
+    assert all(layer.trainable for layer in net.layers)
+    with pytest.raises(ValueError, match=r"^frozen: got 'atst', wanted how the name of a layer of sed begins$"):
+        begun_frozen(tmp_path, ("atst",))
+
+
 def test_of_the_net_only_the_transformer_changes(net: keras.Model) -> None:
     before = {layer.name: layer.get_weights() for layer in net.layers if layer.weights}
     import_transformer(net, SIZES, checkpoint())
@@ -169,11 +205,21 @@ def test_of_the_net_only_the_transformer_changes(net: keras.Model) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["model.teacher.encoder.", "encoder.encoder.", "state_dict.sed_teacher.atst_frame.atst.", "module."]
+    "prefix",
+    [
+        "model.teacher.encoder.",
+        "encoder.encoder.",
+        "sed_teacher.atst_frame.atst.",
+        "state_dict.sed_student.atst_frame.atst.",
+        "module.",
+    ],
 )
 def test_prefixes_of_wrappers_are_stripped(prefix: str) -> None:
+    """As `ATST.load_atst` strips them, which also skips the counts of a profiler."""
     state = checkpoint()
-    wrapped = {f"{prefix}{name}": value for name, value in state.items()} | {"sed_student.cnn.weight": np.zeros(3)}
+    counts = {name: np.zeros(1) for name in ("total_ops", "blocks.0.attn.qkv.total_ops", "norm_frame.total_params")}
+    wrapped = {f"{prefix}{name}": value for name, value in (state | counts).items()}
+    wrapped |= {"sed_student.cnn.weight": np.zeros(3)}
     got = transformer_state(wrapped)
     assert set(got) == set(state) - {"mask_embed"}
     np.testing.assert_array_equal(got["pos_embed"], state["pos_embed"])

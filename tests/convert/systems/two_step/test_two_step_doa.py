@@ -209,6 +209,20 @@ def test_an_int8_net_has_no_float_tensor(unsettle: Unsettle) -> None:
         assert snr_db(outputs(trained, x, name), np.stack([answer[name] for answer in answers])) > 12.0
 
 
+def test_the_first_row_of_table_1_is_cst_former() -> None:
+    """Its trunk and dense layers, as the code of its authors has them, and an output of 3 K for their 9 C."""
+    net = build_doa(replace(PAPER_SIZES, doa_cst_former=True, doa_hidden=128))
+    assert shapes(net) == {"features": (250, 64, 7), "output": (50, 18), "hidden": (50, 128)}
+    convolutions = 7 * 9 * 64 + 64 + 2 * (64 * 9 * 64 + 64) + 3 * 2 * 64
+    attention = 4 * (40 * 40 + 40) + 2 * 4 * (64 * 64 + 64) + 3 * 2 * 16 * 64  # of patches, bands, labels; norms
+    wide = 4 * 64
+    forward = 2 * 64 + (64 * wide + wide + 2 * wide) + (9 * wide + wide + 2 * wide) + (wide * 64 + 64 + 2 * 64)
+    head = 16 * 64 * 128 + 128
+    block = (9 * 64 + 64) + attention + forward
+    assert trainable(net) == convolutions + 2 * block + head + (128 * 18 + 18)
+    assert convolutions + 2 * block + head + (128 * 117 + 117) == 391_733  # with their output, of 13 classes
+
+
 @pytest.mark.parametrize("frequency_convs", [False, True])
 def test_the_rows_of_table_1_before_the_last(frequency_convs: bool) -> None:
     """IPDnet concatenates its input behind each recurrence; its LSTM along time hears each band alone."""

@@ -14,7 +14,8 @@ from convert.layers.blocks import fold_norms
 from convert.layers.poolnet import resized
 from convert.quantize.converter import to_tflite
 from convert.quantize.ladder import snr_db
-from convert.systems.two_step.fusion_net import Depthwise, as_map, as_patches, build_fusion, gated, spatial_acoustic
+from convert.systems.two_step.cst_former import Depthwise, as_map, as_patches
+from convert.systems.two_step.fusion_net import build_fusion, gated, spatial_acoustic
 from convert.systems.two_step.sizes import TwoStepSizes
 from convert.training.recipes import find_recipe
 from edge.nets.net import LiteRtNet
@@ -216,7 +217,7 @@ def test_a_deployed_net_with_folded_norms_is_the_trained_one(sizes: TwoStepSizes
     assert np.abs(outputs(deployed, x) - outputs(trained, x)).max() > 1e-2
     fold_norms(trained, deployed)
     np.testing.assert_allclose(outputs(deployed, x), outputs(trained, x), atol=1e-3)
-    kinds = (layers.BatchNormalization, layers.Dropout)
+    kinds = (layers.BatchNormalization, layers.LayerNormalization, layers.Dropout)
     assert any(isinstance(layer, kinds) for layer in trained.layers)
     assert not any(isinstance(layer, kinds) for layer in deployed.layers)
 
@@ -232,8 +233,9 @@ def test_every_weight_learns(unsettle: Unsettle) -> None:
     assert not [weight.path for weight, old in before if np.array_equal(ops.convert_to_numpy(weight), old)]
 
 
-def test_an_int8_net_has_no_float_tensor(unsettle: Unsettle) -> None:
-    trained, deployed = build(), build(deployed=True)
+@pytest.mark.parametrize("sizes", [TINY, pytest.param(AT_FRAME_RATE, marks=pytest.mark.long)], ids=["edge", "paper"])
+def test_an_int8_net_has_no_float_tensor(sizes: TwoStepSizes, unsettle: Unsettle) -> None:
+    trained, deployed = build(sizes), build(sizes, deployed=True)
     unsettle(trained, 0)
     settle(trained, examples(32, seed=9))
     fold_norms(trained, deployed)
