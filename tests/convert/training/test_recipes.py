@@ -234,6 +234,7 @@ SINCE = {
     "volume": (1.0, 1.0),
     "fixed_pairs": False,
     "most_known": 0,
+    "distance_weight": 1.0,
     "random_look_ahead": True,
     "doa_frequency_convs": True,
     "doa_attention": True,
