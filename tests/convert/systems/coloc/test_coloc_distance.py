@@ -198,13 +198,14 @@ def test_causal_nets_tell_the_same_distance_as_windows(unsettle: Unsettle) -> No
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """An int8 bundle of tiny nets that find something everywhere and tell how far away it is."""
     recipe, folder = tiny(distance=True), tmp_path_factory.mktemp("distance")
+    recipe = replace(recipe, conversion=replace(recipe.conversion, float_ops=("SPLIT",)))  # of biases that are zero
     if request.param:
         recipe = replace(recipe, device={**recipe.device, "causal": True})
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"STREAMED_SCENES": 2, "STREAMED_LABELS": 20}.items():
             patch.setattr(coloc_examples, name, value)
         bundles, checks = convert_nets(random_run(recipe, folder), ("int8",), share=0.1)
-    assert all(check.float_tensors == 0 for check in checks)
+    assert all(check.float_tensors == check.allowed_tensors for check in checks)
     write_bundle(folder / "bundle", bundles["int8"])
     return load_bundle(str(folder / "bundle"))
 
