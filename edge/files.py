@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
+import select
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # a pipe without a writer does not block
@@ -135,3 +137,24 @@ def read_bounded_text(path: str | Path, most_bytes: int) -> str:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: got byte {error.object[error.start]:#04x} at {error.start}, wanted UTF-8") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+class _Open(Protocol):
+    def fileno(self) -> int: ...
+
+
+def wait_readable(file: _Open, wait_s: float | None) -> bool:
+    """Wait until a pipe or socket has something to read, or has ended.
+
+    `select.select` refuses descriptors from 1024 on; this does not.
+
+    Args:
+        file: What is waited for.
+        wait_s: Longest time; None waits without end.
+
+    Returns:
+        Whether it happened in time.
+    """
+    poll = select.poll()
+    poll.register(file.fileno(), select.POLLIN)
+    return bool(poll.poll(None if wait_s is None else math.ceil(1000.0 * wait_s)))

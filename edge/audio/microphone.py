@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import select
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ from pathlib import Path
 from edge.audio.capture_queue import DEADLINE_S, CaptureQueue, SourceError
 from edge.audio.live_check import RareLog
 from edge.audio.recorder import BUFFER_S, HEADER, QUEUE_S, inputs, load_pyaudio, supports
+from edge.files import wait_readable
 from edge.stderr import silent_stderr
 from edge.types import AudioBlock
 
@@ -231,7 +231,7 @@ class _RecorderProcess:
     def _opened(self, device: str | None) -> tuple[str, int]:
         """Wait for the first line of the process: name and rate of the device."""
         name = f"microphone {'default' if device is None else device!r}"
-        if not select.select([self._stdout], [], [], OPEN_S)[0]:
+        if not wait_readable(self._stdout, OPEN_S):
             raise SourceError(f"{name}: cannot be opened: no answer for {OPEN_S:g} s")
         try:
             answer = json.loads(self._stdout.readline())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import select
 import socket
 import subprocess
 import sys
@@ -18,6 +17,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
+
+from edge.files import wait_readable
 
 SERVER = (sys.executable, "-P", "-m", "edge.page.server")
 BUFFER_BYTES = 256 * 1024
@@ -141,7 +142,7 @@ class ServerProcess(AbstractContextManager["ServerProcess"]):
                 self._pulse()
                 pulse_s = time.monotonic() + self._pulse_s
             wait_s = max(0.0, pulse_s - time.monotonic()) if self.pages else None
-            if not select.select([channel], [], [], wait_s)[0]:
+            if not wait_readable(channel, wait_s):
                 continue
             try:
                 message = json.loads(channel.recv(MOST_REPLY_BYTES))

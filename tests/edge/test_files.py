@@ -1,10 +1,11 @@
 import errno
 import os
+import resource
 import stat
 
 import pytest
 
-from edge.files import is_temporary, write_atomically
+from edge.files import is_temporary, wait_readable, write_atomically
 from tests.edge.disk import full_disk
 
 
@@ -103,3 +104,21 @@ def test_a_folder_in_place_of_the_temporary_file_is_an_error(tmp_path):
 )
 def test_errors_that_may_go_away_by_themselves(number, temporary):
     assert is_temporary(OSError(number, os.strerror(number))) is temporary
+
+
+def test_a_pipe_is_waited_for_whatever_the_number_of_its_descriptor():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] < 1500:
+        pytest.skip(f"at most {limits[1]} descriptors are allowed")
+    reader, writer = os.pipe()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(1500, limits[0]), limits[1]))
+    try:
+        with os.fdopen(os.dup2(reader, 1499), "rb") as high, os.fdopen(writer, "wb", buffering=0) as other:
+            assert not wait_readable(high, 0.0)
+            other.write(b"x")
+            assert wait_readable(high, None) and high.read(1) == b"x"
+            other.close()
+            assert wait_readable(high, None) and high.read() == b""
+    finally:
+        os.close(reader)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

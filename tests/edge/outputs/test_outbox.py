@@ -19,9 +19,8 @@ from tests.edge.outputs.outbox_files import segments, texts
 
 def crash(outbox):
     """Close the files of an outbox as the end of its process would."""
-    os.close(outbox._done_fd)
-    if outbox._tail is not None:
-        os.close(outbox._tail.fd)
+    for fd in (*outbox._ended_fds, outbox._done_fd, *([] if outbox._tail is None else [outbox._tail.fd])):
+        os.close(fd)
 
 
 def test_lines_wait_in_order_until_they_are_acknowledged(tmp_path):
