@@ -2,6 +2,7 @@
 
 Readers see the old file or the new one, never a part. A path that is given to us may lead to a pipe that nobody writes
 to, to a device without end, or to a sparse file larger than the memory: `open_regular` and `read_bounded` refuse these.
+A pipe or socket of our own is waited for by `wait_readable`.
 """
 
 from __future__ import annotations

@@ -35,6 +35,11 @@ def parse_assignments(option: str, words: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+def parse_names(words: str | None) -> list[str]:
+    """Turn an argument such as `one,two` into names; none if the option is not given."""
+    return [word.strip() for word in words.split(",")] if words else []
+
+
 def parse_integers(option: str, words: str) -> list[int]:
     """Turn an argument such as `1,2,3` into whole numbers.
 

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convert.commands.options import parse_names
 from edge.files import write_atomically
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def run_probe(args: argparse.Namespace) -> int:
         _print_within(_load(args.clips, args.split), args)
     else:
         learnt, judged = _load(args.train, args.split), _load(args.test, args.test_split)
-        _print_between(*(_held_back(learnt, judged, args.held_back.split(",")) if args.held_back else (learnt, judged)))
+        if args.held_back:
+            learnt, judged = _held_back(learnt, judged, parse_names(args.held_back))
+        _print_between(learnt, judged)
     return 0
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from convert.commands.evaluate import add_evaluate_parser
 from convert.commands.export import add_export_parser
-from convert.commands.train import CORES, add_data_parallel_option, add_set_option, add_train_parser, import_keras
+from convert.commands.train import CORES, add_machine_options, add_set_option, add_train_parser, import_keras
 
 if TYPE_CHECKING:
     from convert.commands.options import Subparsers
@@ -62,8 +62,7 @@ def add_reproduce_parser(subparsers: Subparsers) -> None:
     add_set_option(parser)
     parser.add_argument("--jobs", type=int, default=CORES, help="processes for features (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=CORES, help="threads for training (default: %(default)s)")
-    parser.add_argument("--dask", metavar="tcp://HOST:PORT", help="a Dask scheduler whose workers compute the features")
-    add_data_parallel_option(parser)
+    add_machine_options(parser)
     parser.set_defaults(run=run_reproduce)
 
 

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convert.commands.options import parse_names
+
 if TYPE_CHECKING:
     from convert.commands.options import Subparsers
 
@@ -62,10 +64,6 @@ def run_scenes(args: argparse.Namespace) -> int:
     array = load_array(args.array)
     rate_hz = sample_rate_hz(array, settings.array)
     library = merge_libraries([load_clip_library(folder, args.split, rate_hz) for folder in args.clips])
-    library = choose_sources(library, _names(args.only_source), _names(args.without_source))
+    library = choose_sources(library, parse_names(args.only_source), parse_names(args.without_source))
     make_scenes(library, settings, args.seed, args.count, args.out, args.jobs, array, args.dask)
     return 0
-
-
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in text.split(",")] if text else []

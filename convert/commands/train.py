@@ -75,8 +75,7 @@ def add_train_parser(subparsers: Subparsers) -> None:
         default=CORES,
         help="processes for features, and for the batches of a GPU (default: %(default)s)",
     )
-    parser.add_argument("--dask", metavar="tcp://HOST:PORT", help="a Dask scheduler whose workers compute the features")
-    add_data_parallel_option(parser)
+    add_machine_options(parser)
     parser.add_argument(
         "--plan",
         action="store_true",
@@ -86,8 +85,9 @@ def add_train_parser(subparsers: Subparsers) -> None:
     parser.set_defaults(run=run_train)
 
 
-def add_data_parallel_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option `--data-parallel`."""
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--dask` and `--data-parallel`, which say what computes features and batches."""
+    parser.add_argument("--dask", metavar="tcp://HOST:PORT", help="a Dask scheduler whose workers compute the features")
     parser.add_argument(
         "--data-parallel",
         action="store_true",

@@ -125,11 +125,11 @@ def normed(x: keras.KerasTensor, norm: str, name: str, deployed: bool = False, a
 
 
 def added(
-    x: keras.KerasTensor, branch: keras.KerasTensor, norm: str, name: str, deployed: bool = False, axes: int = 1
+    x: keras.KerasTensor, branch: keras.KerasTensor, norm: str, name: str, deployed: bool = False
 ) -> keras.KerasTensor:
     """The sum of `x` and a branch of attention, followed by a layer norm if `norm` is `layer`.
 
     There is no batch norm. Behind the sum there is no layer that it could fold into. In the branch it would amplify the
     small differences that attention makes, and with them the rounding errors of int8.
     """
-    return normed(x + branch, norm, name, deployed, axes) if norm == "layer" else x + branch
+    return normed(x + branch, norm, name, deployed) if norm == "layer" else x + branch

@@ -18,7 +18,6 @@ from convert.systems.coloc.examples import STAGES
 from convert.systems.coloc.nets import ENCODER_CHANNELS
 from convert.systems.coloc.system import COLOC
 from convert.systems.recipe import Recipe
-from convert.training.recipes import find_recipe
 from convert.training.run_folder import random_run
 from edge.arrays.profile import load_array
 from edge.frontend.stft import StftSettings
@@ -33,27 +32,15 @@ from edge.systems.coloc.window import ColocWindow
 from edge.systems.label_stepper import LabelStepper
 from edge.types import AudioBlock, Spectra, TrackFrames
 from tests.convert.systems.coloc.clip_maps import Clip
+from tests.convert.systems.coloc.tiny_recipe import BANDS, LABELS, tiny_recipe
 
 Unsettle = Callable[[keras.Model, int], None]
-CLASSES, BANDS, LABEL_SAMPLES = 3, 8, 2400
-LABELS = 12  # of a window
+CLASSES, LABEL_SAMPLES = 3, 2400
 
 
 def tiny(look_ahead: int) -> Recipe:
-    recipe = find_recipe("coloc-causal")
-    sizes = replace(
-        recipe.sizes,
-        frames=5 * LABELS,
-        bands=BANDS,
-        filters=(4, 5, 6),
-        frequency_pools=(2, 2, 1),
-        gru_units=6,
-        dense_units=6,
-        condition_units=7,
-    )
-    device = {"mode": "streaming", "causal": True, "window_labels": LABELS, "hop_labels": 2}
-    device |= {"look_ahead_labels": look_ahead, "threshold": 0.02}
-    return replace(recipe, sizes=sizes, features=replace(recipe.features, bands=BANDS), device=device)
+    recipe = tiny_recipe("coloc-causal", causal=True, look_ahead_labels=look_ahead)
+    return replace(recipe, sizes=replace(recipe.sizes, condition_units=7))
 
 
 @cache

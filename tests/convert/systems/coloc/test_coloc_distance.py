@@ -26,7 +26,6 @@ from convert.systems.coloc.step_nets import build_steps
 from convert.systems.coloc.system import COLOC
 from convert.systems.interface import TrainingData
 from convert.systems.recipe import Recipe
-from convert.training.recipes import find_recipe
 from convert.training.run_folder import random_run
 from convert.training.weights import start_stage, weights_path
 from edge.arrays.profile import load_array
@@ -42,24 +41,13 @@ from edge.systems.coloc.window import ColocWindow
 from edge.systems.label_stepper import LabelStepper
 from edge.types import AudioBlock, Event, FrameRow, Spectra
 from tests.convert.systems.coloc.clip_maps import Clip
+from tests.convert.systems.coloc.tiny_recipe import BANDS, LABELS, tiny_recipe
 
 Unsettle = Callable[[keras.Model, int], None]
-BANDS, LABELS = 8, 12
 
 
 def tiny(**device: object) -> Recipe:
-    recipe = find_recipe("coloc-edge")
-    sizes = replace(
-        recipe.sizes,
-        frames=5 * LABELS,
-        bands=BANDS,
-        filters=(4, 5, 6),
-        frequency_pools=(2, 2, 1),
-        gru_units=6,
-        dense_units=6,
-    )
-    told = {"mode": "streaming", "window_labels": LABELS, "hop_labels": 2, "look_ahead_labels": 1, "threshold": 0.02}
-    return replace(recipe, sizes=sizes, features=replace(recipe.features, bands=BANDS), device=told | device)
+    return tiny_recipe("coloc-edge", look_ahead_labels=1, **device)
 
 
 # what is learnt
