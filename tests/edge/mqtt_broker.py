@@ -86,7 +86,8 @@ class Subscriber:
 
     def __init__(self, port, topics="#", user=None, tls=None):
         self.messages = []
-        self._client = client.Client(client.CallbackAPIVersion.VERSION2, f"test-{port}", clean_session=False)
+        name = f"test-{random.SystemRandom().random()}"  # its own: else it would get what another one missed
+        self._client = client.Client(client.CallbackAPIVersion.VERSION2, name, clean_session=False)
         if user:
             self._client.username_pw_set(*user)
         if tls:
