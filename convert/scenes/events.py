@@ -5,6 +5,7 @@ A lane is a sequence of events that do not overlap. So there are at most as many
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -146,7 +147,7 @@ def _usual_s(groups: Groups, name: str, settings: SceneSettings) -> float:
 def _sound(library: ClipLibrary, groups: Groups, name: str, settings: SceneSettings, rng: np.random.Generator) -> Sound:
     """Draw the sound of one event: an excerpt of a clip, or a sequence of clips of one group."""
     rate_hz = library.sample_rate_hz
-    group = str(rng.choice(list(groups)))
+    group = _draw_group(groups, settings.source_balance, rng)
     clips = groups[group]
     first = draw_clip(clips, rng)
     samples = library.samples(first)
@@ -170,6 +171,16 @@ def _sound(library: ClipLibrary, groups: Groups, name: str, settings: SceneSetti
         if after - before <= JOINED_GAP_S / HOP_S:
             active[before:after] = True
     return Sound(samples, active, group, first.source)
+
+
+def _draw_group(groups: Groups, source_balance: float, rng: np.random.Generator) -> str:
+    """Draw a group; `source_balance` keeps a source of many groups, as synthesis is, from hiding the others."""
+    if source_balance == 0:
+        return str(rng.choice(list(groups)))
+    sources = [clips[0].source for clips in groups.values()]
+    groups_of = Counter(sources)
+    weights = np.array([float(groups_of[source]) ** -source_balance for source in sources])
+    return str(rng.choice(list(groups), p=weights / weights.sum()))
 
 
 def _varied(samples: FloatArray, rate_hz: int, settings: SceneSettings, rng: np.random.Generator) -> FloatArray:

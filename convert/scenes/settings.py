@@ -114,6 +114,7 @@ class SceneSettings:
     quiet_s: Range = (2.0, 5.0)  # length of such a stretch
     max_event_s: float = 6.0  # longest event
     balance: float = 0.5  # 0: equally many events of each class; 1: equal total duration of each class
+    source_balance: float = 0.0  # in a class, 0: each group of clips as likely as any other; 1: each source
     moving_share: float = 0.3  # share of the events that move
     speed_deg_s: Range = (10.0, 50.0)  # speed of a moving event
     rt60_s: Range = (0.15, 0.9)  # reverberation time of the room
@@ -134,7 +135,7 @@ class SceneSettings:
 
     def __post_init__(self) -> None:
         _check_settings(self)
-        for name in ("balance", "interferer_time"):
+        for name in ("balance", "source_balance", "interferer_time"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"got {name} {getattr(self, name)}, wanted 0 to 1")
         if self.duration_s < 1 or self.max_overlap < 1 or self.max_event_s < 0.1:

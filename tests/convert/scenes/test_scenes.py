@@ -189,6 +189,20 @@ def test_interferers_are_audible_but_not_labelled(folder, library):
     assert {label.class_index for label in scene.labels} <= {0, 1, 2}
 
 
+@pytest.mark.parametrize(("balance", "low", "high"), [(0.0, 0.04, 0.2), (0.5, 0.17, 0.36), (1.0, 0.38, 0.62)])
+def test_balance_keeps_a_source_of_many_groups_from_hiding_another(library, balance, low, high):
+    beep = library.of_class("beep")["train-beep-0"][0]
+    many = [replace(beep, group=f"many-{number}", source="many") for number in range(8)]
+    clips = (*many, replace(beep, group="one", source="one"))
+    settings = replace(SETTINGS, source_balance=balance, interferer_share=0.0)
+    alone = replace(library, clips=clips, class_names=("beep",))
+    sources = Counter(
+        event.sound.source for seed in range(20) for event in draw_events(alone, settings, np.random.default_rng(seed))
+    )
+    assert sources.total() > 100
+    assert low < sources["one"] / sources.total() < high
+
+
 def test_footsteps_follow_each_other_as_one_event(library):
     events = [
         event
