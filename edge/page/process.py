@@ -121,14 +121,19 @@ class ServerProcess(AbstractContextManager["ServerProcess"]):
             if self._closing.wait(retry_s):
                 return
             retry_s = min(2.0 * retry_s, MOST_RETRY_S)
-            self._start()
+            try:
+                self._start()
+            except OSError as error:  # no memory or no descriptors at the moment
+                log.error("page: its server cannot be started: %s", error)
 
     def _follow(self) -> None:
         """Take what the server says until it is gone."""
         if (channel := self._channel) is not None:
-            with channel:
-                self._take_replies(channel)
-            self._channel, self.pages = None, 0
+            try:
+                with channel:
+                    self._take_replies(channel)
+            finally:  # so that `alive` tells the truth, should the thread ever end by an error
+                self._channel, self.pages = None, 0
         try:
             self._server.wait(END_S)  # without a channel, it ends
         except subprocess.TimeoutExpired:

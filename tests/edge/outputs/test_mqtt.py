@@ -111,7 +111,7 @@ def test_retained_states(broker, opened):
     wanted = {f"seld/pi/{state}" for state in ("availability", "active/bell", "active/female_speech", "health")}
     wanted.add("homeassistant/device/pi/config")
     eventually(lambda: wanted <= {message.topic for message in list(late.messages)})
-    first = {message.topic: message for message in reversed(list(late.messages))}  # before what the sink sends meanwhile
+    first = {message.topic: message for message in reversed(list(late.messages))}  # not what is sent meanwhile
     assert [topic for topic in wanted if not first[topic].retain] == []
     states = {topic: message.payload.decode() for topic, message in first.items()}
     assert states["seld/pi/availability"] == "online"

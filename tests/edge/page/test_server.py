@@ -1,9 +1,11 @@
 import contextlib
+import errno
 import itertools
 import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -286,6 +288,23 @@ def test_a_server_that_dies_is_started_again():
         os.kill(first, signal.SIGKILL)
         eventually(lambda: page.server.pid != first)
         assert page.ask("/api/door")[0] == 200 and page.server.alive
+
+
+def test_a_server_that_cannot_be_started_is_tried_again(monkeypatch, caplog):
+    failures = [OSError(errno.ENOMEM, "Cannot allocate memory")]
+
+    def popen(*args, **options):
+        if failures:
+            raise failures.pop()
+        return started(*args, **options)
+
+    with served() as page:
+        started, first = subprocess.Popen, page.server.pid
+        monkeypatch.setattr("edge.page.process.subprocess.Popen", popen)
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: page.server.pid != first)
+        assert page.ask("/api/door")[0] == 200 and page.server.alive
+    assert not failures and "cannot be started: [Errno 12] Cannot allocate memory" in caplog.text
 
 
 def test_a_server_that_hangs_loses_messages_and_nobody_waits():
