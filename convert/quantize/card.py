@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from convert.evaluation.plots import CURVES, curves_have_scores
+from convert.quantize.weights_licence import licence_section
 from convert.systems.recipe import Recipe
 from convert.training.run_json import RunFile
 from edge.files import write_atomically
@@ -92,6 +93,7 @@ def write_card(
         "",
         "The clips themselves are not part of this project; the weights are.",
         "",
+        *licence_section(run.sources),
         *(
             [
                 "## Scores",
