@@ -46,11 +46,18 @@ def localizer_scores(target: FloatArray, answer: FloatArray, threshold: float) -
 
 
 def classifier_scores(target: FloatArray, answer: FloatArray) -> dict[str, float]:
-    """`dev_right_percent`: the share of frames with an event in which the likeliest class is the right one.
+    """How often the likeliest class is the right one, told the true directions.
 
     Args:
         target: Class indices (n, labels); K stands for "none of the classes".
         answer: Probabilities (n, labels, K + 1).
+
+    Returns:
+        `dev_right_percent` of the frames with an event, and `dev_recall_percent`, the mean over the classes that occur.
     """
-    occupied = target < answer.shape[-1] - 1
-    return {"dev_right_percent": 100 * mean_or_nan(answer.argmax(axis=-1)[occupied] == target[occupied])}
+    right, none = answer.argmax(axis=-1) == target, answer.shape[-1] - 1
+    recalls = [float(np.mean(right[target == index])) for index in np.unique(target) if index < none]
+    return {
+        "dev_right_percent": 100 * mean_or_nan(right[target < none]),
+        "dev_recall_percent": 100 * mean_or_nan(np.array(recalls)),
+    }

@@ -59,7 +59,7 @@ def classifier_loss(weight: float) -> Loss:
 
 
 def distance_scores(target: FloatArray, answer: FloatArray) -> dict[str, float]:
-    """`dev_right_percent` of the classes, and `dev_distance_error`, the mean relative distance error.
+    """`classifier_scores`, and `dev_distance_error`, the mean relative distance error.
 
     Args:
         target: Class and distance in metres (n, labels, 2), as in `classifier_loss`.

@@ -66,10 +66,14 @@ def test_frames_that_ask_nothing_do_not_count() -> None:
 
 
 def test_the_classifier_s_scores_of_known_answers() -> None:
-    target = np.array([[0, 1, 2, 1]], np.float32)  # 2: none
-    answers = np.eye(3, dtype=np.float32)[[[0, 2, 0, 1]]]
-    assert classifier_scores(target, answers) == {"dev_right_percent": pytest.approx(100 * 2 / 3)}
-    assert np.isnan(classifier_scores(np.full((1, 4), 2.0), answers)["dev_right_percent"])
+    target = np.array([[0, 1, 3, 1]], np.float32)  # 3: none; 2 does not occur
+    answers = np.eye(4, dtype=np.float32)[[[0, 3, 0, 1]]]
+    scores = classifier_scores(target, answers)
+    assert scores == {
+        "dev_right_percent": pytest.approx(100 * 2 / 3),
+        "dev_recall_percent": pytest.approx(100 * (1 + 1 / 2) / 2),
+    }
+    assert np.isnan(list(classifier_scores(np.full((1, 4), 3.0), answers).values())).all()
 
 
 @pytest.mark.parametrize("stage", ["localizer", "classifier"])
@@ -103,5 +107,7 @@ def test_chunks_are_the_same_each_time_and_as_recorded(
     np.testing.assert_allclose(np.diff(frames, axis=1), 1.0, atol=1e-3)
     assert np.all(np.isfinite(list(score(model).values())[:2]))
     assert set(score(model)) == {"dev_loss"} | (
-        {"dev_doa_1_deg", "dev_doa_2_deg", "dev_alive_percent"} if stage == "localizer" else {"dev_right_percent"}
+        {"dev_doa_1_deg", "dev_doa_2_deg", "dev_alive_percent"}
+        if stage == "localizer"
+        else {"dev_right_percent", "dev_recall_percent"}
     )
