@@ -6,15 +6,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from convert.clips.licences import ALLOWED
+
 FREE = "Apache-2.0"
 RESTRICTED = "CC-BY-NC-SA-4.0"
 
-_FREE_FAMILIES = re.compile(
-    r"(CC0|CC[ -]BY([ -]SA)?|L?GPL|GFDL|MIT|MPL|ODbL|BSD|Apache|Artistic|ISC|Zlib|WTFPL|Unlicense|PD"
-    r"|public[ -]domain|LicenseRef-public-domain)(?![ -]?(BY|NC|ND)\b)[ -]?(\d(\.\d)*)?(\+|-only|-or-later|-Clause)?",
-    re.IGNORECASE,
-)
+_VERSION = re.compile(r"(?<!cc)-?\d+(\.\d+)*(-clause)?(\+|-only|-or-later)?$")
 _BETWEEN = re.compile(r"\s*(?:/|,|;)\s*|\s+(?:AND|OR)\s+")
+
+
+def _family(name: str) -> str:
+    """A licence without its version, in one spelling: "CC BY-SA 3.0" and "CC-BY-SA-4.0" are both `cc-by-sa`."""
+    return _VERSION.sub("", name.casefold().replace(" ", "-"))
+
+
+_FREE_FAMILIES = {*map(_family, ALLOWED), "pd", "public-domain"}
 
 
 def is_free(licence: str) -> bool:
@@ -24,7 +30,7 @@ def is_free(licence: str) -> bool:
         licence: an SPDX expression, or free licences by their usual names with `/` between them (`CC0/CC BY-SA 3.0`).
             Anything else is not free: words such as "not stated", "research", "NC", "per clip".
     """
-    return all(_FREE_FAMILIES.fullmatch(name) for name in _BETWEEN.split(licence.strip()))
+    return all(_family(name) in _FREE_FAMILIES for name in _BETWEEN.split(licence.strip()))
 
 
 def weights_licence(sources: Iterable[Mapping[str, Any]]) -> tuple[str, list[str]]:
