@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -102,7 +104,9 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
         "metrics of Tables 1 and 2 of the two-step paper",
     )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write PNG figures there (implies --tables)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print JSON")
+    shown.add_argument("--card", metavar="TITLE", help="write what is printed into the bundle's card too, as a section")
     parser.set_defaults(run=run_evaluate)
 
 
@@ -116,6 +120,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
         for option, given in (("--float", args.float), ("--keras-only", args.keras_only), ("--step-1", args.step_1)):
             if given:
                 raise ValueError(f"{option}: got no --run, wanted the run of which nets are to be scored")
+    if args.card is not None and args.run_folder is not None:
+        raise ValueError("--card: got --run, wanted a bundle alone: its card has the scores of its own nets")
     if args.ensemble and not args.keras_only:
         raise ValueError("--ensemble: got no --keras-only, wanted it: a bundle states whether it is an ensemble")
     if args.step_1:
@@ -129,6 +135,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from convert.evaluation.scores import report, score_predictions, table
     from convert.evaluation.separate_scores import score_separately
     from convert.evaluation.sources import read_event_sources, score_sources, source_table
+    from convert.quantize.card_section import write_section
+    from edge.nets.bundle import find_bundle
 
     bundle = _bundle(args)
     name, class_names = bundle.manifest.name if args.keras_only else args.model, bundle.manifest.class_names
@@ -199,6 +207,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
                 write_plots(args.plots, rung, truth, predictions, tables, class_names)
         if not args.json:
             print(*output, sep="\n", flush=True)
+        if args.card is not None:
+            command = shlex.join(["seld-convert", *sys.argv[1:]])
+            write_section(find_bundle(args.model), args.card, command, "\n".join(map(str, output)))
     if args.json:
         print(json.dumps(results))
     elif len(lines) > 1:
