@@ -118,7 +118,9 @@ def predict(
         begins: list[Begin] = []
         heard_s = 0.0
         with ExitStack() as stack:
-            blocks: Iterable[AudioBlock] = stack.enter_context(open_source(str(path), profile.channels, rate_hz))
+            blocks: Iterable[AudioBlock] = stack.enter_context(
+                open_source(str(path), profile.channels, rate_hz, used_channels=profile.channel_map)
+            )
             if microphones:
                 capsules = open_source(str(microphones[path.stem]), profile.channels, rate_hz)
                 blocks = joined(blocks, stack.enter_context(capsules))

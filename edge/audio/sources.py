@@ -13,6 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from edge.audio.audio_file import open_audio_file
 from edge.audio.capture_queue import DEADLINE_S, CaptureQueue, SourceError
 from edge.audio.live_check import CHANNEL_FAULT_S, ChannelWatch, LiveCheck
@@ -21,7 +23,7 @@ from edge.audio.pacing import paced
 from edge.audio.recorder import QUEUE_S
 from edge.audio.resample import BlockResampler, Resampler
 from edge.audio.samples import RAW_TYPES, SAMPLE_BYTES, decode_samples
-from edge.types import AudioBlock
+from edge.types import AudioBlock, FloatArray
 
 _CONTAINERS = {b"RIFF": "wav", b"RF64": "wav", b"fLaC": "FLAC", b"OggS": "Ogg"}
 """First bytes of files whose header would be taken for sound."""
@@ -111,7 +113,8 @@ def open_source(
         native_rate_hz: Rate that is tried first at the microphone, so that only our own resampler converts it.
         deadline_s: Time without samples after which a microphone counts as stopped.
         wait: Whether a microphone that cannot be opened yet is waited for.
-        used_channels: Channels of a live source that are watched for faults; all if not given.
+        used_channels: Channels of the capsules; all if not given. Those of a live source are watched for faults; a file
+            may have these alone, in this order.
         channel_fault_s: Time after which a channel that does not work counts as faulty; 0 watches none.
         demo_wav: File that replaces the shipped scene.
         stdin: Stream that replaces `sys.stdin.buffer`.
@@ -125,7 +128,9 @@ def open_source(
         SourceError: The microphone cannot be opened.
     """
     if repeat:
-        again = partial(open_source, spec, channels, sample_rate_hz, block_samples, demo_wav=demo_wav)
+        again = partial(
+            open_source, spec, channels, sample_rate_hz, block_samples, used_channels=used_channels, demo_wav=demo_wav
+        )
         source = _repeated(again)
         return _in_real_time(source, channels, sample_rate_hz, block_samples) if realtime else source
     used = range(channels) if used_channels is None else used_channels
@@ -138,9 +143,9 @@ def open_source(
         source = _open_stdin(stdin, raw or RawFormat(), watch, channels, sample_rate_hz, block_samples)
     elif spec == "demo":
         with resources.as_file(resources.files("edge") / "demo" / "scene.wav") as scene:
-            source = _open_file(demo_wav or scene, channels, sample_rate_hz, block_samples)
+            source = _open_file(demo_wav or scene, channels, used, sample_rate_hz, block_samples)
     else:
-        source = _open_file(spec, channels, sample_rate_hz, block_samples)
+        source = _open_file(spec, channels, used, sample_rate_hz, block_samples)
     return _in_real_time(source, channels, sample_rate_hz, block_samples) if realtime else source
 
 
@@ -187,19 +192,30 @@ def _in_real_time(source: Source, channels: int, sample_rate_hz: int, block_samp
     return replace(source, blocks=paced(source.blocks, capture, sample_rate_hz), real_time=True, age_s=capture.age_s)
 
 
-def _open_file(path: str | Path, channels: int, sample_rate_hz: int, block_samples: int) -> Source:
+def _open_file(path: str | Path, channels: int, used: Sequence[int], sample_rate_hz: int, block_samples: int) -> Source:
     file = open_audio_file(path)
-    _check_channels(str(path), file.channels, channels)
+    only_used = file.channels == len(used) < channels
+    if only_used:
+        logger.info("%s: its %d channels are taken as channels %s of %d", path, len(used), list(used), channels)
+    else:
+        _check_channels(str(path), file.channels, channels)
     resampler = _resampler(str(path), file.sample_rate_hz, sample_rate_hz, channels)
     arrays = file.blocks(_input_samples(block_samples, resampler))
 
     def blocks() -> Iterator[AudioBlock]:
         start = 0
         for samples in arrays:
-            yield AudioBlock(samples, start)
+            yield AudioBlock(_placed(samples, used, channels) if only_used else samples, start)
             start += len(samples)
 
     return Source(str(path), file.sample_rate_hz, False, resample_blocks(blocks(), resampler), arrays.close)
+
+
+def _placed(samples: FloatArray, places: Sequence[int], channels: int) -> FloatArray:
+    """Put the columns of samples (n, m) at their places among `channels`; the other channels are silent."""
+    placed = np.zeros((len(samples), channels), samples.dtype)
+    placed[:, places] = samples
+    return placed
 
 
 def _open_stdin(

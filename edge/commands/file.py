@@ -50,7 +50,10 @@ def run_file_command(args: argparse.Namespace) -> int:
         pipeline.reset()
         targets = {kind: args.out / f"{path.stem}.{ending}" for kind, ending in OUTPUTS}
         with ExitStack() as stack:
-            source = stack.enter_context(open_source(str(path), array.channels, bundle.manifest.stft.sample_rate_hz))
+            rate_hz = bundle.manifest.stft.sample_rate_hz
+            source = stack.enter_context(
+                open_source(str(path), array.channels, rate_hz, used_channels=array.channel_map)
+            )
             introduce(source, array, bundle, [str(target) for target in targets.values()], pipeline.latency_s)
             sinks = [open_sink(f"{kind}:{target}", replace=True) for kind, target in targets.items()]
             for sink in sinks:

@@ -15,7 +15,7 @@ from edge.audio.capture_queue import CaptureQueue, SourceError
 from edge.audio.pacing import paced
 from edge.audio.resample import Resampler
 from edge.audio.sources import RawFormat, open_source, resample_blocks
-from edge.audio.wav import write_wav
+from edge.audio.wav import read_wav, write_wav
 from edge.types import AudioBlock
 from tests.edge.disk import open_files
 
@@ -74,6 +74,22 @@ def test_wav_with_the_wrong_channels_or_rate(tmp_path):
         open_source(str(tmp_path / "slow.wav"), 4, 24000)
     with pytest.raises(ValueError, match=r"^none\.wav: not readable: No such file"):
         open_source("none.wav", 4, 24000)
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_a_file_may_have_the_channels_of_the_capsules_alone(tmp_path, caplog, repeat):
+    """What programs save of a device whose other channels are processed audio and playback."""
+    caplog.set_level(logging.INFO)
+    x = noise(5000)
+    write_wav(tmp_path / "a.wav", x, 24000)
+    with open_source(str(tmp_path / "a.wav"), 6, 24000, used_channels=(4, 1, 2, 3), repeat=repeat) as source:
+        samples = next(iter(source)).samples
+    assert samples.shape == (2400, 6)
+    assert_array_equal(samples[:, [4, 1, 2, 3]], read_wav(tmp_path / "a.wav")[0][:2400])
+    assert not samples[:, [0, 5]].any()
+    assert caplog.messages == [f"{tmp_path / 'a.wav'}: its 4 channels are taken as channels [4, 1, 2, 3] of 6"]
+    with pytest.raises(ValueError, match=r"a\.wav: got 4 channels, wanted 6$"):
+        open_source(str(tmp_path / "a.wav"), 6, 24000, used_channels=(1, 2, 3))
 
 
 def test_demo_takes_another_scene(tmp_path):
