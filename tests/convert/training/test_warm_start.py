@@ -66,7 +66,7 @@ def test_a_start_is_a_shipped_bundle_or_a_run_and_knows_its_classes(trained_run:
     assert find_start(str(trained_run)) == trained_run
     assert start_classes(trained_run) == ("hiss", "tone")
     with pytest.raises(
-        ValueError, match="start: got 'nothing', wanted coloc-edge, etri-edge, two-step-edge or a training run"
+        ValueError, match=r"start: got 'nothing', wanted coloc-edge, .*, two-step-edge or a training run"
     ):
         find_start("nothing")
     with pytest.raises(ValueError, match=r"got no cache/cache\.json, wanted a training run or shipped weights"):
@@ -77,7 +77,7 @@ def test_the_shipped_weights_fit_their_recipes() -> None:
     assert "coloc-edge" in shipped_weights()
     for name, folder in shipped_weights().items():
         for stage in STAGES:
-            load_stage(stage, RECIPES[name], 13, folder)
+            load_stage(stage, RECIPES[name], len(start_classes(folder)), folder)
 
 
 def test_other_weights_are_refused(tmp_path: Path, tiny_recipe: Recipe) -> None:

@@ -20,6 +20,7 @@ from edge.nets.bundle import (
 )
 from edge.nets.net import LiteRtNet
 from edge.runtime.pipeline import build_system
+from edge.systems.coloc import causal as coloc_causal
 from edge.systems.coloc import streaming as coloc_streaming
 from edge.systems.coloc import window as coloc_window
 from edge.systems.coloc.settings import MODES
@@ -165,8 +166,9 @@ def test_every_shipped_bundle_loads_and_runs():
         assert find_bundle(name) == folder
         bundle = load_bundle(name)
         assert bundle.manifest.name == name
-        for mode, nets in (("window", coloc_window.NETS), ("streaming", coloc_streaming.NETS)):
-            if set(nets) <= bundle.flatbuffers.keys():
+        modes = (("window", coloc_window), ("streaming", coloc_streaming), ("streaming", coloc_causal))
+        for mode, system in modes:
+            if set(system.NETS) <= bundle.flatbuffers.keys():
                 run_on_a_second(bundle, mode)
 
 
