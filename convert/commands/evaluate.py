@@ -135,9 +135,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from convert.evaluation.scores import report, score_predictions, table
     from convert.evaluation.separate_scores import score_separately
     from convert.evaluation.sources import read_event_sources, score_sources, source_table
-    from convert.quantize.card_section import write_section
+    from convert.quantize.card_section import check_section, write_section
     from edge.nets.bundle import find_bundle
 
+    if args.card is not None:
+        check_section(find_bundle(args.model), args.card)
     bundle = _bundle(args)
     name, class_names = bundle.manifest.name if args.keras_only else args.model, bundle.manifest.class_names
     rungs: Iterable[tuple[str, Mapping[str, Net] | None]] = _rungs(bundle, args)

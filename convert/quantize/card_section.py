@@ -11,6 +11,14 @@ from edge.files import write_atomically
 LAST = "## Ladder\n"  # the section of a card before which new ones are put
 
 
+def check_section(folder: Path, title: str) -> None:
+    """Check that the bundle in a folder has a card, and that a title is one line of text; raise ValueError if not."""
+    if not title.strip() or "\n" in title:
+        raise ValueError(f"--card: got title {title!r}, wanted one line of text")
+    if not (folder / CARD).is_file():
+        raise ValueError(f"{folder / CARD}: got no card, wanted a bundle that `seld-convert export` wrote")
+
+
 def write_section(folder: Path, title: str, command: str, text: str) -> None:
     """Write a section into a card, in the place of the one that has the same title, if there is one.
 
@@ -21,13 +29,10 @@ def write_section(folder: Path, title: str, command: str, text: str) -> None:
         text: What was printed.
 
     Raises:
-        ValueError: The bundle has no card, or the title is not one line of text.
+        ValueError: See `check_section`.
     """
-    if not title.strip() or "\n" in title:
-        raise ValueError(f"--card: got title {title!r}, wanted one line of text")
+    check_section(folder, title)
     card = folder / CARD
-    if not card.is_file():
-        raise ValueError(f"{card}: got no card, wanted a bundle that `seld-convert export` wrote")
     head = f"## {title.strip()}\n"
     section = f"{head}\n    {command}\n\n```\n{text.rstrip()}\n```\n\n"
     before, *others = re.split(r"^(?=## )", card.read_text(), flags=re.MULTILINE)

@@ -115,7 +115,10 @@ BAD_INPUT = {
     "evaluate --model {bundle} --scenes {tmp}/bad": "a.csv, line 1: got class '7'",
     "evaluate --model {bundle} --scenes {tmp}/mono": "a.wav: got 1 channels, wanted 4",
     "evaluate --model {bundle} --scenes {tmp}/mono --max-overlap 9": "got max_overlap 9",
-    "train --data {scenes} --out {tmp}/run --start nothing": "got 'nothing', wanted coloc-edge, coloc-edge-flat",
+    "evaluate --model {bundle} --scenes {tmp}/mono --card Mono": "CARD.md: got no card",
+    "train --data {scenes} --out {tmp}/run --start nothing": (
+        "got 'nothing', wanted coloc-edge, coloc-edge-flat, etri-edge"
+    ),
     "tune --model nothing --scenes {scenes}": "model 'nothing': got no such bundle",
     "tune --model {bundle} --scenes {tmp}/empty": "empty: got no scenes.json",
     "tune --model {bundle} --scenes {tmp}/bad": "a.csv, line 1: got class '7'",
