@@ -11,12 +11,13 @@ from convert.systems import find_system
 from edge.arrays.profile import PLANAR, load_array, shipped_arrays
 from edge.audio.wav import read_wav
 from edge.frontend.stft import Stft
-from edge.geometry import SPEED_OF_SOUND_M_S, angle_between_deg, foa_gains, unit_vector
+from edge.geometry import angle_between_deg, foa_gains, unit_vector
 from edge.nets.bundle import find_bundle, load_bundle, read_manifest, shipped_bundles
 from edge.runtime.pipeline import build_pipeline, build_system
 from edge.systems.coloc.passes import CONVOLUTION_LABELS, Pass
 from edge.systems.coloc.streaming import NETS
 from edge.types import AudioBlock, Event, FrameRow, LiveFrame
+from tests.edge.plane_waves import heard_by_omnis
 
 DIRECTIONS = [(azimuth, elevation) for elevation in (-40, -10, 20, 50) for azimuth in (-160, -100, -30, 30, 110)]
 RATE_HZ = 24000
@@ -82,12 +83,8 @@ def plane_wave(array, name, azimuth_deg, elevation_deg, seed):
     mono = 0.2 * np.concatenate([synthesize(name, rng, "test") for _ in range(3)])[: 5 * RATE_HZ]
     toward = unit_vector(azimuth_deg, elevation_deg)
     if array.planar:
-        ahead_s = array.capsule_position_m @ toward / SPEED_OF_SOUND_M_S
-        spectrum, at_hz = np.fft.rfft(mono), np.fft.rfftfreq(len(mono), 1 / RATE_HZ)
         samples = rng.normal(0.0, 2e-4, (len(mono), array.channels))
-        samples[:, array.channel_map] += np.fft.irfft(
-            spectrum * np.exp(2j * np.pi * at_hz * ahead_s[:, None]), len(mono)
-        ).T
+        samples[:, array.channel_map] += heard_by_omnis(mono, array.capsule_position_m, toward, RATE_HZ)
         return samples.astype(np.float32)
     samples = np.outer(mono, foa_gains(toward))
     samples += rng.normal(0.0, 2e-4, samples.shape) * [1.0, *[3**-0.5] * 3]

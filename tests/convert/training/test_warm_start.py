@@ -66,7 +66,8 @@ def test_a_start_is_a_shipped_bundle_or_a_run_and_knows_its_classes(trained_run:
     assert find_start(str(trained_run)) == trained_run
     assert start_classes(trained_run) == ("hiss", "tone")
     with pytest.raises(
-        ValueError, match=r"start: got 'nothing', wanted coloc-edge, .*, two-step-edge or a training run"
+        ValueError,
+        match="start: got 'nothing', wanted coloc-edge, coloc-edge-flat, etri-edge, two-step-edge or a training run",
     ):
         find_start("nothing")
     with pytest.raises(ValueError, match=r"got no cache/cache\.json, wanted a training run or shipped weights"):

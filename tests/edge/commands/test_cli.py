@@ -24,6 +24,7 @@ from edge.nets.bundle import shipped_bundles
 from edge.scoring.annotations import read_annotations
 from tests.edge.command_line import HIGH, LOW, events, is_about, refused
 from tests.edge.nets.bundles import changed
+from tests.edge.plane_waves import heard_by_omnis
 
 
 def test_run_prints_events_as_json_lines(seld, wav):
@@ -363,13 +364,12 @@ def test_demo_with_the_shipped_bundle(seld, tmp_path):
 
 
 def test_a_flat_array_says_nothing_about_height(seld, tmp_path, sounds, caplog):
-    profile, hz = load_array("respeaker_usb4"), np.fft.rfftfreq(len(sounds), 1 / 24000)
+    profile = load_array("respeaker_usb4")
     delivered = np.zeros((len(sounds), 6), np.float32)
     for direction, part in ((unit_vector(30, -20), slice(0, 60_000)), (unit_vector(-120, 40), slice(60_000, None))):
         heard = np.zeros(len(sounds))
         heard[part] = sounds[part, 0]
-        early_s = np.array(profile.capsule_position_m) @ direction / 343
-        delivered[:, 1:5] += np.fft.irfft(np.fft.rfft(heard) * np.exp(2j * np.pi * hz * early_s[:, None]), axis=1).T
+        delivered[:, 1:5] += heard_by_omnis(heard, profile.capsule_position_m, direction, 24000)
     wavfile.write(tmp_path / "a.wav", 24000, delivered)
     args = ("run", "--source", tmp_path / "a.wav", "--array", "respeaker_usb4", "--sink", "jsonl:-")
     code, out, err = seld(*args, "--sink", f"dcase:{tmp_path}/a.csv")

@@ -15,6 +15,7 @@ from edge.events.surroundings import MountSettings, SectorSettings, Surroundings
 from edge.geometry import angle_between_deg, unit_vector
 from edge.types import AudioBlock, Event, FrameRow, LiveFrame, TrackFrames
 from tests.edge.events.test_decoder import NAMES, track_frames
+from tests.edge.plane_waves import heard_by_omnis
 
 RATE_HZ = 24000
 TETRAHEDRON = replace(load_array("open_tetra"), capsule_pattern="omni")
@@ -30,11 +31,8 @@ def answer(directions):
 def heard_from(positions_m, direction):
     """Unit vector in the frame of the array, of a noise whose wave passes omni capsules at these places in the room."""
     noise = np.random.default_rng(0).normal(0, 0.1, 12000)
-    hz = np.fft.rfftfreq(len(noise), 1 / RATE_HZ)
-    early_s = positions_m @ direction / 343
-    spectra = np.fft.rfft(noise) * np.exp(2j * np.pi * hz * early_s[:, None])
     encode = foa_encoder(TETRAHEDRON, RATE_HZ)
-    block = AudioBlock(np.fft.irfft(spectra, len(noise), axis=1).T.astype(np.float32), 0)
+    block = AudioBlock(heard_by_omnis(noise, positions_m, direction, RATE_HZ).astype(np.float32), 0)
     w, y, z, x = np.fft.rfft(encode(block).samples, axis=0).T[:, 100:1400]
     active = np.real(w.conj() * np.stack([x, y, z])).sum(axis=1)
     return active / np.linalg.norm(active)

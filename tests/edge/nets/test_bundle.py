@@ -166,8 +166,7 @@ def test_every_shipped_bundle_loads_and_runs():
         assert find_bundle(name) == folder
         bundle = load_bundle(name)
         assert bundle.manifest.name == name
-        modes = (("window", coloc_window), ("streaming", coloc_streaming), ("streaming", coloc_causal))
-        for mode, system in modes:
+        for mode, system in (("window", coloc_window), ("streaming", coloc_streaming), ("streaming", coloc_causal)):
             if set(system.NETS) <= bundle.flatbuffers.keys():
                 run_on_a_second(bundle, mode)
 
